@@ -1,0 +1,99 @@
+"""The journal: what is durable. A port (``Journal``) and its nouns; stores live in the folders beside.
+
+This room imports nothing else of Keepstep, and knows nothing of Python workflows: other languages, whose deciders are
+remote workers, stand on the same port.
+"""
+
+from .ask import Ask
+from .clock import Clock, ClockAnchor, SystemClock
+from .commit import Commit, Committed, NewRun, Started, StateChange
+from .definition import Definition
+from .errors import (
+    AlreadyStarted,
+    Conflict,
+    Error,
+    Fenced,
+    InvalidInput,
+    JournalError,
+    NotFound,
+    Overloaded,
+    PositionGone,
+    RunClosed,
+    SchemaTooNew,
+    StoreUnavailable,
+    TooLarge,
+)
+from .event import Event, LogEntry, NewEvent, Position
+from .hint import Closing, Hint, HintKind, Listener
+from .identifier import IdFactory, uuid7
+from .lease import Lease, LeaseState, ProcessIdentity
+from .message import Message, NewMessage, Sent
+from .payload import Payload, seal, unseal
+from .port import PROBE_STRIKES, QUARANTINE_STRIKES, AuditLine, Journal, Loaded
+from .process import is_surely_dead, this_process
+from .run import Condition, IfClosed, IfRunning, ParentLink, Run, Status
+from .task import NewTask, Task, TaskRef, TaskToken
+from .timer import Timer
+
+__all__ = [
+    "PROBE_STRIKES",
+    "QUARANTINE_STRIKES",
+    "AlreadyStarted",
+    "Ask",
+    "AuditLine",
+    "Clock",
+    "ClockAnchor",
+    "Closing",
+    "Commit",
+    "Committed",
+    "Condition",
+    "Conflict",
+    "Definition",
+    "Error",
+    "Event",
+    "Fenced",
+    "Hint",
+    "HintKind",
+    "IdFactory",
+    "IfClosed",
+    "IfRunning",
+    "InvalidInput",
+    "Journal",
+    "JournalError",
+    "Lease",
+    "LeaseState",
+    "Listener",
+    "Loaded",
+    "LogEntry",
+    "Message",
+    "NewEvent",
+    "NewMessage",
+    "NewRun",
+    "NewTask",
+    "NotFound",
+    "Overloaded",
+    "ParentLink",
+    "Payload",
+    "Position",
+    "PositionGone",
+    "ProcessIdentity",
+    "Run",
+    "RunClosed",
+    "SchemaTooNew",
+    "Sent",
+    "Started",
+    "StateChange",
+    "Status",
+    "StoreUnavailable",
+    "SystemClock",
+    "Task",
+    "TaskRef",
+    "TaskToken",
+    "Timer",
+    "TooLarge",
+    "is_surely_dead",
+    "seal",
+    "this_process",
+    "unseal",
+    "uuid7",
+]

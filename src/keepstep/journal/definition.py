@@ -1,0 +1,20 @@
+"""Definition: a workflow that some worker serves, published so that clients can check a name and an input."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """A published workflow or step definition."""
+
+    namespace: str
+    language: str
+    kind: str
+    """``workflow`` or ``step``."""
+    name: str
+    queue: str
+    schema: bytes
+    """JSON: ``{"arguments": [{"name", "required", "schema"}…], "result": schema, "doc": text}``."""
+    code: str
+    published_at: int

@@ -1,0 +1,61 @@
+"""The root of every error that Keepstep raises, and the errors of the journal itself."""
+
+from __future__ import annotations
+
+
+class Error(Exception):
+    """Base of every error raised by Keepstep."""
+
+
+class JournalError(Error):
+    """The journal could not do what was asked."""
+
+
+class Fenced(JournalError):
+    """The writer no longer owns what it tried to change: its lease epoch or task token is stale.
+
+    Nothing was changed. The writer must forget the run or task; its new owner goes on with it.
+    """
+
+
+class Conflict(JournalError):
+    """The run is not as the writer expected: another version, or messages it has not seen.
+
+    Nothing was changed. The writer reads the run again and decides anew.
+    """
+
+
+class NotFound(JournalError):
+    """No run, task, ask or callback of that name exists."""
+
+
+class RunClosed(JournalError):
+    """The run is closed and takes no more messages."""
+
+
+class AlreadyStarted(JournalError):
+    """A run of this workflow id exists and the start did not allow to attach to it."""
+
+
+class Overloaded(JournalError):
+    """The bounded queue in front of the store is full. Nothing was changed; try again later."""
+
+
+class InvalidInput(JournalError, ValueError):
+    """What was handed in is wrong; the text says what, where, and what to do."""
+
+
+class TooLarge(InvalidInput):
+    """A payload, event or history exceeds its documented limit (see ``journal.limits``)."""
+
+
+class PositionGone(JournalError):
+    """The subscriber's cursor lies behind what retention has kept."""
+
+
+class StoreUnavailable(JournalError):
+    """The store cannot be used: missing, locked, read-only, full, damaged, or of another version."""
+
+
+class SchemaTooNew(StoreUnavailable):
+    """The database was written by a newer Keepstep; upgrade this installation."""

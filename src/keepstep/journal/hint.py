@@ -1,0 +1,58 @@
+"""Hint: "look again". Hints make things fast; nothing depends on their arrival.
+
+A store tells its own process at once and other processes by whatever it has (local datagram sockets, NOTIFY). Behind
+every hint stands a slow poll by whoever wants to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+
+from .event import NewEvent
+from .run import Status
+
+
+class HintKind(StrEnum):
+    """What may have changed."""
+
+    READY = "ready"
+    """A run may be there to claim."""
+    INBOX = "inbox"
+    """A run that somebody owns got a message."""
+    CLOSED = "closed"
+    """A run was closed."""
+    TASKS = "tasks"
+    """A task may be there to claim."""
+    ASKS = "asks"
+    """Somebody asked, or answered."""
+    LEASE_LOST = "lease_lost"
+    """A lease of this process was taken away: its holder must drop everything that it holds."""
+    CLOCK_JUMPED = "clock_jumped"
+    """The wall clock jumped; engine time did not follow. ``microseconds`` says how far."""
+
+
+class Closing(msgspec.Struct, frozen=True, gc=False):
+    """A run that this process has just closed, with its last event."""
+
+    run_id: str
+    status: Status
+    event: NewEvent | None
+
+
+class Hint(msgspec.Struct, frozen=True, gc=False):
+    """Something may have changed. Without ``run_ids`` it may be any run."""
+
+    kind: HintKind
+    run_ids: tuple[str, ...] = ()
+    closings: tuple[Closing, ...] = ()
+    """Only with ``CLOSED``, and only for what this very process committed."""
+    lease_id: str | None = None
+    """Only with ``LEASE_LOST``."""
+    microseconds: int = 0
+
+
+Listener = Callable[[Hint], None]
+"""Called on the event loop of the store's opener; must return quickly and never raise."""

@@ -1,0 +1,60 @@
+"""Payload: the envelope around every value that users hand to Keepstep. The journal never looks into it.
+
+Wire format, final since version 0.1:
+
+* A payload whose first byte is 0x20 or above *is* its content: UTF-8 JSON, not encrypted, not compressed, no type name.
+  JSON text written by Keepstep never begins with white space. An empty payload (no bytes) stands for JSON ``null``.
+* A payload whose first byte is 0x01 is that byte and then a MessagePack array
+  ``[encoding, type, type_version, key_id, blob, bytes]``:
+  ``encoding`` names the chain of codecs, outermost last, joined by ``+`` (``json``, ``json+zstd+aes256gcm`` …);
+  ``type`` is the name of the value's type or ``""``; ``type_version`` an integer, 0 if none; ``key_id`` names the
+  encryption key or is ``""``; ``blob`` refers to bytes kept elsewhere or is ``""``; ``bytes`` is the content.
+* First bytes 0x02 to 0x1F are reserved for later formats; a reader that meets one says so and changes nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .errors import InvalidInput
+
+ENVELOPE = 0x01
+FIRST_PLAIN_BYTE = 0x20
+
+
+class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An opened envelope. The field order is the wire order."""
+
+    encoding: str = "json"
+    type: str = ""
+    type_version: int = 0
+    key_id: str = ""
+    blob: str = ""
+    content: bytes = b""
+
+    def is_plain(self) -> bool:
+        """True if the content alone says everything, so that it travels without an envelope."""
+        return self.encoding == "json" and not (self.type or self.type_version or self.key_id or self.blob)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Payload)
+
+
+def seal(payload: Payload) -> bytes:
+    """The payload as it is stored."""
+    if payload.is_plain():
+        return payload.content
+    return bytes((ENVELOPE,)) + _encoder.encode(payload)
+
+
+def unseal(data: bytes) -> Payload:
+    """Open what was stored. Raises ``InvalidInput`` for a format that this version does not know."""
+    if not data or data[0] >= FIRST_PLAIN_BYTE:
+        return Payload(content=data or b"null")
+    if data[0] != ENVELOPE:
+        raise InvalidInput(f"payload format {data[0]} is not known to this version of Keepstep; upgrade it")
+    try:
+        return _decoder.decode(data[1:])
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"payload envelope is damaged: {error}") from error

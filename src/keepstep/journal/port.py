@@ -1,0 +1,253 @@
+"""The port that every store implements, and what a caller may rely on.
+
+Promises (``tests/journal`` tries to break each on every store):
+
+1. Events are never changed, nor removed before their run's retention ends; ``seq`` is contiguous from 1.
+2. A commit whose expectation fails is refused (``Fenced``, ``Conflict``), changes nothing, and never fails the others
+   that travel in the same group.
+3. Once ``commit`` (or ``start``, ``send``) returns, it survives ``kill -9`` and power loss.
+4. A message is consumed by exactly one commit.
+5. Tasks, timers and wake times are derived; ``rebuild`` brings a run back whose derived rows are gone.
+6. What a dead owner held is given back by anyone's ``reap``.
+7. ``read_log`` gives all events of a shard in order and never skips one.
+8. Nothing is due before its time on the clock that the store was given.
+
+Methods are coroutines of the event loop on which the store was opened. Writing methods queue for the next group
+commit; they raise ``Overloaded`` if the queue is full, ``StoreUnavailable`` if the store is closed. A writing method
+that is cancelled may or may not have happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from .ask import Ask
+from .clock import Clock
+from .commit import Commit, Committed, NewRun, Started
+from .definition import Definition
+from .event import Event, LogEntry, Position
+from .hint import Listener
+from .lease import Lease, LeaseState
+from .message import Message, NewMessage, Sent
+from .run import Condition, Run, Status
+from .task import Task, TaskToken
+
+PROBE_STRIKES = 2
+"""A run with this many strikes is a suspect: its next owner advances it alone, as a probe (``probe``)."""
+
+QUARANTINE_STRIKES = 5
+"""A run with this many strikes is quarantined by ``reap``."""
+
+
+class Loaded(msgspec.Struct, frozen=True, gc=False):
+    """All of one run, read in one snapshot."""
+
+    run: Run
+    events: list[Event]
+    state: dict[tuple[str, str], bytes]
+    messages: list[Message]
+
+
+class AuditLine(msgspec.Struct, frozen=True, gc=False):
+    """What an operator did to a run, and when."""
+
+    time: int
+    text: str
+
+
+class Journal(Protocol):
+    """What is durable."""
+
+    clock: Clock
+
+    async def close(self) -> None:
+        """Flush what is queued and let go of everything. Leases that are still open are closed first."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Call ``listener`` with every hint from now on."""
+        ...
+
+    def unlisten(self, listener: Listener) -> None:
+        """Stop calling ``listener``."""
+        ...
+
+    # runs
+
+    async def start(self, new: NewRun) -> Started:
+        """Start a run, or attach to the newest run of that workflow id, as ``if_running`` and ``if_closed`` say.
+
+        ``REJECT`` raises ``AlreadyStarted``. ``RESTART`` of a closed run starts a new one; of an open one it raises
+        ``Conflict``: its language must close it first (a commit with ``status`` and ``start``).
+        """
+        ...
+
+    async def commit(self, commit: Commit) -> Committed:
+        """Change a run. Raises ``Fenced``, ``Conflict``, ``NotFound``, ``RunClosed`` (a closed run takes no commit
+        but one with ``status=RUNNING``, which reopens it), ``TooLarge``."""
+        ...
+
+    async def was_committed(self, commit_id: str) -> bool:
+        """Whether the commit with this id happened. Known for at least an hour."""
+        ...
+
+    async def send(self, message: NewMessage) -> Sent:
+        """Say something to a run. Raises ``NotFound``, ``RunClosed``, ``Overloaded``."""
+        ...
+
+    # leases
+
+    async def open_lease(self, lease: Lease) -> None:
+        """Begin to own things. From now on the store renews the lease by itself until it is closed or lost.
+
+        Blocked runs become claimable once more, so that each new worker tries each of them once.
+        """
+        ...
+
+    async def close_lease(self, lease_id: str) -> None:
+        """Give back all that the lease holds and forget it."""
+        ...
+
+    async def reap(self) -> list[str]:
+        """End the leases that are over and give back what they held; their ids.
+
+        A run that its dead owner had claimed and not advanced by any event, while not waiting, gets a strike, but not
+        beyond ``PROBE_STRIKES``; the run that the dead owner was probing gets one in any case. At
+        ``QUARANTINE_STRIKES`` a run is quarantined: its condition says so and nobody is offered it.
+        """
+        ...
+
+    async def claim_runs(self, lease_id: str, limit: int, types: Sequence[str] | None = None) -> list[Run]:
+        """Own up to ``limit`` runs that nobody owns and whose wake time has come, longest due first.
+
+        Only runs in the lease's languages and queues, of the given types, and not blocked for this lease. Raises
+        ``Fenced`` if the lease is over.
+        """
+        ...
+
+    async def probe(self, lease_id: str, run_id: str | None) -> None:
+        """Note durably that this lease now advances the suspect ``run_id``, alone; None when it has survived."""
+        ...
+
+    # tasks
+
+    async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
+        """Own up to ``limit`` tasks that are visible, by priority, then fairness, then age."""
+        ...
+
+    async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
+        """Put a task back, to be handed out again from ``visible_at``. Raises ``Fenced``."""
+        ...
+
+    # asks
+
+    async def ask(self, run_id: str, kind: str, name: str, data: bytes, timeout_seconds: float) -> bytes:
+        """Ask a run something and wait for the answer. Raises ``TimeoutError``."""
+        ...
+
+    async def take_asks(self, lease_id: str, limit: int) -> list[Ask]:
+        """Asks to runs that this lease owns, and to runs that nobody owns; each is given out once."""
+        ...
+
+    async def answer(self, ask_id: str, data: bytes) -> None:
+        """Answer an ask; one that nobody waits for any more is dropped."""
+        ...
+
+    # reading
+
+    async def read_run(self, run_id: str) -> Run | None:
+        """The run of that run id."""
+        ...
+
+    async def find_run(self, namespace: str, workflow_id: str) -> Run | None:
+        """The newest run of that workflow id."""
+        ...
+
+    async def list_runs(
+        self,
+        namespace: str,
+        *,
+        statuses: Sequence[Status] = (),
+        conditions: Sequence[Condition] = (),
+        types: Sequence[str] = (),
+        before: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
+        """Runs, newest first; ``before`` is (started_at, run_id) of the last run of the page before."""
+        ...
+
+    async def count_runs(
+        self,
+        namespace: str,
+        *,
+        statuses: Sequence[Status] = (),
+        conditions: Sequence[Condition] = (),
+        types: Sequence[str] = (),
+    ) -> int:
+        """How many runs fit."""
+        ...
+
+    async def load(self, run_id: str) -> Loaded:
+        """A run with its events, state and inbox. Raises ``NotFound``."""
+        ...
+
+    async def read_events(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[Event]:
+        """A page of a run's history."""
+        ...
+
+    async def read_state(self, run_id: str, kind: str | None = None) -> dict[tuple[str, str], bytes]:
+        """What the language remembers of a run outside of history, by (kind, key)."""
+        ...
+
+    async def read_messages(self, run_id: str) -> list[Message]:
+        """The unconsumed messages of a run, in order of arrival."""
+        ...
+
+    async def read_inbox(self, lease_id: str, after: int, limit: int = 1000) -> list[Message]:
+        """Unconsumed messages, with arrival numbers above ``after``, of all runs that the lease owns, in order."""
+        ...
+
+    async def next_wake(self, lease_id: str, types: Sequence[str] | None = None) -> int | None:
+        """Engine time at which ``claim_runs`` would next find a run, or None if it would not without news."""
+        ...
+
+    async def read_log(self, after: Position, limit: int = 1000) -> list[LogEntry]:
+        """Events of a shard after a position, in order. Raises ``PositionGone``."""
+        ...
+
+    async def read_audit(self, run_id: str) -> list[AuditLine]:
+        """What operators did to the run."""
+        ...
+
+    async def list_leases(self) -> list[LeaseState]:
+        """All open leases, those that are over and not yet reaped included."""
+        ...
+
+    # subscribers, definitions, housekeeping
+
+    async def save_cursor(self, subscriber: str, position: Position) -> None:
+        """Register a subscriber, or move it; retention keeps what registered subscribers have not read."""
+        ...
+
+    async def read_cursor(self, subscriber: str, shard: int) -> Position | None:
+        """Where a subscriber stands."""
+        ...
+
+    async def publish(self, definitions: Sequence[Definition]) -> None:
+        """Tell clients which workflows are served and what they take; replaces those of the same name."""
+        ...
+
+    async def list_definitions(self, namespace: str) -> list[Definition]:
+        """What has been published."""
+        ...
+
+    async def rebuild(self) -> int:
+        """Make every open run that nobody owns due now, so that its language derives its timers and tasks again."""
+        ...
+
+    async def purge(self, namespace: str, closed_before: int, limit: int = 1000) -> int:
+        """Remove closed runs whose retention has ended, with all that belongs to them; how many."""
+        ...
