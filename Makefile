@@ -1,0 +1,50 @@
+# Everything installs itself: only make, bash and a Python >= 3.11 have to be there.
+SHELL := bash
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := src tests examples benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench bench-quick clean
+
+help:  ## show this list
+	@echo "Keepstep: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.for-demo  ## 300 real orders through workers that are killed again and again, and the audit of the books
+	@echo "keepstep: running the demo (about a minute and a half; keepstep demo --help shows what can be changed)"
+	@$(BIN)/keepstep demo $(ARGS)
+
+test: lint  ## lint, types, architecture and all tests
+	@echo "keepstep: running the tests (some kill real processes; a few minutes)"
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.for-tests  ## style, types and the arrows between the rooms
+	@echo "keepstep: checking style (ruff)"
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "keepstep: not formatted; run: make format"; exit 1; }
+	@echo "keepstep: checking types (mypy --strict)"
+	@$(BIN)/mypy
+	@echo "keepstep: checking the arrows between the rooms (import-linter)"
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.for-tests  ## format the code and put right what can be put right by itself
+	@$(BIN)/ruff check --fix --quiet $(SOURCES); $(BIN)/ruff format $(SOURCES)
+
+bench: $(VENV)/.for-demo  ## all benchmarks, beside the raw store and DBOS (up to 30 minutes); writes docs/benchmarks.md
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(VENV)/.for-demo  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks --quick $(ARGS)
+
+clean:  ## remove environments, caches and built files
+	rm -rf $(VENV) .venv-dbos build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.for-demo: pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(VENV) all
+	@touch $@
+
+$(VENV)/.for-tests: pyproject.toml scripts/venv.sh
+	@scripts/venv.sh $(VENV) all,dev
+	@touch $@ $(VENV)/.for-demo
