@@ -1,0 +1,84 @@
+"""What a user gets by installing and importing the package."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+IMPORT_MILLISECONDS_MAX = 150
+OPTIONAL = {"starlette", "uvicorn", "httpx2", "pydantic", "attrs", "rich", "click"}
+
+# Processor time, not wall time: the same on a quiet machine, and not disturbed by the tests that run beside this one.
+_IMPORT = """
+import json, sys, time
+began = time.process_time()
+import keepstep
+took = (time.process_time() - began) * 1000
+print(json.dumps({"milliseconds": took, "modules": sorted({name.partition(".")[0] for name in sys.modules})}))
+"""
+
+
+def import_in_a_fresh_process() -> dict[str, object]:
+    ran = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True)
+    answer: dict[str, object] = json.loads(ran.stdout)
+    return answer
+
+
+def test_importing_keepstep_takes_less_than_150_milliseconds() -> None:
+    import_in_a_fresh_process()  # writes the bytecode, as an installation does
+    took = [float(str(import_in_a_fresh_process()["milliseconds"])) for _ in range(7)]
+    assert statistics.median(took) < IMPORT_MILLISECONDS_MAX
+
+
+def test_importing_keepstep_loads_no_optional_part() -> None:
+    modules = import_in_a_fresh_process()["modules"]
+    assert isinstance(modules, list)
+    assert OPTIONAL.isdisjoint(modules)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def test_the_wheel_says_that_the_package_is_typed(wheel: zipfile.ZipFile) -> None:
+    assert "keepstep/py.typed" in wheel.namelist()
+
+
+def test_the_wheel_carries_every_file_of_the_example(wheel: zipfile.ZipFile) -> None:
+    example = ROOT / "examples" / "order_fulfilment"
+    files = [path for path in example.rglob("*") if path.is_file() and path.suffix in {".py", ".csv", ".md"}]
+    assert files
+    packed = set(wheel.namelist())
+    assert not [p for p in files if f"keepstep/examples/order_fulfilment/{p.relative_to(example)}" not in packed]
+
+
+def test_the_wheel_holds_nothing_but_keepstep_and_its_metadata(wheel: zipfile.ZipFile) -> None:
+    assert {name.partition("/")[0] for name in wheel.namelist()} == {"keepstep", "keepstep-0.1.0.dist-info"}
+
+
+def test_the_wheel_carries_the_licence(wheel: zipfile.ZipFile) -> None:
+    assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_the_wheel_carries_every_migration_and_statement_beside_its_code(wheel: zipfile.ZipFile) -> None:
+    sources = ROOT / "src" / "keepstep"
+    files = [path for path in sources.rglob("*") if path.is_file() and path.suffix in {".py", ".sql"}]
+    packed = set(wheel.namelist())
+    assert not [path for path in files if f"keepstep/{path.relative_to(sources)}" not in packed]
