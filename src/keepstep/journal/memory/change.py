@@ -1,0 +1,188 @@
+"""Commits: the expectations are checked first, all of them; only then is anything written."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from keepstep.journal.commit import Commit, Committed, Started
+from keepstep.journal.errors import Conflict, Fenced, InvalidInput, RunClosed
+from keepstep.journal.hint import Closing
+from keepstep.journal.port import AuditLine
+from keepstep.journal.run import Condition, Status
+
+from .disk import RunRow, Transaction
+from .history import append_events
+from .inbox import deliver_or_drop
+from .size import check_growth, check_inboxes
+from .start import start_from
+from .task import add_tasks, held_task
+
+BLOCKED_FOR_MAX = 64
+
+
+def check_form(commit: Commit) -> None:
+    """Raises ``InvalidInput`` for a commit that could not be right for any run."""
+    if commit.epoch is None and commit.version is None and commit.task_token is None:
+        raise InvalidInput(
+            f"the commit to run {commit.run_id} expects nothing; give an epoch, a version or a task token"
+        )
+    if commit.seize and commit.version is None:
+        raise InvalidInput(f"the commit to run {commit.run_id} seizes the run, which needs a version")
+
+
+def commit_run(tx: Transaction, commit: Commit) -> Committed:
+    """Change a run, or raise and change nothing."""
+    row = tx.disk.get(commit.run_id)
+    _check_owner(tx, row, commit)
+    _check_version(row, commit)
+    _check_inbox(row, commit)
+    check_growth(row, commit.events)
+    check_inboxes(tx.disk, commit.send)
+    return _apply(tx, row, commit)
+
+
+def _check_owner(tx: Transaction, row: RunRow, commit: Commit) -> None:
+    run = row.run
+    if commit.epoch is not None and (run.owner is None or run.epoch != commit.epoch):
+        raise Fenced(f"run {run.run_id} is not owned under epoch {commit.epoch} any more (now {run.epoch}); forget it")
+    if commit.task_token is not None:
+        held_task(tx, commit.task_token, run.run_id)
+    if commit.seize and commit.lease_id is not None and commit.lease_id not in tx.disk.leases:
+        raise Fenced(f"lease {commit.lease_id} is over; it cannot seize run {run.run_id}")
+
+
+def _check_version(row: RunRow, commit: Commit) -> None:
+    run = row.run
+    reopens = commit.version is not None and commit.status is Status.RUNNING
+    if not row.is_open() and not reopens:
+        raise RunClosed(f"{run.workflow_id!r} (run {run.run_id}) is {run.status.value}; nothing can be changed")
+    if commit.version not in (None, run.version):
+        raise Conflict(f"run {run.run_id} is at version {run.version}, not {commit.version}; read it again")
+    by_version_alone = commit.epoch is None and commit.task_token is None
+    if by_version_alone and run.owner is not None and not commit.seize:
+        raise Conflict(f"run {run.run_id} is owned by lease {run.owner}; seize it, or leave it to its owner")
+    if commit.first_seq not in (None, run.last_seq + 1):
+        raise Conflict(f"the next event of run {run.run_id} gets seq {run.last_seq + 1}, not {commit.first_seq}")
+
+
+def _check_inbox(row: RunRow, commit: Commit) -> None:
+    newest = max(row.inbox, default=0)
+    if commit.inbox_seen is not None and newest > commit.inbox_seen:
+        raise Conflict(f"run {row.run.run_id} has message {newest}; only those up to {commit.inbox_seen} were seen")
+    missing = [n for n in commit.consume if n not in row.inbox]
+    if missing or len(set(commit.consume)) != len(commit.consume):
+        raise Conflict(f"message {missing or commit.consume} of run {row.run.run_id} was consumed before")
+
+
+def _apply(tx: Transaction, row: RunRow, commit: Commit) -> Committed:
+    was_open, was_owned = row.is_open(), row.run.owner is not None
+    append_events(tx, row, commit.events)
+    _change_state(row, commit)
+    row.change(**_run_changes(row, commit))
+    _change_blocked_for(row, commit)
+    if commit.timers is not None:
+        row.timers = commit.timers
+    if row.is_open():
+        _change_tasks(tx, row, commit)
+        tx.disk.open_runs[commit.run_id] = row
+    if commit.seize or commit.release:
+        _change_owner(row, commit)
+    if was_open and not row.is_open():
+        _close(tx, row, commit)
+    started = _reach_others(tx, row, commit)
+    if row.is_asleep():
+        _set_wake(tx, row, commit, lost_its_owner=was_owned or not was_open)
+    if commit.audit is not None:
+        row.audit.append(AuditLine(tx.now, commit.audit))
+    if commit.id is not None:
+        tx.disk.commits[commit.id] = tx.now
+    return Committed(row.run.version, row.run.last_seq, row.run.epoch, started)
+
+
+def _change_state(row: RunRow, commit: Commit) -> None:
+    for change in commit.state:
+        if change.data is None:
+            row.state.pop((change.kind, change.key), None)
+        else:
+            row.state[change.kind, change.key] = change.data
+    for n in commit.consume:
+        del row.inbox[n]
+        row.wakers.pop(n, None)
+
+
+def _run_changes(row: RunRow, commit: Commit) -> dict[str, Any]:
+    changes: dict[str, Any] = {"last_seq": len(row.events), "version": row.run.version + max(len(commit.events), 1)}
+    if commit.status is not None:
+        changes["status"] = commit.status
+        if commit.status is Status.RUNNING:
+            changes["closed_at"] = 0
+    if commit.condition is not None:
+        changes["condition"] = commit.condition
+    if commit.detail is not None:
+        changes["detail"] = commit.detail
+    if commit.attributes is not None:
+        merged = {**row.run.attributes, **deepcopy(commit.attributes)}
+        changes["attributes"] = {name: value for name, value in merged.items() if value is not None}
+    if commit.status_text is not None:
+        changes["status_text"] = commit.status_text
+    if commit.clear_strikes:
+        changes["strikes"] = 0
+    return changes
+
+
+def _change_blocked_for(row: RunRow, commit: Commit) -> None:
+    if commit.condition not in (None, Condition.BLOCKED):
+        row.blocked_for = ()
+    elif commit.blocked_for is not None and commit.blocked_for not in row.blocked_for:
+        row.blocked_for = (*row.blocked_for, commit.blocked_for)[-BLOCKED_FOR_MAX:]
+
+
+def _change_tasks(tx: Transaction, row: RunRow, commit: Commit) -> None:
+    if commit.task_token is not None and not commit.keep_task:
+        tx.remove_task(tx.disk.tasks[commit.task_token.task_id])
+    for ref in commit.drop_tasks:
+        task = row.tasks.get((ref.kind, ref.key))
+        if task is not None:
+            tx.remove_task(task)
+    add_tasks(tx, row, commit.tasks)
+
+
+def _change_owner(row: RunRow, commit: Commit) -> None:
+    if commit.seize:
+        row.change(epoch=row.run.epoch + 1, owner=None if commit.release else commit.lease_id)
+        row.claimed_seq = row.run.last_seq
+    else:
+        row.change(owner=None)
+
+
+def _close(tx: Transaction, row: RunRow, commit: Commit) -> None:
+    """A closed run keeps its history, state and inbox; what is derived and who owns it go."""
+    for task in list(row.tasks.values()):
+        tx.remove_task(task)
+    row.timers = ()
+    row.blocked_for = ()
+    row.change(owner=None, wake_at=None, closed_at=tx.now, condition=commit.condition or Condition.NONE)
+    tx.disk.open_runs.pop(commit.run_id, None)
+    last = commit.events[-1] if commit.events else None
+    tx.news.closed(Closing(commit.run_id, row.run.status, last))
+
+
+def _reach_others(tx: Transaction, row: RunRow, commit: Commit) -> tuple[Started, ...]:
+    """Start and tell other runs. Starts come first, so that a message can go to what was started beside it."""
+    outcomes = [start_from(tx, row, new) for new in commit.start]
+    for message in commit.send:
+        deliver_or_drop(tx, message)
+    return tuple(outcome for outcome in outcomes if outcome is not None)
+
+
+def _set_wake(tx: Transaction, row: RunRow, commit: Commit, *, lost_its_owner: bool) -> None:
+    """When does a run that nobody owns (any more) want a decider?
+
+    One that its owner released says so itself. One that was taken from its owner, or reopened, wants one at once,
+    unless the commit says when. Otherwise the commit can only bring the time forward, never lose it.
+    """
+    otherwise: int | None = None
+    if not commit.release:
+        otherwise = 0 if lost_its_owner else row.run.wake_at
+    tx.wake(row, row.next_wake(otherwise if commit.wake_at is None else commit.wake_at))

@@ -1,0 +1,92 @@
+"""Flush: the operations of one loop iteration, applied together, answered in a later iteration.
+
+A crash can come before the flush (nothing happened), or between the flush and its answers (it happened, and nobody
+was told), which are the two ways in which a real commit is lost from its writer's sight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from keepstep.journal import limits
+from keepstep.journal.errors import JournalError, Overloaded
+
+from .disk import Transaction
+
+T = TypeVar("T")
+Operation = Callable[[Transaction], Any]
+Answer = tuple[asyncio.Future[Any], Any, Exception | None]
+
+
+class Flusher:
+    """Queue of one handle's operations. ``begin`` opens the flush's transaction, ``done`` spreads its news."""
+
+    def __init__(
+        self,
+        begin: Callable[[], Transaction],
+        done: Callable[[Transaction], None],
+        delay: Callable[[], float] | None,
+    ) -> None:
+        self._begin = begin
+        self._done = done
+        self._delay = delay
+        self._queue: list[tuple[Operation, asyncio.Future[Any]]] = []
+        self._answers: list[Answer] = []
+        self._scheduled: asyncio.Handle | None = None
+
+    async def submit(self, operation: Callable[[Transaction], T]) -> T:
+        """Run an operation in the next flush and return what it returned, or raise what it raised."""
+        if len(self._queue) >= limits.QUEUE_OPERATIONS_MAX:
+            raise Overloaded(f"{len(self._queue)} operations wait for the store; try again later")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._queue.append((operation, answer))
+        if self._scheduled is None:
+            self._schedule(loop)
+        return cast(T, await answer)
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted is done and answered."""
+        await self.submit(lambda tx: None)
+
+    def crash(self) -> None:
+        """Nothing is written and nobody is answered any more."""
+        self._queue.clear()
+        self._answers.clear()
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._delay is None:
+            self._scheduled = loop.call_soon(self._flush, loop)
+        else:
+            self._scheduled = loop.call_later(self._delay(), self._flush, loop)
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        operations, self._queue = self._queue, []
+        tx = self._begin()
+        self._answers = [self._apply(tx, operation, answer) for operation, answer in operations]
+        self._scheduled = loop.call_soon(self._reply, loop, tx)
+
+    @staticmethod
+    def _apply(tx: Transaction, operation: Operation, answer: asyncio.Future[Any]) -> Answer:
+        try:
+            return answer, operation(tx), None
+        except JournalError as refused:
+            return answer, None, refused
+
+    def _reply(self, loop: asyncio.AbstractEventLoop, tx: Transaction) -> None:
+        answers, self._answers = self._answers, []
+        for answer, value, refused in answers:
+            if answer.done():
+                continue
+            if refused is None:
+                answer.set_result(value)
+            else:
+                answer.set_exception(refused)
+        self._done(tx)
+        self._scheduled = None
+        if self._queue:
+            self._schedule(loop)
