@@ -11,5 +11,17 @@ Neither is a sandbox. They catch mistakes; what must never happen is that they s
 from .nondeterminism import Finding, Nondeterminism
 from .scan import scan, scan_again
 from .unsafe import unsafe
+from .watch import outside_call, take_violation, turn_begins, turn_ends, watch
 
-__all__ = ["Finding", "Nondeterminism", "scan", "scan_again", "unsafe"]
+__all__ = [
+    "Finding",
+    "Nondeterminism",
+    "outside_call",
+    "scan",
+    "scan_again",
+    "take_violation",
+    "turn_begins",
+    "turn_ends",
+    "unsafe",
+    "watch",
+]

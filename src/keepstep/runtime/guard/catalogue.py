@@ -189,6 +189,11 @@ class Catalogue:
         return found is not ABSENT
 
 
+def instead_of(name: str) -> str | None:
+    """The right call for a name of the catalogue."""
+    return next((entry.instead for entry in _ENTRIES if entry.name == name), None)
+
+
 def _loaded(name: str) -> object:
     """What a dotted name means now, without importing anything and without running any module's ``__getattr__``."""
     root, *rest = name.split(".")

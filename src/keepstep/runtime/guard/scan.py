@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 
 from .bytecode import Report, Scope, parameters, walk
 from .catalogue import ABSENT, CALLED, LASTING_GENERATOR, USED, Catalogue, Entry
 from .nondeterminism import Finding, Nondeterminism
+from .origin import is_library, is_ours
 from .thing import UNKNOWN, Thing, attribute, from_object, function_in
 from .unsafe import unsafe
 
@@ -272,18 +271,3 @@ def _package(module: str) -> str:
 
 def _folder(file: str) -> Path | None:
     return None if file.startswith("<") or is_library(file) else Path(file).parent
-
-
-def is_ours(module: str) -> bool:
-    """Whether a module is the engine's. Its examples are user code."""
-    return module == "keepstep" or (module.startswith("keepstep.") and not module.startswith("keepstep.examples"))
-
-
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
-
-
-@cache
-def is_library(file: str) -> bool:
-    """Whether a file belongs to the standard library or to an installed package."""
-    installed = {"site-packages", "dist-packages"}
-    return file.startswith(("<frozen", *_LIBRARIES)) or not installed.isdisjoint(Path(file).parts)
