@@ -1,0 +1,225 @@
+"""Virtual time: an event loop that never waits, and the engine's clock on it.
+
+When nothing is ready, the loop's time jumps to its next timer. A day of retries and sleeps takes as long as its
+callbacks do, and the same program makes the same steps at the same microsecond in every run. Time is a whole number of
+microseconds, and a timer never fires before its time.
+
+What the loop refuses: sockets, pipes, subprocesses, signals, and threads that talk to it, because real I/O has no
+place in virtual time. Functions handed to ``run_in_executor`` (and so ``asyncio.to_thread``) run on the loop's own
+thread, one after the other, so that sync steps can be simulated too; one that blocks blocks everything.
+
+A loop with nothing ready and no timer would wait for ever: it raises ``Stuck`` and names what is still waiting.
+
+It stands on ``asyncio.BaseEventLoop``, whose only source of waiting is ``_selector.select(timeout)``; that is where
+time jumps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import Context
+from typing import Any, NoReturn, TypeVar, TypeVarTuple
+
+from keepstep.journal import ClockAnchor, Error
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+EPOCH_MICROSECONDS = 1_767_225_600_000_000
+"""Where engine time begins in a simulation: 2026-01-01T00:00:00Z."""
+
+WAITING_NAMED_MAX = 20
+"""How many waiting tasks ``Stuck`` names."""
+
+
+class Stuck(Error):
+    """Nothing is ready and no timer is set, but the program has not ended: it would wait for ever."""
+
+
+class RealInputOutput(Error):
+    """Something under virtual time reached for the real world."""
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """An event loop whose time jumps. ``random`` is seeded, for whoever needs chance in a simulation."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__()
+        self.random = random.Random(seed)
+        self._thread = threading.get_ident()
+        self._microseconds = 0
+        self._clock_resolution = 1e-7  # below a microsecond: no timer that is not due runs with one that is
+        self._selector = _Jump(self)
+
+    def time(self) -> float:
+        """Seconds since the loop was made."""
+        return self._microseconds / 1_000_000
+
+    def microseconds(self) -> int:
+        """The same, exactly."""
+        return self._microseconds
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, rounded up to a microsecond. Called by the loop; by a test, to simulate a stall."""
+        self._microseconds += max(0, math.ceil(round(seconds * 1_000_000, 3)))
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run a function on this very thread, in a later iteration. The executor is not used."""
+        future: asyncio.Future[T] = self.create_future()
+        self.call_soon(self._run_inline, future, func, args)
+        return future
+
+    def _run_inline(self, future: asyncio.Future[T], func: Callable[..., T], args: tuple[Any, ...]) -> None:
+        if future.cancelled():
+            return
+        asyncio._set_running_loop(None)  # the function believes to be in a thread, where no loop runs
+        try:
+            outcome = func(*args)
+        except Exception as error:
+            future.set_exception(error)
+        else:
+            future.set_result(outcome)
+        finally:
+            asyncio._set_running_loop(self)
+
+    def describe_waiting(self) -> str:
+        """What the tasks that have not ended wait for."""
+        waiting = sorted(f"{task.get_name()}: {_where(task)}" for task in asyncio.all_tasks(self))
+        more = len(waiting) - WAITING_NAMED_MAX
+        return "\n  ".join(waiting[:WAITING_NAMED_MAX] + ([f"and {more} more"] if more > 0 else []))
+
+    def _process_events(self, event_list: list[Any]) -> None:
+        """There are no events but timers."""
+
+    def _write_to_self(self) -> None:
+        """A thread wakes a real loop by this; here ``call_soon_threadsafe`` comes from the loop's own thread."""
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """``call_soon``, and refused from another thread."""
+        if threading.get_ident() != self._thread:
+            refuse("a thread that calls back")
+        return self.call_soon(callback, *args, context=context)
+
+
+class _Jump:
+    """Stands where a selector would be: waiting is letting virtual time pass."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            raise Stuck(
+                f"nothing is ready and no timer is set at {self._loop.time()} s; these wait for ever:\n  "
+                + self._loop.describe_waiting()
+            )
+        self._loop.advance(timeout)
+        return []
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def refuse(what: str) -> NoReturn:
+    raise RealInputOutput(f"{what} has no place in virtual time; hand in something simulated instead")
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def refused(*_: object, **__: object) -> NoReturn:
+        refuse(f"loop.{name}()")
+
+    refused.__name__ = name
+    return refused
+
+
+_REAL = """
+add_reader add_writer remove_reader remove_writer add_signal_handler
+sock_recv sock_recv_into sock_recvfrom sock_recvfrom_into sock_sendall sock_sendto sock_connect sock_accept
+sock_sendfile create_connection create_server create_unix_connection create_unix_server create_datagram_endpoint
+connect_accepted_socket connect_read_pipe connect_write_pipe sendfile start_tls getaddrinfo getnameinfo
+subprocess_exec subprocess_shell
+""".split()
+
+for _name in _REAL:
+    setattr(VirtualLoop, _name, _refusing(_name))
+
+
+def _where(task: asyncio.Task[Any]) -> str:
+    """The line at which a task waits: that of the innermost coroutine, not of the task's own."""
+    inner: Any = task.get_coro()
+    while asyncio.iscoroutine(getattr(inner, "cr_await", None)):
+        inner = inner.cr_await
+    frame = getattr(inner, "cr_frame", None)
+    return "unknown" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+class VirtualClock:
+    """``journal.Clock`` on a virtual loop. Each simulated process has its own; the wall clocks can be moved apart.
+
+    Engine time follows the loop. ``move_wall`` moves this process's wall clock, which engine time does not follow.
+    """
+
+    def __init__(self, loop: VirtualLoop, *, boot_id: str = "virtual", wall_offset: int = 0) -> None:
+        self._loop = loop
+        self._boot_id = boot_id
+        self._wall = EPOCH_MICROSECONDS + wall_offset
+        self._engine = self._wall
+
+    def now(self) -> int:
+        return self._engine + self._loop.microseconds()
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def jump(self) -> int:
+        return self._wall - self._engine
+
+    def move_wall(self, microseconds: int) -> None:
+        """Set the wall clock forward or back, as an operator or NTP would."""
+        self._wall += microseconds
+
+    def anchor(self) -> ClockAnchor:
+        return ClockAnchor(self._boot_id, self._loop.microseconds(), self.now())
+
+    def adopt(self, anchor: ClockAnchor) -> None:
+        if anchor.boot_id == self._boot_id:
+            self._engine = anchor.engine_microseconds - anchor.boot_microseconds
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int = 0) -> T:
+    """Run a program to its end in virtual time and return what it returns.
+
+    ``main`` is called within the loop, so that ``asyncio.get_running_loop()`` is the ``VirtualLoop``; its ``random``
+    is seeded with ``seed``. Raises what ``main`` raises, ``Stuck``, ``RealInputOutput``.
+    """
+    loop = VirtualLoop(seed=seed)
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(_begin(main))
+    finally:
+        try:
+            _end(loop)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+async def _begin(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return await main()
+
+
+def _end(loop: VirtualLoop) -> None:
+    """Cancel what is left, as ``asyncio.run`` does, so that ``finally`` blocks run."""
+    left = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
