@@ -2,6 +2,25 @@
 
 from .codec import decoder, encode
 from .duration import Duration, to_seconds
+from .failure import Failure, RemoteError, decode_failure, describe, encode_failure, rebuild
+from .inputs import parse_json, parse_json_inputs
 from .retry import Retry
+from .signature import Signature, digest
 
-__all__ = ["Duration", "Retry", "decoder", "encode", "to_seconds"]
+__all__ = [
+    "Duration",
+    "Failure",
+    "RemoteError",
+    "Retry",
+    "Signature",
+    "decode_failure",
+    "decoder",
+    "describe",
+    "digest",
+    "encode",
+    "encode_failure",
+    "parse_json",
+    "parse_json_inputs",
+    "rebuild",
+    "to_seconds",
+]

@@ -29,7 +29,16 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from . import fault
-from .models import adapter_decoder, decode_model, encode_model, is_model_class, is_validated, validating
+from .annotations import Unresolved
+from .models import (
+    adapter_decoder,
+    decode_model,
+    encode_model,
+    is_model_class,
+    is_validated,
+    validating,
+    validation_fault,
+)
 from .ordering import holds_set, with_sorted_sets
 
 DECODERS_KEPT_MAX = 4096
@@ -69,6 +78,9 @@ def _as_builtin(builtin: Any, arguments: tuple[Any, ...], found: Any) -> Any:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_enc_hook, decimal_format="string", uuid_format="canonical").encode
+encode_unsettled = _encode
+"""The bare encoder: raises what msgspec raises; NaN and the order of sets are left to ``settle``."""
+
 _encode_sorted = msgspec.json.Encoder(enc_hook=_enc_hook, order="deterministic").encode
 _probe = msgspec.msgpack.Encoder(enc_hook=_probe_hook).encode
 _not_finite_in_msgpack = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL).search
@@ -164,6 +176,8 @@ _cached_decoder = lru_cache(maxsize=DECODERS_KEPT_MAX)(_build_decoder)
 
 
 def _raw_decoder(annotation: Any) -> Callable[[bytes], Any]:
+    if isinstance(annotation, Unresolved):
+        annotation.refuse()
     if is_model_class(annotation):
         return lambda data: decode_model(annotation, data)
     try:
@@ -189,7 +203,11 @@ def _build_fault(error: Exception) -> str:
 
 def decode_fault(error: Exception) -> str:
     """The reason of a failed decoding, with msgspec's ``$`` paths written like those of encoding."""
-    return re.sub(r" - at `(key|value)?\$?([^`]*)`", r" at \1\2", str(error)).replace(" at in ", " in ").rstrip()
+    complaint = validation_fault(error)
+    if complaint is not None:
+        return complaint
+    text = re.sub(r" - at `(key|value)` in `\$([^`]*)`", r" at a \1 of \2", str(error))
+    return re.sub(r" - at `\$([^`]*)`", r" at \1", text).removesuffix(" of ").rstrip()
 
 
 def type_name(annotation: Any) -> str:

@@ -13,6 +13,9 @@ from typing import Any, get_args
 
 import msgspec
 
+DETAILS_MAX = 5
+"""So many of a model's complaints are shown."""
+
 
 def is_model_class(candidate: object) -> bool:
     """True for a subclass of ``pydantic.BaseModel``."""
@@ -37,7 +40,7 @@ def encode_model(model: Any) -> msgspec.Raw:
 
 def decode_model(model_class: Any, data: bytes) -> Any:
     """A model from its JSON; pydantic's own error if it does not fit."""
-    return model_class.model_validate_json(data)
+    return model_class.model_validate_json(bytes(data))
 
 
 def validating(annotation: Any, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -56,5 +59,18 @@ def adapter_decoder(annotation: Any) -> Callable[[bytes], Any] | None:
     pydantic = sys.modules.get("pydantic")
     if pydantic is None or not holds_model(annotation):
         return None
-    validate: Callable[[bytes], Any] = pydantic.TypeAdapter(annotation).validate_json
-    return validate
+    validate = pydantic.TypeAdapter(annotation).validate_json
+    return lambda data: validate(bytes(data))
+
+
+def validation_fault(error: Exception) -> str | None:
+    """Pydantic's ``ValidationError`` in one line with our paths; None for other errors."""
+    if type(error).__name__ != "ValidationError" or not hasattr(error, "errors"):
+        return None
+    details = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{detail['msg']}{_at(detail['loc'])}" for detail in details[:DETAILS_MAX])
+
+
+def _at(location: tuple[int | str, ...]) -> str:
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return f" at {path}" if path else ""

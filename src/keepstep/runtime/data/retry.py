@@ -34,10 +34,7 @@ class Retry:
             raise InvalidInput(f"Retry(max_attempts={attempts!r}): give a whole number from 1, or None for no limit")
         _check_number("factor", self.factor, 1.0, math.inf)
         _check_number("jitter", self.jitter, 0.0, 1.0)
-        if self.longest_seconds < self.first_seconds:
-            raise InvalidInput(
-                f"Retry(max_interval={self.max_interval!r}) is shorter than initial={self.initial!r}; make it longer"
-            )
+        to_seconds(self.initial), to_seconds(self.max_interval)
         if not isinstance(self.non_retryable, tuple):
             object.__setattr__(self, "non_retryable", _as_tuple(self.non_retryable))
         for entry in self.non_retryable:

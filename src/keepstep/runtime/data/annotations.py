@@ -1,0 +1,74 @@
+"""Annotations: what the parameters of a function are annotated with, forward references resolved where possible.
+
+``from __future__ import annotations`` and classes named before they are defined leave text instead of types. The text
+is evaluated where the function sees names: its module, the closure, its type parameters, and what the caller adds.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keepstep.journal import InvalidInput
+
+
+class Unresolved:
+    """Stands for an annotation whose names are not defined (yet). Reading a value by it raises ``InvalidInput``."""
+
+    def __init__(self, text: str, reason: str) -> None:
+        self.text = text
+        self.reason = reason
+
+    def refuse(self) -> typing.NoReturn:
+        """Say what is missing and what to do."""
+        raise InvalidInput(
+            f"the annotation {self.text!r} cannot be resolved ({self.reason}); define or import the name at module "
+            "level, outside of `if TYPE_CHECKING:`, before the first use"
+        )
+
+
+def resolve_annotations(fn: Callable[..., Any], names: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], bool]:
+    """The annotations of ``fn`` by parameter name, ``return`` among them, and whether all of them were resolved."""
+    target = inspect.unwrap(fn)
+    if not inspect.isroutine(target) and not isinstance(target, type):
+        target = type(target).__call__
+    visible = _visible_names(target, names)
+    resolved: dict[str, Any] = {}
+    for name, annotation in _raw_annotations(target).items():
+        resolved[name] = _resolve(annotation, visible)
+    return resolved, not any(isinstance(a, Unresolved) for a in resolved.values())
+
+
+def _raw_annotations(target: Any) -> dict[str, Any]:
+    if isinstance(target, type):
+        target = target.__init__  # type: ignore[misc]
+    target = getattr(target, "__func__", target)
+    if sys.version_info >= (3, 14):
+        import annotationlib  # only there since 3.14
+
+        return dict(annotationlib.get_annotations(target, format=annotationlib.Format.FORWARDREF))
+    return dict(getattr(target, "__annotations__", {}))
+
+
+def _visible_names(target: Any, names: Mapping[str, Any] | None) -> dict[str, Any]:
+    function = getattr(target, "__func__", target)
+    visible = dict(getattr(function, "__globals__", {}))
+    visible.update(names or {})
+    try:
+        visible.update(inspect.getclosurevars(function).nonlocals)
+    except (TypeError, ValueError):
+        pass
+    visible.update({parameter.__name__: parameter for parameter in getattr(function, "__type_params__", ())})
+    return visible
+
+
+def _resolve(annotation: Any, visible: dict[str, Any]) -> Any:
+    holder = type("holder", (), {"__annotations__": {"it": annotation}})
+    try:
+        return typing.get_type_hints(holder, globalns=visible, localns=visible, include_extras=True)["it"]
+    except Exception as error:
+        text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", str(annotation))
+        return Unresolved(text, f"{type(error).__name__}: {error}")

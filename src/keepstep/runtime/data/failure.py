@@ -1,0 +1,277 @@
+"""Failure: an error on its way between processes and through time.
+
+An exception is described (``describe``), travels as JSON, and is made an exception again (``rebuild``). Invariants:
+
+* Describing never fails, whatever the exception does: ``__str__`` that raises, arguments that are no JSON, causes that
+  go in a circle. What cannot be kept is left out; everything is bounded.
+* Rebuilding runs no ``__init__``, ``__new__`` or other method written in Python by the class's author: a class may be
+  built with other arguments than ``args`` says, and then would wrap its message twice or do something real. The object
+  is made by the builtin exception that the class descends from, then gets ``args`` and its attributes.
+* Only ``Exception`` subclasses are rebuilt, found by module and qualified name. Everything else, classes that are not
+  to be found and those that cannot be made so, becomes a ``RemoteError`` with the same text.
+* Only plain JSON data among ``args`` and attributes is kept, since anything else would come back as something else. If
+  one of ``args`` is not plain, the message stands for all of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from keepstep.journal import Error, InvalidInput
+
+from .codec import encode
+
+TRACEBACK_BYTES_MAX = 16 * 1024
+TRACEBACK_FRAMES_MAX = 50
+MESSAGE_CHARS_MAX = 8 * 1024
+DETAIL_BYTES_MAX = 32 * 1024
+CAUSES_MAX = 10
+GROUP_MAX = 20
+NOTES_MAX = 20
+FAILURES_MAX = 50
+"""All causes and members of groups of one failure together."""
+
+
+class RemoteError(Error):
+    """Stands for an error whose class is not to be found here."""
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(type_name, message)
+        self.type_name = type_name
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as data. The member names are the wire form."""
+
+    type: str
+    """The qualified name of the class in its module."""
+    module: str
+    message: str
+    traceback: str = ""
+    args: list[Any] | None = None
+    """The exception's ``args`` if all of them are plain JSON data."""
+    attributes: dict[str, Any] = {}
+    notes: list[str] = []
+    cause: Failure | None = None
+    context: bool = False
+    """True if ``cause`` was the exception being handled rather than one named with ``from``."""
+    exceptions: list[Failure] = []
+    """The members of an exception group."""
+
+
+_decode = msgspec.json.Decoder(Failure).decode
+
+
+def describe(error: BaseException) -> Failure:
+    """An exception as data, with its causes. Never raises."""
+    return _Description().of(error, 0)
+
+
+class _Description:
+    """One walk through an exception, its causes and groups, each visited once."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def of(self, error: BaseException, depth: int) -> Failure:
+        self._seen.add(id(error))
+        kind = type(error)
+        cause, is_context = _cause_of(error)
+        if isinstance(error, RemoteError):  # passed on as what it stands for
+            module, _, name = error.type_name.rpartition(".")
+            message = error.message
+        else:
+            module, name, message = str(kind.__module__), kind.__qualname__, _message(error)
+        return Failure(
+            type=_text(name),
+            module=_text(module),
+            message=_text(message)[:MESSAGE_CHARS_MAX],
+            traceback=_traceback(error),
+            args=None if isinstance(error, RemoteError) else _plain_args(error),
+            attributes={} if isinstance(error, RemoteError) else _plain_attributes(error),
+            notes=_notes(error),
+            cause=self.of(cause, depth + 1) if cause is not None and self._goes_on(cause, depth) else None,
+            context=is_context,
+            exceptions=[
+                self.of(member, depth + 1)
+                for member in (error.exceptions[:GROUP_MAX] if isinstance(error, BaseExceptionGroup) else ())
+                if self._goes_on(member, depth)
+            ],
+        )
+
+    def _goes_on(self, error: BaseException, depth: int) -> bool:
+        return depth + 1 < CAUSES_MAX and id(error) not in self._seen and len(self._seen) < FAILURES_MAX
+
+
+def _cause_of(error: BaseException) -> tuple[BaseException | None, bool]:
+    if error.__cause__ is not None:
+        return error.__cause__, False
+    if error.__context__ is not None and not error.__suppress_context__:
+        return error.__context__, True
+    return None, False
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return error.message
+    try:
+        return str(error)
+    except Exception as fault:
+        return f"<str() of the error failed with {type(fault).__name__}>"
+
+
+def _text(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _traceback(error: BaseException) -> str:
+    """The end of the traceback, which says most, in at most so many bytes."""
+    try:
+        lines = traceback.format_exception(
+            type(error), error, error.__traceback__, limit=-TRACEBACK_FRAMES_MAX, chain=False
+        )
+    except Exception:  # the error's own attributes can break the formatting
+        return ""
+    data = "".join(lines).encode(errors="backslashreplace")
+    if len(data) <= TRACEBACK_BYTES_MAX:
+        return data.decode()
+    return "…\n" + data[-TRACEBACK_BYTES_MAX + 8 :].decode(errors="ignore")
+
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if depth > 20:
+        return False
+    if kind is list:
+        return all(_is_plain(item, depth + 1) for item in value)
+    return kind is dict and all(type(key) is str and _is_plain(item, depth + 1) for key, item in value.items())
+
+
+def _is_kept(value: Any) -> bool:
+    """True for plain JSON data that can be written and is not too large."""
+    try:
+        return _is_plain(value) and len(encode(value)) <= DETAIL_BYTES_MAX
+    except InvalidInput:  # NaN, lone surrogates
+        return False
+
+
+def _plain_args(error: BaseException) -> list[Any] | None:
+    if isinstance(error, BaseExceptionGroup):
+        return None
+    args = list(error.args)
+    return args if _is_kept(args) else None
+
+
+def _plain_attributes(error: BaseException) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in getattr(error, "__dict__", {}).items():
+        if name != "__notes__" and isinstance(name, str) and _is_kept({name: value}):
+            kept[name] = value
+    return kept if _is_kept(kept) else {}
+
+
+def _notes(error: BaseException) -> list[str]:
+    notes = getattr(error, "__notes__", ())
+    if not isinstance(notes, (list, tuple)):
+        return []
+    return [_text(note)[:MESSAGE_CHARS_MAX] for note in notes[:NOTES_MAX] if isinstance(note, str)]
+
+
+def encode_failure(failure: Failure) -> bytes:
+    """A failure as JSON."""
+    return msgspec.json.encode(failure)
+
+
+def decode_failure(data: bytes) -> Failure:
+    """A failure from its JSON. Raises ``InvalidInput`` if it is none."""
+    try:
+        return _decode(data)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"this is not the description of an error: {error}") from error
+
+
+def rebuild(failure: Failure) -> BaseException:
+    """The exception that the failure describes, as far as it can be made again; never raises."""
+    error = _rebuild_one(failure)
+    for note in failure.notes:
+        error.add_note(note)
+    if failure.traceback:
+        error.add_note(f"Where it was raised:\n{failure.traceback.rstrip()}")
+    if failure.cause is not None:
+        cause = rebuild(failure.cause)
+        if failure.context:
+            error.__context__ = cause
+        else:
+            error.__cause__ = cause
+    return error
+
+
+def _rebuild_one(failure: Failure) -> BaseException:
+    kind = find_exception_class(failure.module, failure.type)
+    if kind is not None:
+        try:
+            error = _make_group(kind, failure) if issubclass(kind, ExceptionGroup) else _make(kind, failure)
+            str(error)
+            return error
+        except Exception:  # cannot be made so; its name and message still say what happened
+            pass
+    return RemoteError(f"{failure.module}.{failure.type}".lstrip("."), failure.message)
+
+
+def _make(kind: type[Exception], failure: Failure) -> Exception:
+    args = tuple(failure.args) if failure.args is not None else (failure.message,)
+    builtin: Any = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
+    error: Exception
+    try:
+        error = builtin.__new__(kind, *args)
+        builtin.__init__(error, *args)
+    except Exception:  # a builtin that takes other arguments than it shows
+        error = builtin.__new__(kind)
+    error.args = args
+    error.__dict__.update(failure.attributes)
+    return error
+
+
+_HEAP_TYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for classes made by a ``class`` statement."""
+
+
+def _make_group(kind: type[ExceptionGroup[Exception]], failure: Failure) -> Exception:
+    members = [rebuild(member) for member in failure.exceptions]
+    error = ExceptionGroup.__new__(kind, failure.message, [m for m in members if isinstance(m, Exception)])
+    error.__dict__.update(failure.attributes)
+    return error
+
+
+def find_exception_class(module: str, name: str) -> type[Exception] | None:
+    """The ``Exception`` subclass of that qualified name, its module imported if need be; None if there is none."""
+    found: Any = sys.modules.get(module) or _import(module)
+    for step in name.split("."):
+        if not isinstance(found, (ModuleType, type)):
+            return None
+        found = vars(found).get(step)
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def _import(module: str) -> ModuleType | None:
+    if not all(part.isidentifier() for part in module.split(".")):
+        return None
+    try:
+        return importlib.import_module(module)
+    except (Exception, SystemExit):  # whatever the module does when it is imported here
+        return None
