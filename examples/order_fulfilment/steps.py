@@ -6,8 +6,6 @@ key stays the same meanwhile, so the other side can tell a repeated request from
 
 from __future__ import annotations
 
-from typing import Any
-
 from keepstep import Retry, step
 
 from .model import AlreadyCollected, Label, Order, OutOfStock
@@ -16,8 +14,8 @@ from .outside import ask
 FORWARD = Retry(max_attempts=5, initial=0.1, factor=2.0, max_interval=2.0, non_retryable=(OutOfStock,))
 """Going forward, giving up after a while is fine: the saga undoes what was done."""
 
-PERSISTENT = Retry(max_attempts=30, initial=0.1, factor=2.0, max_interval=5.0, non_retryable=(AlreadyCollected,))
-"""Undoing, and what comes after the parcel has left, must get through."""
+PERSISTENT = Retry(max_attempts=None, initial=0.1, factor=2.0, max_interval=5.0, non_retryable=(AlreadyCollected,))
+"""Undoing, and what cannot be taken back, must get through: for ever if need be."""
 
 SECONDS_PER_ATTEMPT = 2.0
 
@@ -29,10 +27,10 @@ async def charge_payment(order: Order, reply_to: str) -> None:
 
 
 @step(retry=PERSISTENT, timeout=SECONDS_PER_ATTEMPT)
-async def refund_payment(order: Order, reply_to: str, outcome: Any) -> None:
+async def refund_payment(order: Order, reply_to: str) -> None:
     """Gives the money back, or calls the charge off where it has not happened yet.
 
-    The outcome of the charge does not matter here: one that timed out may well have happened, and the gateway knows.
+    A charge that timed out may well have happened; so this asks the gateway, which knows, and not the step's outcome.
     """
     await ask("/payments/refunds", order)
 
@@ -44,7 +42,7 @@ async def reserve_inventory(order: Order) -> None:
 
 
 @step(retry=PERSISTENT, timeout=SECONDS_PER_ATTEMPT)
-async def release_inventory(order: Order, outcome: Any) -> None:
+async def release_inventory(order: Order) -> None:
     """Puts the goods back on the shelf."""
     await ask("/warehouse/releases", order)
 
@@ -63,7 +61,7 @@ async def create_label(order: Order) -> Label:
 
 
 @step(retry=PERSISTENT, timeout=SECONDS_PER_ATTEMPT)
-async def void_label(order: Order, outcome: Any) -> None:
+async def void_label(order: Order) -> None:
     """Gives the label back unused."""
     await ask("/carrier/voids", order)
 

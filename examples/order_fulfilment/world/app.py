@@ -70,7 +70,7 @@ def _observation(books: Books, front_door: FrontDoor) -> list[Route]:
     """How the demo watches the world, and tells it whom it killed."""
 
     async def watch(_: Request) -> Response:
-        return JSONResponse({"totals": books.totals(), "requests_open": dict(front_door.requests_open)})
+        return JSONResponse({"totals": dict(books.totals), "requests_open": dict(front_door.requests_open)})
 
     async def note_kill(request: Request) -> Response:
         killed = await request.json()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,9 @@ class Books:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + SCHEMA)
         self._db.execute("INSERT INTO stock VALUES (?1, ?1)", (opening_stock,))
-        self._requests_seen: dict[tuple[str, str], int] = {}
+        self._requests_seen: Counter[tuple[str, str]] = Counter()
+        self.totals: Counter[str] = Counter()
+        """How many entries of each sort the ledger has."""
 
     def close(self) -> None:
         """Closes the file."""
@@ -100,9 +103,8 @@ class Books:
 
     def count_request(self, endpoint: str, order: str) -> int:
         """Counts a request that has just come in: which one is it, about this order at this endpoint, from 1?"""
-        nth = self._requests_seen.get((endpoint, order), 0) + 1
-        self._requests_seen[endpoint, order] = nth
-        return nth
+        self._requests_seen[endpoint, order] += 1
+        return self._requests_seen[endpoint, order]
 
     def add_request(
         self, endpoint: str, order: str, key: str, attempt: int, worker: str, fault: str, status: int, had_effect: bool
@@ -115,6 +117,7 @@ class Books:
     def enter(self, order: str, what: str, quantity: int = 1, note: str = "") -> None:
         """Adds an effect to the ledger."""
         self._db.execute(ADD_ENTRY, (time.time(), order, what, quantity, note))
+        self.totals[what] += 1
 
     def entries(self, order: str, what: str) -> int:
         """How often the ledger says that this happened to this order."""
@@ -127,10 +130,6 @@ class Books:
             "SELECT coalesce(sum(quantity), 0) FROM ledger WHERE order_id = ? AND what = ?", (order, what)
         )
         return int(found.fetchone()[0])
-
-    def totals(self) -> dict[str, int]:
-        """How many entries of each sort there are."""
-        return dict(self._db.execute("SELECT what, count(*) FROM ledger GROUP BY what"))
 
     def remember(self, key: str, endpoint: str, status: int, body: bytes) -> None:
         """Keeps an answer, so that a repeated request gets the same one and has no second effect."""

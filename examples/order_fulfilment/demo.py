@@ -1,0 +1,201 @@
+"""The demo: real orders, a world that fails on purpose, workers that are killed again and again, and an audit.
+
+It starts the outside world and two workers, places the orders little by little, kills workers at random moments and
+restarts them, waits until every order is finished one way or the other, and then asks the world's books what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import httpx2
+from rich.console import Console
+
+import keepstep
+
+from .audit import audit
+from .killing import Killer, kill_moments
+from .model import Order, Patience
+from .orders import BadOrdersFile, read_orders
+from .processes import DidNotStart, Process, free_ports, worker_process, world_process
+from .progress import Screen, Standing
+from .report import show_audit
+from .workflow import fulfil_order
+from .world.plan import Plan
+
+WORKERS = 2
+PATIENCE = Patience(payment=60.0, picking=60.0, reminder=4.0, cancellation=4.0)
+"""Days, in the demo's time."""
+
+STOCK_SHARE = 0.85
+"""How much of what customers want there is."""
+
+ORDERS_OPEN_MAX = 500
+ORDERS_PER_SECOND = (15.0, 60.0)
+KILL_SECONDS_MIN = 1.2
+FINISH_SECONDS = 75.0
+FINISH_SECONDS_SABOTAGED = 15.0
+SABOTAGE = {"KEEPSTEP_SABOTAGE": "charge_payment"}
+
+
+def run_demo(
+    orders: int | None = None,
+    kills: int = 10,
+    seed: int = 1,
+    db: str | None = None,
+    sabotage: bool = False,
+    orders_file: Path | None = None,
+    folder: Path | None = None,
+    console: Console | None = None,
+) -> int:
+    """Runs the demo.
+
+    :param orders: how many orders to take from the file; None takes all of them.
+    :param kills: how often a worker is killed. :param seed: decides all trouble, and the kills.
+    :param db: where Keepstep keeps its runs; None makes a new SQLite file in ``folder``.
+    :param sabotage: switches the recording of the charge off, which the audit must find.
+    :param orders_file: the CDNOW data set in its original format, or a CSV like ``orders.csv``.
+    :param folder: where books, logs and database go; None makes a new temporary one.
+    :return: 0 if the books are clean, 1 if they are not or an order was not finished in time, 2 for wrong input.
+    """
+    console = console or Console()
+    try:
+        placed = read_orders(orders_file, orders)
+    except (OSError, BadOrdersFile) as error:
+        console.print(f"These orders cannot be read: {error}", style="red", highlight=False)
+        return 2
+    folder = folder or Path(tempfile.mkdtemp(prefix="keepstep-demo-"))
+    demo = Demo(placed, kills, seed, db or f"sqlite:///{folder / 'keepstep.db'}", sabotage, folder, console)
+    try:
+        asyncio.run(demo.run())
+    except DidNotStart as error:
+        console.print(str(error), style="red", highlight=False)
+        return 1
+    return demo.conclude()
+
+
+class Demo:
+    """One run of the demo."""
+
+    def __init__(
+        self, orders: list[Order], kills: int, seed: int, db: str, sabotage: bool, folder: Path, console: Console
+    ) -> None:
+        self._orders = orders
+        self._db = db
+        self._sabotage = sabotage
+        self._folder = folder
+        self._console = console
+        self._standing = Standing(orders=len(orders), kills_planned=kills)
+        self._span_seconds = _span_seconds(len(orders), kills)
+        dice = Random(seed)
+        self._moments = kill_moments(kills, self._span_seconds, dice)
+        self._dice = dice
+        world_port, *self._worker_ports = free_ports(1 + WORKERS)
+        doors = tuple(f"http://127.0.0.1:{port}" for port in self._worker_ports)
+        stock = int(STOCK_SHARE * sum(order.quantity for order in orders))
+        self._world = world_process(world_port, folder, Plan(seed=seed, stock=stock, doors=doors))
+        self._workers = [
+            worker_process(number, port, folder, db, self._world.url, SABOTAGE if sabotage else {})
+            for number, port in enumerate(self._worker_ports, start=1)
+        ]
+
+    async def run(self) -> None:
+        """Runs everything until all orders are finished, or time is up."""
+        self._console.print(
+            f"{len(self._orders)} orders, {WORKERS} workers, {self._standing.kills_planned} kills. "
+            f"Books and logs: {self._folder}",
+            highlight=False,
+        )
+        try:
+            await self._start(self._world)
+            async with keepstep.Engine(self._db, workers=False) as engine:
+                await self._start(*self._workers)
+                await self._place_and_kill(engine)
+        finally:
+            for process in [*self._workers, self._world]:
+                process.stop()
+
+    def conclude(self) -> int:
+        """Audits the books, shows the findings, and says whether all is well."""
+        found = audit(self._folder / "books.db", [order.id for order in self._orders])
+        show_audit(self._console, found)
+        if found.kills_of_busy_workers < self._standing.kills_planned:
+            missing = self._standing.kills_planned - found.kills_of_busy_workers
+            self._console.print(f"{missing} kills did not take place: no worker was busy any more.", style="bold red")
+            return 1
+        return 0 if found.is_clean else 1
+
+    async def _start(self, *processes: Process) -> None:
+        for process in processes:
+            process.start()
+        for process in processes:
+            await process.listening()
+
+    async def _place_and_kill(self, engine: keepstep.Engine) -> None:
+        limit = self._span_seconds + (FINISH_SECONDS_SABOTAGED if self._sabotage else FINISH_SECONDS)
+        async with httpx2.AsyncClient(base_url=self._world.url, timeout=10.0) as world:
+            killer = Killer(self._workers, lambda: _open_requests(world), lambda *kill: _note(world, *kill), self._dice)
+            watching = asyncio.create_task(self._watch(world, killer))
+            try:
+                async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
+                    group.create_task(killer.run(self._moments))
+                    await self._place(engine, group)
+            except TimeoutError:
+                self._console.print("Time is up: some orders are not finished.", style="bold red")
+            finally:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+
+    async def _place(self, engine: keepstep.Engine, group: asyncio.TaskGroup) -> None:
+        """Places the orders one after the other, never more than ``ORDERS_OPEN_MAX`` at a time."""
+        room = asyncio.Semaphore(ORDERS_OPEN_MAX)
+        began = time.monotonic()
+        for order, moment in zip(self._orders, _moments(len(self._orders), self._span_seconds), strict=True):
+            await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
+            await room.acquire()
+            run = await engine.start(
+                fulfil_order, order, PATIENCE, id=order.id, if_running="restart", if_closed="restart"
+            )
+            self._standing.placed += 1
+            group.create_task(self._follow(run, room))
+
+    async def _follow(self, run: keepstep.RunHandle, room: asyncio.Semaphore) -> None:
+        """Waits for the end of one order. Whether it is a good one is for the books to say."""
+        with suppress(keepstep.WorkflowFailed):
+            await run.result()
+        self._standing.finished += 1
+        room.release()
+
+    async def _watch(self, world: httpx2.AsyncClient, killer: Killer) -> None:
+        with Screen(self._console) as screen:
+            while True:
+                self._standing.ledger = (await world.get("/watch")).json()["totals"]
+                self._standing.kills, self._standing.last_killed = killer.kills, killer.last_killed
+                screen.show(self._standing)
+                await asyncio.sleep(0.25)
+
+
+def _span_seconds(orders: int, kills: int) -> float:
+    """Over how long a time the orders come in: at a rate that two workers manage, and long enough for all kills."""
+    slowest, fastest = ORDERS_PER_SECOND
+    rate = max(slowest, min(fastest, orders / 30))
+    return max(orders / rate, kills * KILL_SECONDS_MIN)
+
+
+def _moments(count: int, span_seconds: float) -> Iterable[float]:
+    return (span_seconds * number / count for number in range(count))
+
+
+async def _open_requests(world: httpx2.AsyncClient) -> dict[str, int]:
+    return dict((await world.get("/watch")).json()["requests_open"])
+
+
+async def _note(world: httpx2.AsyncClient, worker: str, requests_open: int) -> None:
+    await world.post("/kills", json={"worker": worker, "requests_open": requests_open})
