@@ -36,6 +36,8 @@ def commit_run(tx: Transaction, commit: Commit) -> Committed:
     row = tx.disk.get(commit.run_id)
     _check_owner(tx, row, commit)
     _check_version(row, commit)
+    if not row.is_open():
+        _check_reopening(tx, row)
     _check_inbox(row, commit)
     check_growth(row, commit.events)
     check_inboxes(tx.disk, commit.send)
@@ -66,6 +68,13 @@ def _check_version(row: RunRow, commit: Commit) -> None:
         raise Conflict(f"the next event of run {run.run_id} gets seq {run.last_seq + 1}, not {commit.first_seq}")
 
 
+def _check_reopening(tx: Transaction, row: RunRow) -> None:
+    run = row.run
+    other = tx.disk.open_workflows.get((run.namespace, run.workflow_id))
+    if other is not None:
+        raise Conflict(f"run {run.run_id} cannot be reopened: {run.workflow_id!r} runs again as {other}")
+
+
 def _check_inbox(row: RunRow, commit: Commit) -> None:
     newest = max(row.inbox, default=0)
     if commit.inbox_seen is not None and newest > commit.inbox_seen:
@@ -85,7 +94,8 @@ def _apply(tx: Transaction, row: RunRow, commit: Commit) -> Committed:
         row.timers = commit.timers
     if row.is_open():
         _change_tasks(tx, row, commit)
-        tx.disk.open_runs[commit.run_id] = row
+        if not was_open:
+            tx.disk.add_open(row)
     if commit.seize or commit.release:
         _change_owner(row, commit)
     if was_open and not row.is_open():
@@ -163,7 +173,7 @@ def _close(tx: Transaction, row: RunRow, commit: Commit) -> None:
     row.timers = ()
     row.blocked_for = ()
     row.change(owner=None, wake_at=None, closed_at=tx.now, condition=commit.condition or Condition.NONE)
-    tx.disk.open_runs.pop(commit.run_id, None)
+    tx.disk.remove_open(row)
     last = commit.events[-1] if commit.events else None
     tx.news.closed(Closing(commit.run_id, row.run.status, last))
 

@@ -122,7 +122,10 @@ class MemoryDisk:
     def __init__(self) -> None:
         self.runs: dict[str, RunRow] = {}
         self.open_runs: dict[str, RunRow] = {}
-        self.newest: dict[tuple[str, str], str] = {}
+        self.workflows: dict[tuple[str, str], list[str]] = {}
+        """All runs of a workflow id, oldest first."""
+        self.open_workflows: dict[tuple[str, str], str] = {}
+        """The one open run of a workflow id."""
         self.tasks: dict[int, TaskRow] = {}
         self.leases: dict[str, LeaseRow] = {}
         self.asks: dict[str, AskRow] = {}
@@ -146,8 +149,21 @@ class MemoryDisk:
         return process in self.dead
 
     def find(self, namespace: str, workflow_id: str) -> RunRow | None:
-        run_id = self.newest.get((namespace, workflow_id))
-        return None if run_id is None else self.runs[run_id]
+        """The open run of a workflow id, or else its newest."""
+        name = (namespace, workflow_id)
+        if name in self.open_workflows:
+            return self.runs[self.open_workflows[name]]
+        return self.runs[self.workflows[name][-1]] if self.workflows.get(name) else None
+
+    def add_open(self, row: RunRow) -> None:
+        run = row.run
+        self.open_runs[run.run_id] = row
+        self.open_workflows[run.namespace, run.workflow_id] = run.run_id
+
+    def remove_open(self, row: RunRow) -> None:
+        run = row.run
+        del self.open_runs[run.run_id]
+        del self.open_workflows[run.namespace, run.workflow_id]
 
     def target(self, message: NewMessage) -> RunRow | None:
         """The run that a message is addressed to."""

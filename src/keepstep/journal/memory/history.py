@@ -64,5 +64,7 @@ def _remove(disk: MemoryDisk, row: RunRow) -> None:
         del disk.log[n]
     disk.log_purged = max([disk.log_purged, *row.log_numbers[-1:]])
     del disk.runs[run.run_id]
-    if disk.newest.get((run.namespace, run.workflow_id)) == run.run_id:
-        del disk.newest[run.namespace, run.workflow_id]
+    name = (run.namespace, run.workflow_id)
+    disk.workflows[name].remove(run.run_id)
+    if not disk.workflows[name]:
+        del disk.workflows[name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keepstep.journal.errors import NotFound, RunClosed
 from keepstep.journal.message import Message, NewMessage, Sent
-from keepstep.journal.run import Run
+from keepstep.journal.run import Run, Status
 
 from .disk import PARKED, RunRow, Transaction
 from .size import check_inbox
@@ -21,7 +21,7 @@ def send(tx: Transaction, message: NewMessage) -> Sent:
 
 
 def check_open(run: Run, message: NewMessage) -> None:
-    if run.closed_at:
+    if run.status is not Status.RUNNING:
         raise RunClosed(f"{run.workflow_id!r} is {run.status.value}; it takes no {message.kind!r} any more")
 
 

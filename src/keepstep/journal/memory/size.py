@@ -58,7 +58,9 @@ def check_new_run(new: NewRun) -> int:
     size = sum(map(check_event, new.events)) + sum(map(check_message, new.messages))
     size += sum(len(task.data) for task in new.tasks)
     check_total(size, f"the start of {new.workflow_id!r}")
-    _check_history(new.workflow_id, len(new.events), size)
+    _check_history(new.workflow_id, len(new.events), sum(len(event.data) for event in new.events))
+    if len(new.messages) > limits.INBOX_MESSAGES_MAX:
+        raise TooLarge(f"{new.workflow_id!r} starts with more than {limits.INBOX_MESSAGES_MAX} messages; send fewer")
     return size
 
 

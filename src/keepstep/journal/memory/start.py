@@ -55,8 +55,8 @@ def create(tx: Transaction, new: NewRun) -> Started:
     leased = new.lease_id is not None and new.lease_id in tx.disk.leases
     row = RunRow(_new_run(new, leased))
     tx.disk.runs[new.run_id] = row
-    tx.disk.open_runs[new.run_id] = row
-    tx.disk.newest[new.namespace, new.workflow_id] = new.run_id
+    tx.disk.add_open(row)
+    tx.disk.workflows.setdefault((new.namespace, new.workflow_id), []).append(new.run_id)
     append_events(tx, row, new.events)
     row.claimed_seq = len(new.events)
     row.timers = new.timers
