@@ -187,13 +187,16 @@ class _Walk:
     def load_variable(self, instruction: dis.Instruction) -> None:
         if instruction.opname == "LOAD_FROM_DICT_OR_DEREF":
             self.pop()
-        thing = self.scope.variables.get(instruction.argval, UNKNOWN)
-        if instruction.opname in _CLASS_LOADS or instruction.opname == "LOAD_DEREF":
-            self.mention(thing)
-        self.stack.append(thing)
+        self._push_variable(instruction.argval)
 
     def load_two(self, instruction: dis.Instruction) -> None:
-        self.stack += [self.scope.variables.get(name, UNKNOWN) for name in instruction.argval]
+        for name in instruction.argval:
+            self._push_variable(name)
+
+    def _push_variable(self, name: str) -> None:
+        thing = self.scope.variables.get(name, UNKNOWN)
+        self.mention(thing)
+        self.stack.append(thing)
 
     def load_attribute(self, instruction: dis.Instruction) -> None:
         self.load(attribute(self.pop(), instruction.argval), instruction, 1)
@@ -215,7 +218,7 @@ class _Walk:
     def store_and_load(self, instruction: dis.Instruction) -> None:
         stored, loaded = instruction.argval
         self._assign(stored, self.pop())
-        self.stack.append(self.scope.variables.get(loaded, UNKNOWN))
+        self._push_variable(loaded)
 
     def _assign(self, name: str, thing: Thing) -> None:
         if self.firm:
@@ -248,9 +251,8 @@ class _Walk:
         self.stack.append(imported(name, whole=isinstance(wanted.held, tuple)))
 
     def import_from(self, instruction: dis.Instruction) -> None:
-        thing = attribute(self.stack[-1], instruction.argval) if self.stack else UNKNOWN
-        self.mention(thing)
-        self.stack.append(thing)
+        # Not a mention yet: the finding is where the name is used.
+        self.stack.append(attribute(self.stack[-1], instruction.argval) if self.stack else UNKNOWN)
 
     def call(self, instruction: dis.Instruction) -> None:
         count = instruction.argval

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
-from functools import cache
+from functools import lru_cache
 from pathlib import PurePath
 
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
@@ -16,15 +16,20 @@ def is_ours(module: str) -> bool:
     return module == "keepstep" or (module.startswith("keepstep.") and not module.startswith("keepstep.examples"))
 
 
-@cache
+@lru_cache(maxsize=4096)
 def is_standard(file: str) -> bool:
     return file.startswith(("<frozen", *_STANDARD)) and not _is_installed(file)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def is_library(file: str) -> bool:
     """Whether a file belongs to the standard library or to an installed package."""
     return is_standard(file) or _is_installed(file)
+
+
+def is_shipped(file: str) -> bool:
+    """Whether a data file belongs to a package, or to the time zones (which C code opens, without a frame of its own)."""
+    return is_library(file) or "zoneinfo" in PurePath(file).parts
 
 
 def _is_installed(file: str) -> bool:

@@ -198,7 +198,8 @@ _LOOPS: tuple[object, ...] = (asyncio.get_running_loop, asyncio.get_event_loop)
 
 def _result(thing: Thing) -> Thing:
     if isinstance(thing.held, type):
-        return Thing(of=thing.held)
+        # What comes out of a class that must not be called is not worth a second finding.
+        return Thing(of=thing.held) if _entry(thing) is None else UNKNOWN
     if any(thing.held is maker for maker in _LOOPS):
         return Thing(of=asyncio.AbstractEventLoop)
     return UNKNOWN

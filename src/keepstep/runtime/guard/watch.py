@@ -12,8 +12,9 @@ The walk goes from the event outwards to the engine's own frame that runs the wo
 * Whose line is it? The innermost frame that belongs neither to the standard library nor to an installed package.
 
 What is stopped is also remembered, because user code may swallow it with ``except Exception``: the runtime asks with
-``take_violation`` after each turn. Not seen: what makes no audit event (reading the clock, random numbers: the scan's
-part), and whether a signal handler of the user's interrupted the workflow.
+``take_violation`` after each turn. Not seen: what makes no audit event, which is the scan's part (clocks, random
+numbers; starting a thread before Python 3.12, ``time.sleep`` before 3.13). A signal handler of the user's that
+interrupts a turn is taken for workflow code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from types import FrameType
 
 from .catalogue import PERSON, SLEEP, THREAD, WORLD, instead_of
 from .nondeterminism import Finding, Nondeterminism
-from .origin import is_library, is_ours, is_standard
+from .origin import is_library, is_ours, is_shipped, is_standard
 from .unsafe import is_unsafe
 
 _WORLD_EVENTS = """
@@ -115,7 +116,7 @@ def _hear(
 
 
 def _judge(event: str, args: tuple[object, ...]) -> None:
-    if is_unsafe() or _is_package_data(event, args):
+    if is_unsafe() or _reads_shipped_data(event, args):
         return
     place = _place(sys._getframe(2))
     if place is not None:
@@ -150,11 +151,12 @@ def _module(frame: FrameType) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _is_package_data(event: str, args: tuple[object, ...]) -> bool:
+def _reads_shipped_data(event: str, args: tuple[object, ...]) -> bool:
+    """Files of installed packages and time zones are read, not written: they change by deploys, as code does."""
     if event not in _READS or not args or not isinstance(args[0], str):
         return False
     flags = args[2] if len(args) > 2 else 0
-    return isinstance(flags, int) and not flags & _WRITES and is_library(args[0])
+    return isinstance(flags, int) and not flags & _WRITES and is_shipped(args[0])
 
 
 def _describe(event: str, args: tuple[object, ...]) -> str:

@@ -1,0 +1,3 @@
+from tests.runtime.guard.sources import sources
+
+__all__ = ["sources"]
