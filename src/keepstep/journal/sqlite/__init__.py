@@ -1,0 +1,18 @@
+"""The embedded store: a journal in one SQLite file, for any number of processes of one machine.
+
+=================  ====================================================================================================
+``opening``        opens the file: is it whole, is its schema known, is it on a local disk (``filesystem``)
+``journal``        what callers hold; ``size`` checks limits before anything is queued
+``writer``         the one thread that writes, in groups; ``turn`` keeps several processes in a fair order
+``picture``        what a group knows and is about to change; ``change``, ``start``, ``ownership``, ``task``, ``asking``
+                   and ``retention`` decide on it
+``reader``         threads that read; ``query`` has the questions
+``peers``          hints to the other processes of the file; ``news`` collects them
+``statements``     all SQL; ``rows`` turns rows into nouns; ``migrations/`` makes the tables
+=================  ====================================================================================================
+"""
+
+from .journal import SqliteJournal
+from .opening import migrations, open_sqlite
+
+__all__ = ["SqliteJournal", "migrations", "open_sqlite"]

@@ -1,0 +1,68 @@
+"""The place of a database: does it exist, may it be written, and is it on a disk of this machine?
+
+SQLite's write-ahead log needs memory shared between its processes, which file systems over a network do not give.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import StoreUnavailable
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afs", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
+)
+
+SQLITE_HEADER = b"SQLite format 3\x00"
+
+MOUNTS = Path("/proc/mounts")
+
+
+def check_place(path: Path, create: bool) -> None:
+    """Raises ``StoreUnavailable`` if no database can be opened at this path."""
+    if not path.parent.is_dir():
+        raise StoreUnavailable(f"{path}: the folder {path.parent} does not exist; create it, or correct the path")
+    kind = file_system(path.parent.resolve())
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise StoreUnavailable(
+            f"{path} is on a network file system ({kind}), where SQLite cannot keep several processes apart; "
+            "move it to a local disk"
+        )
+    if path.is_dir():
+        raise StoreUnavailable(f"{path} is a folder; name a file in it")
+    if path.exists():
+        _check_file(path)
+    elif not create:
+        raise StoreUnavailable(
+            f"{path} does not exist; correct the path, or start a worker with it, which creates the database"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise StoreUnavailable(f"{path}: the folder is read-only for this user; SQLite must write beside its database")
+
+
+def _check_file(path: Path) -> None:
+    try:
+        with path.open("r+b") as file:
+            header = file.read(len(SQLITE_HEADER))
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{path} cannot be written by this user ({error.strerror}); change its permissions, or name another file"
+        ) from error
+    if header and header != SQLITE_HEADER:
+        raise StoreUnavailable(f"{path} is not a SQLite database, or it is damaged; name another file")
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that holds a folder, or "" where the system does not tell."""
+    try:
+        mounts = MOUNTS.read_text()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        _, where, found, *_ = line.split(" ")
+        where = where.encode().decode("unicode_escape")
+        if len(where) >= len(best) and folder.is_relative_to(where):
+            best, kind = where, found
+    return kind

@@ -1,0 +1,341 @@
+"""The SQLite journal: what callers hold. It checks sizes, hands writes to the writer and questions to the reader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ..ask import Ask
+from ..clock import Clock
+from ..commit import Commit, Committed, NewRun, Started
+from ..definition import Definition
+from ..errors import StoreUnavailable
+from ..event import Event, LogEntry, Position
+from ..hint import Hint, HintKind, Listener
+from ..identifier import IdFactory
+from ..lease import Lease, LeaseState
+from ..message import Message, NewMessage, Sent
+from ..port import AuditLine, Loaded
+from ..process import is_surely_dead
+from ..run import Condition, Run, Status
+from ..task import Task, TaskToken
+from . import asking, change, ownership, query, retention, size, start, task
+from .peers import Peers
+from .reader import Reader
+from .writer import Operation, Verb, Want, Writer
+
+ANSWER_POLL_SECONDS = 0.25
+"""How often an asker looks for an answer from another process whose hint got lost."""
+
+FORGET_COMMIT_IDS_EVERY = 10_000
+"""Commits with ids between two sweeps of those that are old."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteJournal:
+    """A ``Journal`` on one SQLite file. Made by ``open_sqlite``; belongs to the event loop that opened it."""
+
+    def __init__(self, clock: Clock, ids: IdFactory, reader: Reader, peers: Peers) -> None:
+        self.clock = clock
+        self._ids = ids
+        self._reader = reader
+        self._peers = peers
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._listeners: list[Listener] = []
+        self._seen: dict[str, tuple[int, float]] = {}
+        """Others' leases: their counter, and since when on our monotonic clock it has stood there."""
+        self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        self._ids_committed = 0
+        self._closed = False
+        self._writer: Writer
+        peers.listen(self._loop, self._hear)
+
+    def attach(self, writer: Writer) -> None:
+        """Given its writer, whose answers come back through ``resolve``, the journal is complete."""
+        self._writer = writer
+
+    # -- in and out of the writer
+
+    def resolve(self, group: Sequence[Operation], hints: Sequence[Hint], kinds: Sequence[HintKind]) -> None:
+        """Take a flushed group back to the event loop. Called on the writer's thread."""
+        if kinds:
+            self._peers.tell(kinds)
+        try:
+            self._loop.call_soon_threadsafe(self._resolve, group, hints)
+        except RuntimeError:
+            """The loop was closed without closing the store: nobody is left who could be told."""
+
+    def _resolve(self, group: Sequence[Operation], hints: Sequence[Hint]) -> None:
+        for operation in group:
+            future = operation.future
+            if not future.done():
+                if operation.error is None:
+                    future.set_result(operation.outcome)
+                else:
+                    future.set_exception(operation.error)
+        for hint in hints:
+            self._hear(hint)
+
+    def _hear(self, hint: Hint) -> None:
+        for listener in tuple(self._listeners):
+            listener(hint)
+
+    def _put(self, verb: Verb, argument: Any, want: Want | None = None) -> asyncio.Future[Any]:
+        if self._closed or os.getpid() != self._pid:
+            self._refuse()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._writer.put(Operation(verb, argument, want, future))
+        return future
+
+    def _refuse(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the journal is closed; open it again")
+        raise StoreUnavailable(
+            "this journal was opened before os.fork() and cannot be used in the child process; open it after forking"
+        )
+
+    async def _read(self, question: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs) -> T:
+        if self._closed or os.getpid() != self._pid:
+            self._refuse()
+        return await self._reader.read(lambda db: question(db, *args))
+
+    async def close(self) -> None:
+        if self._closed or os.getpid() != self._pid:
+            return
+        for lease_id in self._writer.leases():
+            await self.close_lease(lease_id)
+        self._closed = True
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._reader.close)
+        self._peers.close()
+        for waiting in self._waiting.values():
+            waiting.cancel()
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    # -- runs
+
+    async def start(self, new: NewRun) -> Started:
+        size.check_new_run(new)
+        started: Started = await self._put(start.start, new, start.want_start)
+        return started
+
+    async def commit(self, commit: Commit) -> Committed:
+        size.check_commit(commit)
+        if commit.id is not None:
+            self._sweep_commit_ids()
+        committed: Committed = await self._put(change.commit_run, commit, change.want_commit)
+        return committed
+
+    def _sweep_commit_ids(self) -> None:
+        self._ids_committed += 1
+        if self._ids_committed % FORGET_COMMIT_IDS_EVERY == 0:
+            self._put(retention.forget_commit_ids, None)
+
+    async def was_committed(self, commit_id: str) -> bool:
+        return bool(await self._put(retention.was_committed, commit_id))
+
+    async def send(self, message: NewMessage) -> Sent:
+        size.check_message(message)
+        sent: Sent = await self._put(start.send, message, start.want_send)
+        return sent
+
+    # -- leases
+
+    async def open_lease(self, lease: Lease) -> None:
+        await self._put(ownership.open_lease, lease)
+        self._writer.keep_alive(lease.lease_id, lease.lease_seconds)
+
+    async def close_lease(self, lease_id: str) -> None:
+        self._writer.let_go(lease_id)
+        await self._put(ownership.close_lease, lease_id)
+
+    async def reap(self) -> list[str]:
+        states: list[LeaseState] = await self._read(query.list_leases)
+        over = [state for state in states if self._is_over(state)]
+        self._seen = {state.lease.lease_id: self._seen[state.lease.lease_id] for state in states}
+        ended: list[str] = []
+        for state in over:
+            if await self._put(ownership.end_lease, (state.lease.lease_id, state.counter)):
+                ended.append(state.lease.lease_id)
+                self._seen.pop(state.lease.lease_id, None)
+        return ended
+
+    def _is_over(self, state: LeaseState) -> bool:
+        """Its process is dead, or its counter has not moved for a lease length on our own clock.
+
+        This store's own leases are never judged by the clock: the thread that renews them is ours.
+        """
+        lease, now = state.lease, self.clock.monotonic()
+        counter, since = self._seen.get(lease.lease_id, (-1, now))
+        if counter != state.counter:
+            since = now
+        self._seen[lease.lease_id] = (state.counter, since)
+        if is_surely_dead(lease.process):
+            return True
+        return lease.lease_id not in self._writer.leases() and now - since >= lease.lease_seconds
+
+    async def claim_runs(self, lease_id: str, limit: int, types: Sequence[str] | None = None) -> list[Run]:
+        runs: list[Run] = await self._put(ownership.claim_runs, (lease_id, limit, types))
+        return runs
+
+    async def probe(self, lease_id: str, run_id: str | None) -> None:
+        await self._put(ownership.probe, (lease_id, run_id))
+
+    # -- tasks
+
+    async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
+        tasks: list[Task] = await self._put(task.claim_tasks, (lease_id, queues, kinds, limit))
+        return tasks
+
+    async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
+        await self._put(task.release_task, (token, visible_at, attempt, data))
+
+    # -- asks
+
+    async def ask(self, run_id: str, kind: str, name: str, data: bytes, timeout_seconds: float) -> bytes:
+        ask_id = self._ids()
+        deadline = self.clock.now() + int(timeout_seconds * 1e6)
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        self._waiting[ask_id] = answer
+        try:
+            await self._put(
+                asking.put_ask,
+                Ask(ask_id=ask_id, run_id=run_id, kind=kind, name=name, data=data, deadline=deadline),
+            )
+            async with asyncio.timeout(timeout_seconds):
+                return await self._await_answer(ask_id, answer)
+        finally:
+            del self._waiting[ask_id]
+            if not self._closed:
+                self._put(asking.drop_asks, [ask_id])
+
+    async def _await_answer(self, ask_id: str, answer: asyncio.Future[bytes]) -> bytes:
+        """The answer from this process, or from another one, which leaves it in the database."""
+        while not answer.done():
+            news = asyncio.Event()
+            hear = _on_asks(news)
+            self.listen(hear)
+            answer.add_done_callback(lambda _, news=news: news.set())
+            try:
+                found = await self._read(query.read_answers, [ask_id])
+                if ask_id in found:
+                    return bytes(found[ask_id])
+                async with asyncio.timeout(ANSWER_POLL_SECONDS):
+                    await news.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self.unlisten(hear)
+        return answer.result()
+
+    async def take_asks(self, lease_id: str, limit: int) -> list[Ask]:
+        if not await self._read(query.any_asks):
+            return []
+        asks: list[Ask] = await self._put(asking.take_asks, (lease_id, limit))
+        return asks
+
+    async def answer(self, ask_id: str, data: bytes) -> None:
+        waiting = self._waiting.get(ask_id)
+        if waiting is not None:
+            if not waiting.done():
+                waiting.set_result(data)
+            return
+        await self._put(asking.put_answer, (ask_id, data))
+
+    # -- reading
+
+    async def read_run(self, run_id: str) -> Run | None:
+        return await self._read(query.read_run, run_id)
+
+    async def find_run(self, namespace: str, workflow_id: str) -> Run | None:
+        return await self._read(query.find_run, namespace, workflow_id)
+
+    async def list_runs(
+        self,
+        namespace: str,
+        *,
+        statuses: Sequence[Status] = (),
+        conditions: Sequence[Condition] = (),
+        types: Sequence[str] = (),
+        before: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> list[Run]:
+        return await self._read(query.list_runs, namespace, statuses, conditions, types, before, limit)
+
+    async def count_runs(
+        self,
+        namespace: str,
+        *,
+        statuses: Sequence[Status] = (),
+        conditions: Sequence[Condition] = (),
+        types: Sequence[str] = (),
+    ) -> int:
+        return await self._read(query.count_runs, namespace, statuses, conditions, types)
+
+    async def load(self, run_id: str) -> Loaded:
+        return await self._read(query.load, run_id)
+
+    async def read_events(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[Event]:
+        return await self._read(query.read_events, run_id, after_seq, limit)
+
+    async def read_state(self, run_id: str, kind: str | None = None) -> dict[tuple[str, str], bytes]:
+        return await self._read(query.read_state, run_id, kind)
+
+    async def read_messages(self, run_id: str) -> list[Message]:
+        return await self._read(query.read_messages, run_id)
+
+    async def read_inbox(self, lease_id: str, after: int, limit: int = 1000) -> list[Message]:
+        return await self._read(query.read_inbox, lease_id, after, limit)
+
+    async def next_wake(self, lease_id: str, types: Sequence[str] | None = None) -> int | None:
+        return await self._read(query.next_wake, lease_id, types)
+
+    async def read_log(self, after: Position, limit: int = 1000) -> list[LogEntry]:
+        return await self._read(query.read_log, after, limit)
+
+    async def read_audit(self, run_id: str) -> list[AuditLine]:
+        return await self._read(query.read_audit, run_id)
+
+    async def list_leases(self) -> list[LeaseState]:
+        return await self._read(query.list_leases)
+
+    # -- subscribers, definitions, housekeeping
+
+    async def save_cursor(self, subscriber: str, position: Position) -> None:
+        await self._put(retention.save_cursor, (subscriber, position))
+
+    async def read_cursor(self, subscriber: str, shard: int) -> Position | None:
+        return await self._read(query.read_cursor, subscriber, shard)
+
+    async def publish(self, definitions: Sequence[Definition]) -> None:
+        await self._put(retention.publish, definitions)
+
+    async def list_definitions(self, namespace: str) -> list[Definition]:
+        return await self._read(query.list_definitions, namespace)
+
+    async def rebuild(self) -> int:
+        return int(await self._put(ownership.rebuild, None))
+
+    async def purge(self, namespace: str, closed_before: int, limit: int = 1000) -> int:
+        return int(await self._put(retention.purge, (namespace, closed_before, limit)))
+
+
+def _on_asks(news: asyncio.Event) -> Listener:
+    def hear(hint: Hint) -> None:
+        if hint.kind is HintKind.ASKS:
+            news.set()
+
+    return hear

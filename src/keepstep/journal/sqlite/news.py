@@ -1,0 +1,39 @@
+"""News: what one flush changed, collected into as few hints as possible."""
+
+from __future__ import annotations
+
+from ..hint import Closing, Hint, HintKind
+
+
+class News:
+    """Hints of one flush. Run ids keep their order and appear once a kind."""
+
+    def __init__(self) -> None:
+        self._runs: dict[HintKind, dict[str, None]] = {}
+        self._closings: list[Closing] = []
+        self._lost: list[str] = []
+
+    def tell(self, kind: HintKind, run_id: str) -> None:
+        """``run_id`` is ``""`` where it may be any run."""
+        self._runs.setdefault(kind, {})[run_id] = None
+
+    def closed(self, closing: Closing) -> None:
+        self.tell(HintKind.CLOSED, closing.run_id)
+        self._closings.append(closing)
+
+    def lease_lost(self, lease_id: str) -> None:
+        self._lost.append(lease_id)
+
+    def hints(self) -> list[Hint]:
+        """For this process, precisely."""
+        found = [
+            Hint(
+                kind, () if "" in run_ids else tuple(run_ids), tuple(self._closings) if kind is HintKind.CLOSED else ()
+            )
+            for kind, run_ids in self._runs.items()
+        ]
+        return found + [Hint(HintKind.LEASE_LOST, lease_id=lease_id) for lease_id in self._lost]
+
+    def kinds(self) -> list[HintKind]:
+        """For other processes, who look for themselves."""
+        return list(self._runs)

@@ -1,0 +1,175 @@
+"""Opening a database file: is it one, is it ours, is it whole, can it be written, is its schema known?
+
+What is looked at for damage: files up to ``QUICK_CHECK_BYTES_MAX`` get SQLite's ``quick_check`` in full; larger ones
+get it for the small tables that everything depends on, and are checked for having been cut short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sqlite3
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ..clock import Clock, ClockAnchor, SystemClock
+from ..errors import SchemaTooNew, StoreUnavailable
+from ..identifier import IdFactory, uuid7
+from ..lease import ProcessIdentity
+from ..process import boot_id, is_surely_dead, this_process
+from . import statements as sql
+from .connection import Synchronous, connect_writer, is_damage, passing_trouble
+from .filesystem import check_place
+from .journal import SqliteJournal
+from .peers import Peers
+from .reader import Reader
+from .rows import json_text, to_json
+from .turn import Turn
+from .writer import Writer
+
+APPLICATION_ID = 0x4B505354
+"""Marks the file as Keepstep's (``KPST``), as ``file`` and other tools show it."""
+
+QUICK_CHECK_BYTES_MAX = 16 * 1024 * 1024
+SMALL_TABLES = ("meta", "leases", "processes", "tasks", "timers")
+
+T = TypeVar("T")
+
+
+async def open_sqlite(
+    path: str | Path,
+    *,
+    create: bool = True,
+    clock: Clock | None = None,
+    synchronous: Synchronous = "FULL",
+    ids: IdFactory = uuid7,
+) -> SqliteJournal:
+    """Open the journal in a SQLite file, for the running event loop.
+
+    ``create=False`` refuses a file that does not exist. ``synchronous="NORMAL"`` survives ``kill -9`` but may lose
+    the last commits when power fails. Raises ``StoreUnavailable`` with what is wrong and what to do, ``SchemaTooNew``.
+    """
+    place = Path(path).expanduser().absolute()
+    clock = SystemClock() if clock is None else clock
+    db, turn, process = await asyncio.to_thread(_open, place, create, clock, synchronous)
+    journal = SqliteJournal(clock, ids, Reader(place), Peers(place, process))
+    journal.attach(Writer(db, turn, clock, process, journal.resolve))
+    return journal
+
+
+def _open(path: Path, create: bool, clock: Clock, synchronous: Synchronous) -> tuple[sqlite3.Connection, Turn, int]:
+    check_place(path, create)
+    try:
+        turn = Turn(path)
+    except OSError as error:
+        raise StoreUnavailable(f"{path}: cannot write in this folder ({error.strerror}); choose another one") from error
+    try:
+        db = connect_writer(path, synchronous)
+    except sqlite3.Error as error:
+        turn.close()
+        raise _explained(path, error) from error
+    try:
+        with turn:
+            process = _prepare(db, path, clock)
+    except sqlite3.Error as error:
+        raise _given_up(db, turn, _explained(path, error)) from error
+    except StoreUnavailable as error:
+        raise _given_up(db, turn, error) from error.__cause__
+    return db, turn, process
+
+
+def _given_up(db: sqlite3.Connection, turn: Turn, error: StoreUnavailable) -> StoreUnavailable:
+    db.close()
+    turn.close()
+    return error
+
+
+def _explained(path: Path, error: sqlite3.Error) -> StoreUnavailable:
+    if is_damage(error):
+        return StoreUnavailable(
+            f"{path} is damaged or not a SQLite database ({error}); restore it from a backup, or name another file"
+        )
+    trouble = passing_trouble(error) or "SQLite cannot open it"
+    return StoreUnavailable(f"{path} cannot be used: {trouble} ({error}); put that right and try again")
+
+
+def _prepare(db: sqlite3.Connection, path: Path, clock: Clock) -> int:
+    db.execute("PRAGMA schema_version").fetchone()
+    _check_owner(db, path)
+    _check_whole(db, path)
+    if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise StoreUnavailable(f"{path} lies where SQLite's write-ahead log does not work; move it to a local disk")
+    _migrate(db, path)
+    return _in_transaction(db, lambda: _register(db, clock))
+
+
+def _in_transaction(db: sqlite3.Connection, work: Callable[[], T]) -> T:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        done = work()
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+    return done
+
+
+def _check_owner(db: sqlite3.Connection, path: Path) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID and tables:
+        raise StoreUnavailable(f"{path} is a SQLite database of another program; name another file")
+
+
+def _check_whole(db: sqlite3.Connection, path: Path) -> None:
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+    if pages * page_bytes <= QUICK_CHECK_BYTES_MAX:
+        checks = ["PRAGMA quick_check(1)"]
+    else:
+        (tables,) = db.execute("SELECT json_group_array(name) FROM sqlite_schema WHERE type = 'table'").fetchone()
+        present = msgspec.json.decode(tables, type=list[str])
+        checks = [f"PRAGMA quick_check({table})" for table in SMALL_TABLES if table in present]
+    for check in checks:
+        (found,) = db.execute(check).fetchone()
+        if found != "ok":
+            raise StoreUnavailable(f"{path} is damaged ({found}); restore it from a backup, or name another file")
+
+
+def migrations() -> list[str]:
+    """The text of each migration; its place in the list, from 1, is the schema version that it leads to."""
+    folder = resources.files(__package__) / "migrations"
+    return [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name) if file.is_file()]
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    steps = migrations()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(steps):
+        raise SchemaTooNew(
+            f"{path} has schema version {version}, and this Keepstep knows versions up to {len(steps)}; "
+            "upgrade this installation"
+        )
+    for number in range(version, len(steps)):
+        script = f"BEGIN IMMEDIATE;\n{steps[number]};\nPRAGMA user_version = {number + 1};\n"
+        db.executescript(f"{script}PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;")
+
+
+def _register(db: sqlite3.Connection, clock: Clock) -> int:
+    """Agree on engine time with the processes before us, and enter this process."""
+    row = db.execute(sql.READ_META, ("clock",)).fetchone()
+    anchor = None if row is None else msgspec.json.decode(row[0], type=ClockAnchor)
+    if anchor is not None and anchor.boot_id == boot_id() != "":
+        clock.adopt(anchor)
+    else:
+        db.execute(sql.WRITE_META, ("clock", to_json(clock.anchor())))
+    for process, identity in db.execute(sql.LIST_PROCESSES).fetchall():
+        if is_surely_dead(msgspec.json.decode(identity, type=ProcessIdentity)):
+            db.execute(sql.DELETE_PROCESS, (process,))
+    own = secrets.randbits(62)
+    db.execute(sql.INSERT_PROCESS, (own, json_text(this_process())))
+    return own

@@ -1,0 +1,143 @@
+"""Leases: who owns what, and what becomes of it when the owner is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from ..errors import Conflict, Fenced
+from ..hint import HintKind
+from ..lease import Lease
+from ..port import PROBE_STRIKES, QUARANTINE_STRIKES
+from ..run import Run
+from . import statements as sql
+from .picture import Head, Picture, Wants
+from .rows import QUARANTINED, UNOFFERED, WAITING, from_json, json_text, lease_of, to_json
+
+
+def open_lease(picture: Picture, lease: Lease) -> None:
+    """Begin a lease, and offer blocked runs once more."""
+    if picture.lease(lease.lease_id) is not None:
+        raise Conflict(f"lease {lease.lease_id} is open; every opening needs an id of its own")
+    picture.write()
+    picture.connection.execute(sql.INSERT_LEASE, (lease.lease_id, to_json(lease)))
+    offered = picture.connection.execute(sql.OFFER_BLOCKED_RUNS)
+    if offered.rowcount:
+        picture.news.tell(HintKind.READY, "")
+    picture.refresh()
+
+
+def close_lease(picture: Picture, lease_id: str) -> None:
+    """End a lease whose owner gives it up; nobody gets a strike."""
+    row = picture.connection.execute(sql.LEASE_AT_COUNTER, (lease_id, None)).fetchone()
+    if row is not None:
+        _give_back_all(picture, row[0])
+
+
+def end_lease(picture: Picture, over: tuple[str, int | None]) -> bool:
+    """End a lease whose owner is gone, unless its counter has moved since that was decided."""
+    lease_id, counter = over
+    row = picture.connection.execute(sql.LEASE_AT_COUNTER, (lease_id, counter)).fetchone()
+    if row is None:
+        return False
+    lease, probing = row
+    for head in _owned(picture, lease):
+        _strike_if_suspect(picture, head, probing)
+    probed = None if probing is None else picture.find(probing)
+    if probed is not None and probed.is_open():
+        _strike(picture, probed, probed.strikes + 1)
+    _give_back_all(picture, lease)
+    picture.news.lease_lost(lease_id)
+    return True
+
+
+def _owned(picture: Picture, lease: int) -> list[Head]:
+    picture.write()
+    (run_ids,) = picture.connection.execute(sql.RUN_IDS_OWNED, (lease,)).fetchone()
+    wants = Wants()
+    wants.run_ids.update(from_json(run_ids))
+    ordered = sorted(wants.run_ids)
+    picture.prefetch(wants)
+    return [picture.heads[run_id] for run_id in ordered]
+
+
+def _strike_if_suspect(picture: Picture, head: Head, probing: str | None) -> None:
+    """A run that was not advanced may be what killed its owner, but so may any other that it held: only a suspicion."""
+    idle = head.condition == WAITING or head.last_seq > head.claimed_seq
+    if not idle and head.run_id != probing and head.strikes < PROBE_STRIKES:
+        _strike(picture, head, head.strikes + 1)
+
+
+def _strike(picture: Picture, head: Head, strikes: int) -> None:
+    head.strikes = strikes
+    if strikes >= QUARANTINE_STRIKES:
+        head.condition = QUARANTINED
+    picture.change(head)
+
+
+def _give_back_all(picture: Picture, lease: int) -> None:
+    for head in _owned(picture, lease):
+        head.owner = None
+        head.epoch += 1
+        picture.change(head)
+        picture.wake(head, picture.next_wake(head) if head.condition in UNOFFERED else 0)
+    picture.write()
+    given_back = picture.connection.execute(sql.GIVE_BACK_TASKS, (lease,))
+    if given_back.rowcount:
+        picture.news.tell(HintKind.TASKS, "")
+    picture.connection.execute(sql.DELETE_LEASE, (lease,))
+    picture.refresh()
+
+
+def claim_runs(picture: Picture, claim: tuple[str, int, Sequence[str] | None]) -> list[Run]:
+    """Own due runs, longest due first."""
+    lease_id, limit, types = claim
+    found = picture.connection.execute(sql.LEASE_BODY, (lease_id,)).fetchone()
+    if found is None:
+        raise Fenced(f"lease {lease_id} is over; open another")
+    number, body = found
+    asked, pairs = claimable_by(lease_of(body), types)
+    if not pairs or limit <= 0:
+        return []
+    picture.write()
+    asked |= {"now": picture.now, "limit": limit}
+    (rows,) = picture.connection.execute(sql.claimable_runs(pairs), asked).fetchone()
+    run_ids: list[str] = from_json(rows)
+    if not run_ids:
+        return []
+    wants = Wants()
+    wants.run_ids.update(run_ids)
+    picture.prefetch(wants)
+    for run_id in run_ids:
+        head = picture.heads[run_id]
+        head.owner, head.wake_at = number, None
+        head.epoch += 1
+        head.claimed_seq = head.last_seq
+        picture.change(head)
+    return picture.read_runs(run_ids)
+
+
+def claimable_by(lease: Lease, types: Sequence[str] | None) -> tuple[dict[str, Any], int]:
+    """Parameters that say what a lease may claim, and how many pairs of queue and language they name."""
+    pairs = sorted(set(product(lease.queues, lease.languages)))
+    asked: dict[str, Any] = {"types": None if types is None else json_text(types), "lease_id": lease.lease_id}
+    for i, (queue, language) in enumerate(pairs):
+        asked |= {f"queue{i}": queue, f"language{i}": language}
+    return asked, len(pairs)
+
+
+def probe(picture: Picture, suspect: tuple[str, str | None]) -> None:
+    lease_id, run_id = suspect
+    if not picture.connection.execute(sql.SET_PROBING, (lease_id, run_id)).rowcount:
+        raise Fenced(f"lease {lease_id} is over; it can probe nothing")
+
+
+def rebuild(picture: Picture, _: None) -> int:
+    """Make every open run that nobody owns due."""
+    picture.write()
+    woken = picture.connection.execute(sql.OFFER_ALL_RUNS).rowcount
+    picture.refresh()
+    if woken:
+        picture.news.tell(HintKind.READY, "")
+    return woken

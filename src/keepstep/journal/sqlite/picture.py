@@ -1,0 +1,521 @@
+"""Picture: what the writer knows of the database, and what one flush is about to change in it.
+
+A flush would be slow if each of its operations asked the database and wrote to it: at every single step of a
+statement Python lets go of the interpreter lock, and waits for it again. So a flush
+
+1. asks for all that its operations will want to know, in a handful of statements (``prefetch``),
+2. lets each operation decide on this picture in memory, one after another, and draw its changes into it,
+3. writes all changes by a handful of multi-row statements (``write``).
+
+Invariants:
+
+* A head that is in the picture is true: it stands for the database as it will be once the drawn changes are written.
+  What an operation needs and was not prefetched is fetched at that moment, drawn changes taken into account, so that
+  prefetching is only a matter of speed.
+* An operation that refuses has drawn nothing.
+* Nothing is trusted beyond a transaction in which another process wrote (``PRAGMA data_version``) or which failed.
+  Between flushes only heads of owned runs are kept: their owners are the ones who commit again and again.
+* Positions and arrival numbers are given out here, inside the write transaction, so that they follow commit order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from .. import limits
+from ..errors import NotFound, Overloaded, TooLarge
+from ..event import NewEvent
+from ..hint import HintKind
+from ..message import NewMessage, Sent
+from ..run import Run
+from ..timer import Timer
+from . import statements as sql
+from .news import News
+from .rows import PARKED, RUNNING, UNOFFERED, from_json, json_text, run_of
+
+HEADS_KEPT_MAX = 100_000
+
+SUM_HISTORY_EVERY_EVENTS = 4096
+SUM_HISTORY_ABOVE_BYTES = 64 * 1024
+"""A history's bytes are added up when it passes a multiple of this many events and before each large event, so that
+the limit costs nothing per step. It can be overshot by 4,096 events of 64 KiB."""
+
+
+class Head:
+    """The part of a run that decisions need."""
+
+    __slots__ = (
+        "attributes",
+        "blocked_for",
+        "bumps",
+        "claimed_seq",
+        "closed_at",
+        "condition",
+        "created",
+        "detail",
+        "dirty",
+        "epoch",
+        "has_tasks",
+        "inbox_size",
+        "last_seq",
+        "namespace",
+        "owner",
+        "run",
+        "run_id",
+        "status",
+        "status_text",
+        "strikes",
+        "timer_at",
+        "wake_at",
+        "workflow_id",
+    )
+
+    def __init__(self, row: Sequence[Any]) -> None:
+        (
+            self.run,
+            self.run_id,
+            self.namespace,
+            self.workflow_id,
+            self.status,
+            self.condition,
+            self.owner,
+            self.epoch,
+            self.wake_at,
+            self.claimed_seq,
+            self.strikes,
+            self.bumps,
+            self.closed_at,
+            self.blocked_for,
+            self.last_seq,
+            self.timer_at,
+            self.inbox_size,
+            self.has_tasks,
+        ) = row
+        # Written if changed; None leaves the row as it is.
+        self.detail: bytes | None = None
+        self.status_text: str | None = None
+        self.attributes: str | None = None
+        self.created: tuple[Any, ...] | None = None
+        """The columns that never change, of a run whose row is still to be inserted."""
+        self.dirty = False
+
+    def is_open(self) -> bool:
+        return bool(self.status == RUNNING)
+
+    def version(self) -> int:
+        return int(self.last_seq + self.bumps)
+
+    def mutable(self) -> tuple[Any, ...]:
+        return (
+            self.status,
+            self.condition,
+            self.owner,
+            self.epoch,
+            self.wake_at,
+            self.claimed_seq,
+            self.strikes,
+            self.bumps,
+        )
+
+
+class Wants:
+    """What the operations of a flush will want to know."""
+
+    __slots__ = ("inboxes", "message_ids", "run_ids", "workflows")
+
+    def __init__(self) -> None:
+        self.run_ids: set[str] = set()
+        self.workflows: set[tuple[str, str]] = set()
+        self.inboxes: set[str] = set()
+        """Run ids whose unconsumed messages matter."""
+        self.message_ids: list[NewMessage] = []
+
+    def message(self, message: NewMessage) -> None:
+        if message.run_id is not None:
+            self.run_ids.add(message.run_id)
+        elif message.namespace is not None and message.workflow_id is not None:
+            self.workflows.add((message.namespace, message.workflow_id))
+        if message.id is not None:
+            self.message_ids.append(message)
+
+
+class Picture:
+    """See the module."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.heads: dict[str, Head] = {}
+        self.now = 0
+        self.news = News()
+        self._data_version = -1
+        self._forget_answers()
+        self._clear_drawn()
+
+    # -- knowing
+
+    def begin(self, now: int) -> None:
+        """Start a flush, inside its transaction."""
+        self.now = now
+        self.news = News()
+        (data_version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        if data_version != self._data_version:
+            self.forget()
+            self._data_version = data_version
+            self._last_run, self._last_n, self._last_message = self.connection.execute(sql.COUNTERS).fetchone()
+
+    def forget(self) -> None:
+        """Trust nothing any more: the transaction failed, or something was written behind the picture."""
+        self._data_version = -1
+        self.heads.clear()
+        self._forget_answers()
+        self._clear_drawn()
+
+    def refresh(self) -> None:
+        """Read again what a statement has changed directly. Everything drawn must have been written."""
+        self.heads.clear()
+        self._forget_answers()
+
+    def end(self) -> None:
+        """The flush is over: keep what will be wanted again."""
+        self._forget_answers()
+        if len(self.heads) > HEADS_KEPT_MAX:
+            self.heads.clear()
+        elif self._cold:
+            for head in self._cold:
+                if head.owner is None:
+                    self.heads.pop(head.run_id, None)
+            self._cold.clear()
+
+    def _forget_answers(self) -> None:
+        self._newest: dict[tuple[str, str], str | None] = {}
+        self._inboxes: dict[int, dict[int, bool]] = {}
+        self._received: dict[tuple[int, str], int | None] = {}
+        self._leases: dict[str, int | None] = {}
+        self._cold: list[Head] = []
+
+    def prefetch(self, wants: Wants) -> None:
+        if wants.workflows:
+            self._fetch_newest(wants.workflows)
+            wants.run_ids.update(run_id for run_id in self._newest.values() if run_id is not None)
+        missing = wants.run_ids.difference(self.heads) if wants.run_ids else ()
+        if missing:
+            self._fetch_heads(missing)
+        if wants.inboxes:
+            heads = [self.heads[run_id] for run_id in wants.inboxes if run_id in self.heads]
+            self._fetch_inboxes([head for head in heads if head.inbox_size])
+            for head in heads:
+                self._inboxes.setdefault(head.run, {})
+        if wants.message_ids:
+            self._fetch_received(wants.message_ids)
+
+    def _fetch_heads(self, run_ids: Iterable[str]) -> None:
+        (rows,) = self.connection.execute(sql.HEADS, (json_text(list(run_ids)),)).fetchone()
+        for row in from_json(rows):
+            head = Head(row)
+            self.heads[head.run_id] = head
+            self._cold.append(head)
+
+    def _fetch_newest(self, workflows: Iterable[tuple[str, str]]) -> None:
+        (rows,) = self.connection.execute(sql.NEWEST_OF_WORKFLOWS, (json_text(list(workflows)),)).fetchone()
+        for namespace, workflow_id, run_id in from_json(rows):
+            self._newest[namespace, workflow_id] = run_id
+
+    def _fetch_inboxes(self, heads: Sequence[Head]) -> None:
+        if not heads:
+            return
+        (rows,) = self.connection.execute(sql.INBOXES, (json_text([head.run for head in heads]),)).fetchone()
+        for head in heads:
+            self._inboxes[head.run] = {}
+        for run, n, wakes in from_json(rows):
+            self._inboxes[run][n] = bool(wakes)
+
+    def _fetch_received(self, messages: Iterable[NewMessage]) -> None:
+        keys = []
+        for message in messages:
+            head = self.target(message)
+            if head is not None and message.id is not None and (head.run, message.id) not in self._received:
+                self._received[head.run, message.id] = None
+                keys.append((head.run, message.id))
+        if keys:
+            (rows,) = self.connection.execute(sql.RECEIVED, (json_text(keys),)).fetchone()
+            for run, message_id, n in from_json(rows):
+                self._received[run, message_id] = n
+
+    def find(self, run_id: str) -> Head | None:
+        head = self.heads.get(run_id)
+        if head is None:
+            self._fetch_heads([run_id])
+            head = self.heads.get(run_id)
+        return head
+
+    def head(self, run_id: str) -> Head:
+        head = self.find(run_id)
+        if head is None:
+            raise NotFound(f"there is no run {run_id}")
+        return head
+
+    def newest(self, namespace: str, workflow_id: str) -> Head | None:
+        """The open run of a workflow id, or else the newest closed one."""
+        name = (namespace, workflow_id)
+        if name not in self._newest:
+            self._fetch_newest([name])
+        run_id = self._newest[name]
+        return None if run_id is None else self.find(run_id)
+
+    def target(self, message: NewMessage) -> Head | None:
+        """The run that a message is addressed to."""
+        if message.run_id is not None:
+            return self.find(message.run_id)
+        return self.newest(message.namespace or "", message.workflow_id or "")
+
+    def inbox(self, head: Head) -> dict[int, bool]:
+        """Arrival numbers of the unconsumed messages, and whether each wakes."""
+        inbox = self._inboxes.get(head.run)
+        if inbox is None:
+            self._inboxes[head.run] = inbox = {}
+            if head.inbox_size:
+                self._fetch_inboxes([head])
+                inbox = self._inboxes[head.run]
+                values = self.messages
+                for i in range(0, len(values), 8):
+                    if values[i + 1] == head.run:
+                        inbox[values[i]] = bool(values[i + 7])
+                for n in self.consumed:
+                    inbox.pop(n, None)
+        return inbox
+
+    def lease(self, lease_id: str) -> int | None:
+        """The number of an open lease."""
+        if lease_id not in self._leases:
+            row = self.connection.execute(sql.LEASE_NUMBER, (lease_id,)).fetchone()
+            self._leases[lease_id] = None if row is None else row[0]
+        return self._leases[lease_id]
+
+    def read_runs(self, run_ids: Sequence[str]) -> list[Run]:
+        """Whole runs, as they are once everything drawn is written."""
+        self.write()
+        (rows,) = self.connection.execute(sql.READ_RUNS, (json_text(run_ids),)).fetchone()
+        return [run_of(row) for row in from_json(rows)]
+
+    # -- drawing
+
+    def _clear_drawn(self) -> None:
+        self._created: list[Head] = []
+        self._changed: list[Head] = []
+        self._bumped: dict[str, Head] = {}
+        self.events: list[Any] = []
+        self.messages: list[Any] = []
+        self.consumed: list[int] = []
+        self._received_rows: list[Any] = []
+        self._state: dict[tuple[int, str, str], bytes | None] = {}
+        self._cleared_timers: dict[int, None] = {}
+        self._timers: dict[int, tuple[Timer, ...]] = {}
+        self._cleared_tasks: list[int] = []
+        self.commit_ids: list[Any] = []
+        self.audit: list[Any] = []
+
+    def create(self, run_id: str, head: Head) -> None:
+        self.heads[run_id] = head
+        self._created.append(head)
+        self._cold.append(head)
+        self._newest[head.namespace, head.workflow_id] = run_id
+        self._inboxes[head.run] = {}
+
+    def next_run(self) -> int:
+        self._last_run += 1
+        return int(self._last_run)
+
+    def change(self, head: Head) -> None:
+        """The run's row must be written."""
+        if not head.dirty:
+            head.dirty = True
+            if head.created is None:
+                self._changed.append(head)
+
+    def bump(self, head: Head) -> None:
+        """A commit without events: only the version moves."""
+        head.bumps += 1
+        self._bumped[head.run_id] = head
+
+    def append(self, head: Head, events: Iterable[NewEvent]) -> None:
+        n, seq, run, values = self._last_n, head.last_seq, head.run, self.events
+        for event in events:
+            n += 1
+            seq += 1
+            values += (n, run, seq, event.type, event.time, event.key, event.data)
+        self._last_n, head.last_seq = n, seq
+
+    def check_growth(self, head: Head, events: Sequence[NewEvent]) -> None:
+        """Raises ``TooLarge`` if a history would pass its limits."""
+        last_seq = head.last_seq + len(events)
+        size = sum([len(event.data) for event in events])
+        if last_seq > limits.HISTORY_EVENTS_MAX:
+            raise TooLarge(
+                f"the history of {head.workflow_id!r} would have {last_seq} events, more than "
+                f"{limits.HISTORY_EVENTS_MAX}; continue as new"
+            )
+        crosses = last_seq // SUM_HISTORY_EVERY_EVENTS > head.last_seq // SUM_HISTORY_EVERY_EVENTS
+        if not crosses and size < SUM_HISTORY_ABOVE_BYTES:
+            return
+        (written,) = self.connection.execute(sql.HISTORY_BYTES, (head.run,)).fetchone()
+        drawn = sum(len(self.events[i + 6]) for i in range(0, len(self.events), 7) if self.events[i + 1] == head.run)
+        if written + drawn + size > limits.HISTORY_BYTES_MAX:
+            raise TooLarge(
+                f"the history of {head.workflow_id!r} would have {written + drawn + size} bytes, more than "
+                f"{limits.HISTORY_BYTES_MAX}; continue as new"
+            )
+
+    def check_inbox(self, head: Head, arriving: int = 1) -> None:
+        if head.inbox_size + arriving > limits.INBOX_MESSAGES_MAX:
+            raise Overloaded(
+                f"the inbox of {head.workflow_id!r} is full ({limits.INBOX_MESSAGES_MAX} messages); try again later"
+            )
+
+    def deliver(self, head: Head, message: NewMessage) -> Sent:
+        """Put a message into an open run's inbox and wake the run, unless it is a duplicate."""
+        if message.id is not None:
+            known = self._known_message(head, message.id)
+            if known is not None:
+                return Sent(head.run_id, known, True)
+        self._last_message += 1
+        n = self._last_message
+        self.messages += (
+            n, head.run, message.kind, message.name, message.data, self.now, message.id, int(message.wakes)
+        )  # fmt: skip
+        if message.id is not None:
+            self._received[head.run, message.id] = n
+            self._received_rows += (head.run, message.id, n)
+        head.inbox_size += 1
+        inbox = self._inboxes.get(head.run)
+        if inbox is not None:
+            inbox[n] = message.wakes
+        if head.owner is not None:
+            self.news.tell(HintKind.INBOX, head.run_id)
+        elif message.wakes and head.condition not in PARKED:
+            self.wake(head, 0)
+        return Sent(head.run_id, n, False)
+
+    def _known_message(self, head: Head, message_id: str) -> int | None:
+        if (head.run, message_id) not in self._received:
+            self._received[head.run, message_id] = None
+            (rows,) = self.connection.execute(sql.RECEIVED, (json_text([(head.run, message_id)]),)).fetchone()
+            for run, known_id, n in from_json(rows):
+                self._received[run, known_id] = n
+        return self._received[head.run, message_id]
+
+    def consume(self, head: Head, numbers: Sequence[int]) -> None:
+        inbox = self._inboxes[head.run]
+        for n in numbers:
+            del inbox[n]
+        head.inbox_size -= len(numbers)
+        self.consumed += numbers
+
+    def set_state(self, head: Head, kind: str, key: str, data: bytes | None) -> None:
+        self._state[head.run, kind, key] = data
+
+    def set_timers(self, head: Head, timers: tuple[Timer, ...]) -> None:
+        if head.timer_at is not None:
+            self._cleared_timers[head.run] = None
+        self._timers[head.run] = timers
+        head.timer_at = min((timer.fire_at for timer in timers), default=None)
+
+    def clear_tasks(self, head: Head) -> None:
+        if head.has_tasks:
+            self._cleared_tasks.append(head.run)
+            head.has_tasks = False
+
+    def wake(self, head: Head, wake_at: int | None) -> None:
+        """Set when a run without an owner next wants a decider."""
+        if head.wake_at != wake_at:
+            head.wake_at = wake_at
+            self.change(head)
+        if wake_at is not None and wake_at <= self.now and head.condition not in UNOFFERED:
+            self.news.tell(HintKind.READY, head.run_id)
+
+    def next_wake(self, head: Head, *others: int | None) -> int | None:
+        """When the run wants a decider by its inbox, its timers and the other times handed in."""
+        if head.inbox_size and any(self.inbox(head).values()):
+            return 0
+        return min((time for time in (head.timer_at, *others) if time is not None), default=None)
+
+    # -- writing
+
+    def write(self) -> None:
+        """Write everything drawn so far. The picture stays true."""
+        db = self.connection
+        if self._created:
+            self._write_created()
+        if self.events:
+            sql.INSERT_EVENTS.execute(db, self.events)
+        self._write_changed()
+        if self.messages:
+            sql.INSERT_MESSAGES.execute(db, self.messages)
+        if self.consumed:
+            db.execute(sql.DELETE_MESSAGES, (json_text(self.consumed),))
+        if self._received_rows:
+            sql.INSERT_RECEIVED.execute(db, self._received_rows)
+        if self._state:
+            self._write_state()
+        if self._cleared_timers or self._timers:
+            self._write_timers()
+        if self._cleared_tasks:
+            db.execute(sql.DELETE_TASKS_OF_RUNS, (json_text(self._cleared_tasks),))
+        if self.commit_ids:
+            sql.INSERT_COMMIT_IDS.execute(db, self.commit_ids)
+        if self.audit:
+            sql.INSERT_AUDIT.execute(db, self.audit)
+        self._clear_drawn()
+
+    def _write_created(self) -> None:
+        values: list[Any] = []
+        for head in self._created:
+            assert head.created is not None
+            values += (*head.created[:8], *head.mutable(), head.created[8], head.closed_at, *head.created[9:])
+            values += (head.detail or b"", head.status_text or "", head.attributes, head.blocked_for)
+            self._clean(head)
+        sql.INSERT_RUNS.execute(self.connection, values)
+
+    def _write_changed(self) -> None:
+        values: list[Any] = []
+        for head in self._changed:
+            values += (head.run, *head.mutable(), head.closed_at, head.blocked_for)
+            values += (head.detail, head.status_text, head.attributes)
+            self._clean(head)
+            self._bumped.pop(head.run_id, None)
+            if head.owner is None:
+                self._cold.append(head)
+        if values:
+            sql.UPDATE_RUNS.execute(self.connection, values)
+        if self._bumped:
+            bumps = [value for head in self._bumped.values() for value in (head.run, head.bumps)]
+            sql.UPDATE_BUMPS.execute(self.connection, bumps)
+
+    @staticmethod
+    def _clean(head: Head) -> None:
+        head.dirty = False
+        head.created = head.detail = head.status_text = head.attributes = None
+
+    def _write_state(self) -> None:
+        values: list[Any] = []
+        deleted: list[tuple[int, str, str]] = []
+        for key, data in self._state.items():
+            if data is None:
+                deleted.append(key)
+            else:
+                values += (*key, data)
+        if values:
+            sql.UPSERT_STATE.execute(self.connection, values)
+        if deleted:
+            self.connection.execute(sql.DELETE_STATE, (json_text(deleted),))
+
+    def _write_timers(self) -> None:
+        if self._cleared_timers:
+            self.connection.execute(sql.DELETE_TIMERS, (json_text(list(self._cleared_timers)),))
+        values: list[Any] = []
+        for run, timers in self._timers.items():
+            for timer in timers:
+                values += (run, timer.key, timer.fire_at)
+        if values:
+            sql.INSERT_TIMERS.execute(self.connection, values)

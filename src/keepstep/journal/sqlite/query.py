@@ -1,0 +1,199 @@
+"""Queries: what can be asked of the database without changing it. Each runs on one of the reader's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Connection, DataError
+from typing import Any
+
+import msgspec
+
+from ..definition import Definition
+from ..errors import NotFound, PositionGone
+from ..event import Event, LogEntry, Position
+from ..lease import LeaseState
+from ..message import Message
+from ..port import AuditLine, Loaded
+from ..run import Condition, Run, Status
+from . import statements as sql
+from .ownership import claimable_by
+from .rows import (
+    CONDITION_CODES,
+    SHARD,
+    STATUS_CODES,
+    events_of,
+    from_json,
+    json_text,
+    lease_of,
+    leases_of,
+    log_of,
+    messages_of,
+    run_of,
+    state_of,
+)
+
+EVENTS_AT_ONCE = 4096
+"""Events are read in pages of this many, each of them one row (see ``statements``)."""
+
+
+def read_run(db: Connection, run_id: str) -> Run | None:
+    row = db.execute(sql.READ_RUN, (run_id,)).fetchone()
+    return None if row is None else run_of(from_json(row[0]))
+
+
+def find_run(db: Connection, namespace: str, workflow_id: str) -> Run | None:
+    row = db.execute(sql.FIND_RUN, (namespace, workflow_id)).fetchone()
+    return None if row is None else run_of(from_json(row[0]))
+
+
+def _filter(
+    namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
+) -> dict[str, Any]:
+    asked: dict[str, Any] = {
+        "namespace": namespace,
+        "types": json_text(types) if types else None,
+        "conditions": json_text([CONDITION_CODES[one] for one in conditions]) if conditions else None,
+        "before": None,
+        "before_run_id": None,
+    }
+    return asked | {f"status{i}": STATUS_CODES[status] for i, status in enumerate(dict.fromkeys(statuses))}
+
+
+def list_runs(
+    db: Connection,
+    namespace: str,
+    statuses: Sequence[Status],
+    conditions: Sequence[Condition],
+    types: Sequence[str],
+    before: tuple[int, str] | None,
+    limit: int,
+) -> list[Run]:
+    asked = _filter(namespace, statuses, conditions, types) | {"limit": max(limit, 0)}
+    if before is not None:
+        asked |= {"before": before[0], "before_run_id": before[1]}
+    (rows,) = db.execute(sql.list_runs(len(set(statuses))), asked).fetchone()
+    return [run_of(row) for row in from_json(rows)]
+
+
+def count_runs(
+    db: Connection, namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
+) -> int:
+    asked = _filter(namespace, statuses, conditions, types)
+    return int(db.execute(sql.count_runs(len(set(statuses))), asked).fetchone()[0])
+
+
+def load(db: Connection, run_id: str) -> Loaded:
+    """A run in one snapshot. Events never change, so a history of several pages is still as of that snapshot."""
+    try:
+        row = db.execute(sql.LOAD, (run_id, 0, EVENTS_AT_ONCE)).fetchone()
+    except DataError:
+        return _load_large(db, run_id)
+    if row is None:
+        raise NotFound(f"there is no run {run_id}")
+    run, events = run_of(from_json(row[0])), events_of(row[1], row[2])
+    _read_rest(db, run, events)
+    return Loaded(run, events, state_of(row[3]), messages_of(row[4]))
+
+
+def _load_large(db: Connection, run_id: str) -> Loaded:
+    """Where a page of events is larger than one value may be."""
+    db.execute("BEGIN")
+    try:
+        run = read_run(db, run_id)
+        if run is None:
+            raise NotFound(f"there is no run {run_id}")
+        state, messages = read_state(db, run_id, None), read_messages(db, run_id)
+    finally:
+        db.execute("COMMIT")
+    events: list[Event] = []
+    _read_rest(db, run, events)
+    return Loaded(run, events, state, messages)
+
+
+def _read_rest(db: Connection, run: Run, events: list[Event]) -> None:
+    while len(events) < run.last_seq:
+        page = read_events(db, run.run_id, len(events), min(EVENTS_AT_ONCE, run.last_seq - len(events)))
+        if not page:
+            raise NotFound(f"run {run.run_id} was removed while it was read")
+        events += page
+
+
+def read_events(db: Connection, run_id: str, after_seq: int, limit: int) -> list[Event]:
+    """A page of a history, of at most so many bytes as SQLite joins into one value."""
+    events: list[Event] = []
+    while limit > len(events):
+        wanted = min(limit - len(events), EVENTS_AT_ONCE)
+        page = _read_page(db, run_id, after_seq + len(events), wanted)
+        events += page
+        if len(page) < wanted:
+            break
+    return events
+
+
+def _read_page(db: Connection, run_id: str, after_seq: int, limit: int) -> list[Event]:
+    try:
+        return events_of(*db.execute(sql.READ_EVENTS, (run_id, after_seq, limit)).fetchone())
+    except DataError:
+        half = limit // 2
+        return _read_page(db, run_id, after_seq, half) + _read_page(db, run_id, after_seq + half, limit - half)
+
+
+def read_state(db: Connection, run_id: str, kind: str | None) -> dict[tuple[str, str], bytes]:
+    return state_of(db.execute(sql.READ_STATE, (run_id, kind)).fetchone()[0])
+
+
+def read_messages(db: Connection, run_id: str) -> list[Message]:
+    return messages_of(db.execute(sql.READ_MESSAGES, (run_id,)).fetchone()[0])
+
+
+def read_inbox(db: Connection, lease_id: str, after: int, limit: int) -> list[Message]:
+    return messages_of(db.execute(sql.READ_INBOX, (lease_id, after, limit)).fetchone()[0])
+
+
+def next_wake(db: Connection, lease_id: str, types: Sequence[str] | None) -> int | None:
+    found = db.execute(sql.LEASE_BODY, (lease_id,)).fetchone()
+    if found is None:
+        return None
+    asked, pairs = claimable_by(lease_of(found[1]), types)
+    if not pairs:
+        return None
+    (wake_at,) = db.execute(sql.next_wake(pairs), asked).fetchone()
+    return None if wake_at is None else int(wake_at)
+
+
+def read_log(db: Connection, after: Position, limit: int) -> list[LogEntry]:
+    if after.shard != SHARD:
+        return []
+    rows, data, purged = db.execute(sql.READ_LOG, (after.n, min(limit, EVENTS_AT_ONCE))).fetchone()
+    if after.n < purged:
+        raise PositionGone(
+            f"position {after.n} lies behind what retention has kept; go on after {purged} at the earliest"
+        )
+    return log_of(rows, data)
+
+
+def read_audit(db: Connection, run_id: str) -> list[AuditLine]:
+    return [AuditLine(time, text) for time, text in from_json(db.execute(sql.READ_AUDIT, (run_id,)).fetchone()[0])]
+
+
+def list_leases(db: Connection) -> list[LeaseState]:
+    return leases_of(db.execute(sql.LIST_LEASES).fetchone()[0])
+
+
+def read_cursor(db: Connection, subscriber: str, shard: int) -> Position | None:
+    row = db.execute(sql.READ_CURSOR, (subscriber, shard)).fetchone()
+    return None if row is None else Position(shard, row[0])
+
+
+def list_definitions(db: Connection, namespace: str) -> list[Definition]:
+    (rows,) = db.execute(sql.LIST_DEFINITIONS, (namespace,)).fetchone()
+    return [msgspec.json.decode(bytes.fromhex(body), type=Definition) for body in from_json(rows)]
+
+
+def any_asks(db: Connection) -> bool:
+    return bool(db.execute(sql.ANY_ASKS).fetchone()[0])
+
+
+def read_answers(db: Connection, ask_ids: list[str]) -> dict[str, bytes]:
+    (rows,) = db.execute(sql.READ_ANSWERS, (json_text(ask_ids),)).fetchone()
+    return {ask_id: bytes.fromhex(data) for ask_id, data in from_json(rows)}

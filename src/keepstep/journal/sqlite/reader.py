@@ -1,0 +1,46 @@
+"""Reader: a small pool of threads with connections of their own, so that reading waits neither for the writer nor
+blocks the event loop. In WAL mode a reader sees the last committed transaction, in one snapshot per statement."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from .connection import connect_reader
+
+THREADS = 2
+
+T = TypeVar("T")
+
+
+class Reader:
+    """See the module."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="keepstep-reader", initializer=self._open)
+
+    def _open(self) -> None:
+        self._local.connection = connect_reader(self._path)
+        self._connections.append(self._local.connection)
+
+    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Ask a question on one of the pool's threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        connection: sqlite3.Connection = self._local.connection
+        return question(connection)
+
+    def close(self) -> None:
+        """Blocks until the questions under way are answered."""
+        self._pool.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()

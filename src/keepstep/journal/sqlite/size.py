@@ -1,0 +1,83 @@
+"""The documented limits, checked on the caller's side before anything is queued."""
+
+from __future__ import annotations
+
+from .. import limits
+from ..commit import Commit, NewRun
+from ..errors import InvalidInput, TooLarge
+from ..event import NewEvent
+from ..message import NewMessage
+
+
+def _event_bytes(event: NewEvent) -> int:
+    size = len(event.data)
+    if size > limits.EVENT_BYTES_MAX:
+        raise TooLarge(
+            f"event {event.type} {event.key or ''} has {size} bytes, more than {limits.EVENT_BYTES_MAX}; "
+            "keep large values elsewhere and pass a reference"
+        )
+    return size
+
+
+def check_message(message: NewMessage) -> int:
+    """The size of a message. Raises ``TooLarge``, ``InvalidInput``."""
+    if message.run_id is None and (message.namespace is None or message.workflow_id is None):
+        raise InvalidInput(
+            f"message {message.kind} {message.name!r} has no address; give run_id, or namespace and workflow_id"
+        )
+    return _message_bytes(message)
+
+
+def _message_bytes(message: NewMessage) -> int:
+    _check_text("message name", message.name, limits.NAME_CHARS_MAX)
+    size = len(message.data)
+    if size > limits.PAYLOAD_BYTES_MAX:
+        raise TooLarge(
+            f"message {message.kind} {message.name!r} has {size} bytes, more than {limits.PAYLOAD_BYTES_MAX}; "
+            "keep large values elsewhere and pass a reference"
+        )
+    return size
+
+
+def _check_text(what: str, text: str, chars_max: int) -> None:
+    if len(text) > chars_max:
+        raise TooLarge(f"{what} {text[:40]!r}… has {len(text)} characters, more than {chars_max}")
+
+
+def check_new_run(new: NewRun) -> int:
+    """The size of a new run. Raises ``TooLarge``, ``InvalidInput``."""
+    if not new.run_id or not new.workflow_id:
+        raise InvalidInput("a new run needs a run_id and a workflow_id")
+    _check_text("workflow id", new.workflow_id, limits.WORKFLOW_ID_CHARS_MAX)
+    _check_text("workflow type", new.type, limits.NAME_CHARS_MAX)
+    size = sum(map(_event_bytes, new.events)) + sum(map(_message_bytes, new.messages))
+    size += sum([len(task.data) for task in new.tasks])
+    _check_total(size, f"the start of {new.workflow_id!r}")
+    return size
+
+
+def check_commit(commit: Commit) -> None:
+    """Raises ``TooLarge`` for what is over a limit, ``InvalidInput`` for what could not be right for any run."""
+    if commit.epoch is None and commit.version is None and commit.task_token is None:
+        raise InvalidInput(
+            f"the commit to run {commit.run_id} expects nothing; give an epoch, a version or a task token"
+        )
+    if commit.seize and commit.version is None:
+        raise InvalidInput(f"the commit to run {commit.run_id} seizes the run, which needs a version")
+    size = 0
+    for event in commit.events:
+        size += _event_bytes(event)
+    for change in commit.state:
+        size += len(change.data or b"")
+    for message in commit.send:
+        size += check_message(message)
+    for new in commit.start:
+        size += check_new_run(new)
+    for task in commit.tasks:
+        size += len(task.data)
+    _check_total(size, f"the commit to run {commit.run_id}")
+
+
+def _check_total(size: int, what: str) -> None:
+    if size > limits.COMMIT_BYTES_MAX:
+        raise TooLarge(f"{what} carries {size} bytes, more than {limits.COMMIT_BYTES_MAX}; split it")

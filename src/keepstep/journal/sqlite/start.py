@@ -1,0 +1,137 @@
+"""Starting runs, from outside and from within commits; and sending messages to them."""
+
+from __future__ import annotations
+
+from ..commit import NewRun, Started
+from ..errors import AlreadyStarted, Conflict, NotFound, RunClosed
+from ..message import NewMessage, Sent
+from ..run import IfRunning
+from . import statements as sql
+from .picture import Head, Picture, Wants
+from .rows import RUNNING, STATUSES, json_text
+from .task import add_tasks
+
+
+def want_start(wants: Wants, new: NewRun) -> None:
+    wants.workflows.add((new.namespace, new.workflow_id))
+
+
+def want_send(wants: Wants, message: NewMessage) -> None:
+    wants.message(message)
+
+
+def start(picture: Picture, new: NewRun) -> Started:
+    """Start a run or attach to the newest one of its workflow id."""
+    there = picture.newest(new.namespace, new.workflow_id)
+    if there is None:
+        return _create(picture, new)
+    rule = new.if_running if there.is_open() else new.if_closed
+    if rule is IfRunning.REJECT:
+        raise AlreadyStarted(
+            f"{new.workflow_id!r} exists (run {there.run_id}, {STATUSES[there.status].value}); "
+            "choose another id, or allow to attach to it"
+        )
+    if rule is IfRunning.ATTACH:
+        return _attach(picture, there, new)
+    if there.is_open():
+        raise Conflict(f"{new.workflow_id!r} is open (run {there.run_id}); close it before it is restarted")
+    return _create(picture, new)
+
+
+def _attach(picture: Picture, head: Head, new: NewRun) -> Started:
+    for message in new.messages:
+        _check_open(head, message)
+    picture.check_inbox(head, len(new.messages))
+    for message in new.messages:
+        picture.deliver(head, message)
+    return _started(picture, head, created=False)
+
+
+def _create(picture: Picture, new: NewRun) -> Started:
+    """Draw a new run, whose workflow id has no open run. A run id that is taken fails when it is written."""
+    lease = None if new.lease_id is None else picture.lease(new.lease_id)
+    epoch, events = 0 if lease is None else 1, len(new.events)
+    run = picture.next_run()
+    head = Head(
+        (run, new.run_id, new.namespace, new.workflow_id, RUNNING, 0, lease, epoch, None, events, 0, 0, 0, None)
+        + (0, None, 0, False)
+    )
+    head.created = (
+        (run, new.run_id, new.namespace, new.workflow_id, new.language, new.format, new.type, new.queue)
+        + (new.started_at,)
+        + ((None, None) if new.parent is None else (new.parent.run_id, new.parent.key))
+        + (new.continued_from, new.input_digest)
+    )
+    head.attributes = json_text(new.attributes) if new.attributes else None
+    picture.create(new.run_id, head)
+    picture.append(head, new.events)
+    if new.timers:
+        picture.set_timers(head, new.timers)
+    if new.tasks:
+        add_tasks(picture, head, new.tasks)
+    for message in new.messages:
+        picture.deliver(head, message)
+    if lease is None:
+        picture.wake(head, picture.next_wake(head, new.wake_at))
+    return Started(
+        run_id=new.run_id,
+        created=True,
+        leased=lease is not None,
+        type=new.type,
+        input_digest=new.input_digest,
+        status=STATUSES[RUNNING],
+        epoch=epoch,
+        version=events,
+    )
+
+
+def _started(picture: Picture, head: Head, *, created: bool) -> Started:
+    if head.created is not None:
+        run_type, digest = head.created[6], head.created[12]
+    else:
+        run_type, digest = picture.connection.execute(sql.RUN_ORIGIN, (head.run,)).fetchone()
+    return Started(
+        run_id=head.run_id,
+        created=created,
+        leased=False,
+        type=run_type,
+        input_digest=digest,
+        status=STATUSES[head.status],
+        epoch=head.epoch,
+        version=head.version(),
+    )
+
+
+def start_from(picture: Picture, head: Head, new: NewRun) -> Started | None:
+    """Start a run that a commit of another (``head``) asks for; None if it was refused, which the asker is told.
+
+    A run that a commit starts is its committer's own: it never attaches to somebody else's. Where the committing run
+    itself was the newest of the workflow id and is closed by now, this is its continuation.
+    """
+    there = picture.newest(new.namespace, new.workflow_id)
+    if picture.find(new.run_id) is None and (there is None or _may_follow(head, there, new)):
+        return _create(picture, new)
+    if head.is_open():
+        key = new.workflow_id if new.parent is None else new.parent.key
+        picture.deliver(head, NewMessage(run_id=head.run_id, kind="start_refused", name=key))
+    return None
+
+
+def _may_follow(head: Head, there: Head, new: NewRun) -> bool:
+    return not there.is_open() and (there is head or new.if_closed is IfRunning.RESTART)
+
+
+def send(picture: Picture, message: NewMessage) -> Sent:
+    """Deliver a message from outside of any run."""
+    head = picture.target(message)
+    if head is None:
+        raise NotFound(f"there is no run {message.run_id or message.workflow_id!r} to send {message.kind!r} to")
+    _check_open(head, message)
+    picture.check_inbox(head)
+    return picture.deliver(head, message)
+
+
+def _check_open(head: Head, message: NewMessage) -> None:
+    if not head.is_open():
+        status = STATUSES[head.status].value
+        raise RunClosed(f"{head.workflow_id!r} is {status}; it takes no {message.kind!r} any more")

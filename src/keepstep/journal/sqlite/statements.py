@@ -1,0 +1,430 @@
+"""Every SQL statement of the store, named.
+
+Two habits run through all of them, both because Python's ``sqlite3`` lets go of the interpreter lock at every single
+step of a statement, and getting it back from a busy event loop can take up to the switch interval of 5 ms:
+
+* *Writing* is done by multi-row statements (``MultiRow``), whose texts come in powers of two, so that the statement
+  cache hits. What is missing to the next power of two is padded with NULL rows, which the statement leaves out.
+* *Reading* returns one row: JSON arrays of everything, with bytes as hex, or joined to one blob beside a list of their
+  lengths. One row is one step.
+
+Lists go in as one JSON parameter and are unfolded by ``json_each``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from sqlite3 import Connection
+from typing import Any
+
+ROWS_MAX = 256
+"""Rows of one multi-row statement. 256 rows of 26 columns stay well under SQLite's 32,766 parameters."""
+
+
+class MultiRow:
+    """A statement that takes many rows at once. ``{rows}`` in its text stands for the rows' VALUES."""
+
+    def __init__(self, text: str, columns: int) -> None:
+        self._text = text
+        self._columns = columns
+        self._row = "(" + ",".join("?" * columns) + ")"
+        self._for_size = cache(self._build)
+
+    def _build(self, size: int) -> str:
+        return self._text.format(rows=",".join([self._row] * size))
+
+    def execute(self, connection: Connection, values: list[Any]) -> None:
+        """Run for all rows; ``values`` holds their columns one after another."""
+        width = ROWS_MAX * self._columns
+        for begin in range(0, len(values), width):
+            part = values if len(values) <= width else values[begin : begin + width]
+            rows = len(part) // self._columns
+            size = 1 << (rows - 1).bit_length()
+            if size > rows:
+                part = part + [None] * ((size - rows) * self._columns)
+            connection.execute(self._for_size(size), part)
+
+
+def _insert(table: str, columns: str, tail: str = "", verb: str = "INSERT") -> MultiRow:
+    text = f"{verb} INTO {table} ({columns}) SELECT * FROM (VALUES {{rows}}) WHERE column1 IS NOT NULL {tail}"
+    return MultiRow(text, columns.count(",") + 1)
+
+
+# What one flush writes.
+
+INSERT_RUNS = _insert(
+    "runs",
+    "run, run_id, namespace, workflow_id, language, format, type, queue, status, condition, owner, epoch, wake_at, "
+    "claimed_seq, strikes, bumps, started_at, closed_at, parent_run_id, parent_key, continued_from, input_digest, "
+    "detail, status_text, attributes, blocked_for",
+)
+
+UPDATE_RUNS = MultiRow(
+    "UPDATE runs SET status = v.column2, condition = v.column3, owner = v.column4, epoch = v.column5, "
+    "wake_at = v.column6, claimed_seq = v.column7, strikes = v.column8, bumps = v.column9, closed_at = v.column10, "
+    "blocked_for = v.column11, detail = coalesce(v.column12, detail), "
+    "status_text = coalesce(v.column13, status_text), attributes = coalesce(v.column14, attributes) "
+    "FROM (VALUES {rows}) AS v WHERE runs.run = v.column1",
+    14,
+)
+
+UPDATE_BUMPS = MultiRow("UPDATE runs SET bumps = v.column2 FROM (VALUES {rows}) AS v WHERE runs.run = v.column1", 2)
+"""For commits that changed nothing of the run's row but its version."""
+
+INSERT_EVENTS = _insert("events", "n, run, seq, type, time, key, data")
+
+INSERT_MESSAGES = _insert("messages", "n, run, kind, name, data, time, id, wakes")
+
+DELETE_MESSAGES = "DELETE FROM messages WHERE n IN (SELECT value FROM json_each(?))"
+
+INSERT_RECEIVED = _insert("received", "run, id, n")
+
+UPSERT_STATE = _insert("state", "run, kind, key, data", "ON CONFLICT DO UPDATE SET data = excluded.data")
+
+DELETE_STATE = (
+    "DELETE FROM state WHERE (run, kind, key) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
+)
+
+DELETE_TIMERS = "DELETE FROM timers WHERE run IN (SELECT value FROM json_each(?))"
+
+INSERT_TIMERS = _insert("timers", "run, key, fire_at", "ON CONFLICT DO UPDATE SET fire_at = excluded.fire_at")
+
+DELETE_TASKS_OF_RUNS = "DELETE FROM tasks WHERE run IN (SELECT value FROM json_each(?))"
+
+INSERT_COMMIT_IDS = _insert("commit_ids", "id, time", "ON CONFLICT DO UPDATE SET time = excluded.time")
+
+FORGET_COMMIT_IDS = "DELETE FROM commit_ids WHERE time < ?"
+
+WAS_COMMITTED = "SELECT EXISTS (SELECT 1 FROM commit_ids WHERE id = ?)"
+
+INSERT_AUDIT = MultiRow(
+    "INSERT INTO audit (run, time, text) SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL", 3
+)
+
+MARK_FLUSH = "UPDATE processes SET flush = ?2 WHERE process = ?1"
+
+LAST_FLUSH = "SELECT flush FROM processes WHERE process = ?"
+
+INSERT_PROCESS = "INSERT INTO processes (process, identity, flush) VALUES (?, ?, 0)"
+
+DELETE_PROCESS = "DELETE FROM processes WHERE process = ?"
+
+LIST_PROCESSES = "SELECT process, identity FROM processes"
+
+# What the writer must know before it decides.
+
+COUNTERS = """
+SELECT (SELECT coalesce(max(run), 0) FROM runs),
+       max((SELECT coalesce(max(n), 0) FROM events), (SELECT value FROM meta WHERE name = 'log_purged')),
+       coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0)
+"""
+
+HEADS = """
+SELECT json_group_array(json_array(
+    r.run, r.run_id, r.namespace, r.workflow_id, r.status, r.condition, r.owner, r.epoch, r.wake_at, r.claimed_seq,
+    r.strikes, r.bumps, r.closed_at, r.blocked_for,
+    (SELECT coalesce(max(e.seq), 0) FROM events AS e WHERE e.run = r.run),
+    (SELECT min(t.fire_at) FROM timers AS t WHERE t.run = r.run),
+    (SELECT count(*) FROM messages AS m WHERE m.run = r.run),
+    EXISTS (SELECT 1 FROM tasks AS k WHERE k.run = r.run)))
+FROM json_each(?) AS wanted CROSS JOIN runs AS r ON r.run_id = wanted.value
+"""
+
+NEWEST_OF_WORKFLOWS = """
+SELECT json_group_array(json_array(w.value ->> 0, w.value ->> 1, coalesce(
+    (SELECT run_id FROM runs WHERE namespace = w.value ->> 0 AND workflow_id = w.value ->> 1 AND status = 0),
+    (SELECT run_id FROM runs WHERE namespace = w.value ->> 0 AND workflow_id = w.value ->> 1
+     ORDER BY run DESC LIMIT 1))))
+FROM json_each(?) AS w
+"""
+
+RUN_ORIGIN = "SELECT type, input_digest FROM runs WHERE run = ?"
+
+RUN_ATTRIBUTES = "SELECT attributes FROM runs WHERE run = ?"
+
+HISTORY_BYTES = "SELECT coalesce(sum(length(data)), 0) FROM events WHERE run = ?"
+
+INBOXES = """
+SELECT json_group_array(json_array(m.run, m.n, m.wakes))
+FROM json_each(?) AS wanted CROSS JOIN messages AS m ON m.run = wanted.value
+"""
+
+RECEIVED = """
+SELECT json_group_array(json_array(r.run, r.id, r.n))
+FROM json_each(?) AS wanted CROSS JOIN received AS r ON r.run = wanted.value ->> 0 AND r.id = wanted.value ->> 1
+"""
+
+LEASE_NUMBER = "SELECT lease FROM leases WHERE lease_id = ?"
+
+# Leases and claims.
+
+INSERT_LEASE = "INSERT INTO leases (lease_id, counter, probing, body) VALUES (?, 0, NULL, ?)"
+
+RENEW_LEASES = "UPDATE leases SET counter = counter + 1 WHERE lease_id IN (SELECT value FROM json_each(?))"
+
+KNOWN_LEASES = "SELECT json_group_array(lease_id) FROM leases WHERE lease_id IN (SELECT value FROM json_each(?))"
+
+LEASE_BODY = "SELECT lease, body FROM leases WHERE lease_id = ?"
+
+LEASE_AT_COUNTER = "SELECT lease, probing FROM leases WHERE lease_id = ? AND (?2 IS NULL OR counter = ?2)"
+
+DELETE_LEASE = "DELETE FROM leases WHERE lease = ?"
+
+SET_PROBING = "UPDATE leases SET probing = ?2 WHERE lease_id = ?1"
+
+RUN_IDS_OWNED = "SELECT json_group_array(run_id) FROM runs WHERE owner = ?"
+
+TASK_RUNS_OWNED = "SELECT json_group_array(run_id) FROM runs WHERE run IN (SELECT run FROM tasks WHERE owner = ?)"
+
+GIVE_BACK_TASKS = "UPDATE tasks SET owner = NULL, epoch = epoch + 1 WHERE owner = ?"
+
+OFFER_BLOCKED_RUNS = (
+    "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL AND condition = 2 AND condition > 1"
+)
+
+OFFER_ALL_RUNS = "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL"
+
+LIST_LEASES = """
+SELECT json_group_array(json_array(hex(body), counter, probing,
+    (SELECT count(*) FROM runs WHERE owner = lease), (SELECT count(*) FROM tasks WHERE owner = lease)))
+FROM leases
+"""
+
+_CLAIMABLE = """
+    status = 0 AND owner IS NULL AND wake_at IS NOT NULL AND condition NOT IN (4, 5)
+    AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
+    AND (blocked_for IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(blocked_for) WHERE value = :lease_id))
+"""
+
+
+@cache
+def claimable_runs(pairs: int) -> str:
+    """Run ids that are due, longest due first. Each pair of queue and language walks its own stretch of the index."""
+    stretches = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT run_id, wake_at FROM runs INDEXED BY runs_claimable WHERE {_CLAIMABLE} "
+        f"AND queue = :queue{i} AND language = :language{i} AND wake_at <= :now ORDER BY wake_at LIMIT :limit)"
+        for i in range(pairs)
+    )
+    return f"SELECT json_group_array(run_id) FROM (SELECT run_id FROM ({stretches}) ORDER BY wake_at LIMIT :limit)"
+
+
+@cache
+def next_wake(pairs: int) -> str:
+    """The earliest wake time of the runs that a lease could claim."""
+    stretches = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT wake_at FROM runs INDEXED BY runs_claimable WHERE {_CLAIMABLE} "
+        f"AND queue = :queue{i} AND language = :language{i} ORDER BY wake_at LIMIT 1)"
+        for i in range(pairs)
+    )
+    return f"SELECT min(wake_at) FROM ({stretches})"
+
+
+# Tasks.
+
+TASK = "SELECT run, owner, epoch FROM tasks WHERE task = ?"
+
+INSERT_TASK = """
+INSERT INTO tasks (run, kind, key, queue, data, priority, fairness_key, fairness_weight, visible_at, deadline, attempt,
+                   fallback_queue, owner, epoch)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run, kind, key) DO NOTHING
+"""
+
+DELETE_TASK = "DELETE FROM tasks WHERE task = ?"
+
+DROP_TASK = "DELETE FROM tasks WHERE run = ? AND kind = ? AND key = ?"
+
+RELEASE_TASK = "UPDATE tasks SET owner = NULL, visible_at = ?2, attempt = ?3, data = coalesce(?4, data) WHERE task = ?1"
+
+CLAIMABLE_TASKS = """
+WITH served AS (SELECT q.value AS queue FROM leases, json_each(json(CAST(leases.body AS TEXT)), '$.queues') AS q),
+waiting AS (
+    SELECT task, priority, fairness_key, fairness_weight FROM tasks INDEXED BY tasks_claimable
+    WHERE owner IS NULL AND queue IN (SELECT value FROM json_each(:queues))
+      AND kind IN (SELECT value FROM json_each(:kinds))
+      AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
+    UNION ALL
+    SELECT task, priority, fairness_key, fairness_weight FROM tasks INDEXED BY tasks_fallback
+    WHERE owner IS NULL AND fallback_queue IS NOT NULL
+      AND fallback_queue IN (SELECT value FROM json_each(:queues))
+      AND queue NOT IN (SELECT value FROM json_each(:queues)) AND queue NOT IN (SELECT queue FROM served)
+      AND kind IN (SELECT value FROM json_each(:kinds))
+      AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
+),
+held AS (SELECT fairness_key, count(*) AS n FROM tasks WHERE owner IS NOT NULL GROUP BY fairness_key),
+turns AS (
+    SELECT task, priority,
+        (coalesce((SELECT n FROM held WHERE held.fairness_key = waiting.fairness_key), 0)
+         + row_number() OVER (PARTITION BY fairness_key ORDER BY priority DESC, task)) / max(fairness_weight, 1e-9)
+        AS turn
+    FROM waiting
+)
+SELECT json_group_array(task) FROM (SELECT task FROM turns ORDER BY priority DESC, turn, task LIMIT :limit)
+"""
+
+OWN_TASKS = "UPDATE tasks SET owner = ?2, epoch = epoch + 1 WHERE task IN (SELECT value FROM json_each(?1))"
+
+READ_TASKS = """
+SELECT json_group_array(json_array(t.task, t.epoch, r.run_id, r.workflow_id, r.namespace, t.kind, t.key, t.queue,
+    hex(t.data), t.priority, t.visible_at, t.deadline, t.attempt))
+FROM json_each(?) AS wanted CROSS JOIN tasks AS t ON t.task = wanted.value JOIN runs AS r ON r.run = t.run
+"""
+
+# Asks.
+
+INSERT_ASK = "INSERT INTO asks (ask_id, run, kind, name, data, deadline) VALUES (?, ?, ?, ?, ?, ?)"
+
+FORGET_ASKS = "DELETE FROM asks WHERE deadline < ?"
+
+FORGET_ANSWERS = "DELETE FROM answers WHERE deadline < ?"
+
+ANY_ASKS = "SELECT EXISTS (SELECT 1 FROM asks)"
+
+OPEN_ASKS = """
+SELECT json_group_array(json_array(ask_id, run_id, kind, name, hex(data), deadline)) FROM (
+    SELECT a.ask_id, r.run_id, a.kind, a.name, a.data, a.deadline FROM asks AS a JOIN runs AS r ON r.run = a.run
+    WHERE a.deadline >= :now AND (r.owner = :lease OR
+        (r.owner IS NULL AND r.language IN (SELECT value FROM json_each(:languages))))
+    ORDER BY a.deadline LIMIT :limit)
+"""
+
+DELETE_ASKS = "DELETE FROM asks WHERE ask_id IN (SELECT value FROM json_each(?))"
+
+INSERT_ANSWER = "INSERT OR REPLACE INTO answers (ask_id, data, deadline) VALUES (?, ?, ?)"
+
+READ_ANSWERS = (
+    "SELECT json_group_array(json_array(ask_id, hex(data))) FROM answers "
+    "WHERE ask_id IN (SELECT value FROM json_each(?))"
+)
+
+DELETE_ANSWERS = "DELETE FROM answers WHERE ask_id IN (SELECT value FROM json_each(?))"
+
+# Reading.
+
+_RUN = """json_array(
+    r.run_id, r.workflow_id, r.namespace, r.language, r.format, r.type, r.queue, r.status, r.condition, hex(r.detail),
+    r.bumps, (SELECT coalesce(max(e.seq), 0) FROM events AS e WHERE e.run = r.run), r.epoch,
+    (SELECT lease_id FROM leases WHERE lease = r.owner), r.wake_at, r.started_at, r.closed_at, r.parent_run_id,
+    r.parent_key, hex(r.input_digest), r.attributes, r.status_text, r.strikes, r.continued_from)"""
+
+READ_RUN = f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = ?"
+
+READ_RUNS = (
+    f"SELECT json_group_array({_RUN}) FROM json_each(?) AS wanted CROSS JOIN runs AS r ON r.run_id = wanted.value"
+)
+
+FIND_RUN = f"""
+SELECT {_RUN} FROM runs AS r WHERE r.run = coalesce(
+    (SELECT run FROM runs WHERE namespace = ?1 AND workflow_id = ?2 AND status = 0),
+    (SELECT max(run) FROM runs WHERE namespace = ?1 AND workflow_id = ?2))
+"""
+
+_FILTER = """
+    AND (:types IS NULL OR r.type IN (SELECT value FROM json_each(:types)))
+    AND (:conditions IS NULL OR r.condition IN (SELECT value FROM json_each(:conditions)))
+    AND (:before IS NULL OR r.started_at < :before OR (r.started_at = :before AND r.run_id < :before_run_id))
+"""
+
+
+def _list(statuses: int, ids: str) -> str:
+    if not statuses:
+        return f"SELECT {ids} FROM runs AS r WHERE r.namespace = :namespace {_FILTER}"
+    return " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {ids} FROM runs AS r INDEXED BY runs_of_status "
+        f"WHERE r.namespace = :namespace AND r.status = :status{i} {_FILTER} {{order}})"
+        for i in range(statuses)
+    )
+
+
+@cache
+def list_runs(statuses: int) -> str:
+    """A page of runs, newest first; each status walks its own stretch of its index."""
+    order = "ORDER BY r.started_at DESC, r.run_id DESC LIMIT :limit"
+    chosen = _list(statuses, "r.run AS run, r.started_at AS started_at, r.run_id AS run_id").format(order=order)
+    return (
+        f"SELECT json_group_array({_RUN}) FROM (SELECT run FROM ({chosen} {'' if statuses else order}) "
+        "ORDER BY started_at DESC, run_id DESC LIMIT :limit) AS page CROSS JOIN runs AS r ON r.run = page.run"
+    )
+
+
+@cache
+def count_runs(statuses: int) -> str:
+    """How many runs fit."""
+    return f"SELECT count(*) FROM ({_list(statuses, 'r.run').format(order='')})"
+
+
+READ_EVENTS = """
+SELECT json_group_array(json_array(seq, type, time, key, length(data))), CAST(group_concat(data, '') AS BLOB)
+FROM (SELECT seq, type, time, key, data FROM events
+      WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3)
+"""
+
+READ_STATE = """
+SELECT json_group_array(json_array(kind, key, hex(data))) FROM state
+WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND (?2 IS NULL OR kind = ?2)
+"""
+
+READ_MESSAGES = """
+SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
+    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
+    FROM runs AS r CROSS JOIN messages AS m ON m.run = r.run WHERE r.run_id = ?1 ORDER BY m.n)
+"""
+
+READ_INBOX = """
+SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
+    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id FROM messages AS m CROSS JOIN runs AS r ON r.run = m.run
+    WHERE m.n > ?2 AND r.owner = (SELECT lease FROM leases WHERE lease_id = ?1) ORDER BY m.n LIMIT ?3)
+"""
+
+_EVENTS_NAMED = READ_EVENTS.replace("key, length(data)))", "key, length(data))) AS rows").replace(
+    "BLOB)", "BLOB) AS data"
+)
+
+LOAD = f"""
+SELECT {_RUN}, events.rows, events.data, ({READ_STATE.replace("?2", "NULL")}), ({READ_MESSAGES})
+FROM runs AS r, ({_EVENTS_NAMED}) AS events
+WHERE r.run_id = ?1
+"""
+
+READ_LOG = """
+SELECT json_group_array(json_array(n, run_id, seq, type, time, key, length(data))),
+       CAST(group_concat(data, '') AS BLOB), (SELECT value FROM meta WHERE name = 'log_purged')
+FROM (SELECT e.n, r.run_id, e.seq, e.type, e.time, e.key, e.data FROM events AS e JOIN runs AS r ON r.run = e.run
+      WHERE e.n > ?1 ORDER BY e.n LIMIT ?2)
+"""
+
+READ_AUDIT = """
+SELECT json_group_array(json_array(time, text)) FROM (
+    SELECT time, text FROM audit WHERE run = (SELECT run FROM runs WHERE run_id = ?) ORDER BY line)
+"""
+
+# Subscribers, definitions, retention.
+
+SAVE_CURSOR = "INSERT OR REPLACE INTO cursors (subscriber, shard, n) VALUES (?, ?, ?)"
+
+READ_CURSOR = "SELECT n FROM cursors WHERE subscriber = ? AND shard = ?"
+
+PUBLISH = "INSERT OR REPLACE INTO definitions (namespace, language, kind, name, body) VALUES (?, ?, ?, ?, ?)"
+
+LIST_DEFINITIONS = "SELECT json_group_array(hex(body)) FROM definitions WHERE namespace = ?"
+
+PURGEABLE_RUNS = """
+SELECT json_group_array(run), max(last) FROM (
+    SELECT r.run, (SELECT n FROM events WHERE run = r.run ORDER BY seq DESC LIMIT 1) AS last
+    FROM runs AS r INDEXED BY runs_retained
+    WHERE r.namespace = :namespace AND r.closed_at > 0 AND r.closed_at < :closed_before
+      AND coalesce((SELECT n FROM events WHERE run = r.run ORDER BY seq DESC LIMIT 1), 0)
+          <= coalesce((SELECT min(n) FROM cursors), 9223372036854775807)
+    ORDER BY r.closed_at LIMIT :limit)
+"""
+
+PURGE_RUNS = tuple(
+    f"DELETE FROM {table} WHERE run IN (SELECT value FROM json_each(?))"
+    for table in ("events", "state", "messages", "received", "timers", "tasks", "asks", "audit", "runs")
+)
+
+MARK_PURGED = "UPDATE meta SET value = max(value, ?) WHERE name = 'log_purged'"
+
+READ_META = "SELECT value FROM meta WHERE name = ?"
+
+WRITE_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
