@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..ask import Ask
-from ..errors import Fenced
-from ..hint import HintKind
+from keepstep.journal.ask import Ask
+from keepstep.journal.errors import Fenced
+from keepstep.journal.hint import HintKind
+
 from . import statements as sql
 from .picture import Picture
 from .rows import asks_of, json_text, lease_of

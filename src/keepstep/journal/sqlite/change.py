@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..commit import Commit, Committed, Started
-from ..errors import Conflict, Fenced, RunClosed
-from ..hint import Closing
-from ..run import Condition, Status
+from keepstep.journal.commit import Commit, Committed, Started
+from keepstep.journal.errors import Conflict, Fenced, RunClosed
+from keepstep.journal.hint import Closing
+from keepstep.journal.run import Condition, Status
+
 from . import statements as sql
 from .picture import Head, Picture, Wants
 from .rows import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text

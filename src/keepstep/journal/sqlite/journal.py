@@ -8,20 +8,21 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from ..ask import Ask
-from ..clock import Clock
-from ..commit import Commit, Committed, NewRun, Started
-from ..definition import Definition
-from ..errors import StoreUnavailable
-from ..event import Event, LogEntry, Position
-from ..hint import Hint, HintKind, Listener
-from ..identifier import IdFactory
-from ..lease import Lease, LeaseState
-from ..message import Message, NewMessage, Sent
-from ..port import AuditLine, Loaded
-from ..process import is_surely_dead
-from ..run import Condition, Run, Status
-from ..task import Task, TaskToken
+from keepstep.journal.ask import Ask
+from keepstep.journal.clock import Clock
+from keepstep.journal.commit import Commit, Committed, NewRun, Started
+from keepstep.journal.definition import Definition
+from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.hint import Hint, HintKind, Listener
+from keepstep.journal.identifier import IdFactory
+from keepstep.journal.lease import Lease, LeaseState
+from keepstep.journal.message import Message, NewMessage, Sent
+from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.process import is_surely_dead
+from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.task import Task, TaskToken
+
 from . import asking, change, ownership, query, retention, size, start, task
 from .peers import Peers
 from .reader import Reader
@@ -101,10 +102,12 @@ class SqliteJournal:
             "this journal was opened before os.fork() and cannot be used in the child process; open it after forking"
         )
 
-    async def _read(self, question: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **_: P.kwargs) -> T:
+    async def _read(
+        self, question: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         if self._closed or os.getpid() != self._pid:
             self._refuse()
-        return await self._reader.read(lambda db: question(db, *args))
+        return await self._reader.read(lambda db: question(db, *args, **kwargs))
 
     async def close(self) -> None:
         if self._closed or os.getpid() != self._pid:

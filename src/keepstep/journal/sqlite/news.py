@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..hint import Closing, Hint, HintKind
+from keepstep.journal.hint import Closing, Hint, HintKind
 
 
 class News:

@@ -16,11 +16,12 @@ from typing import TypeVar
 
 import msgspec
 
-from ..clock import Clock, ClockAnchor, SystemClock
-from ..errors import SchemaTooNew, StoreUnavailable
-from ..identifier import IdFactory, uuid7
-from ..lease import ProcessIdentity
-from ..process import boot_id, is_surely_dead, this_process
+from keepstep.journal.clock import Clock, ClockAnchor, SystemClock
+from keepstep.journal.errors import SchemaTooNew, StoreUnavailable
+from keepstep.journal.identifier import IdFactory, uuid7
+from keepstep.journal.lease import ProcessIdentity
+from keepstep.journal.process import boot_id, is_surely_dead, this_process
+
 from . import statements as sql
 from .connection import Synchronous, connect_writer, is_damage, passing_trouble
 from .filesystem import check_place
@@ -53,15 +54,17 @@ async def open_sqlite(
     ``create=False`` refuses a file that does not exist. ``synchronous="NORMAL"`` survives ``kill -9`` but may lose
     the last commits when power fails. Raises ``StoreUnavailable`` with what is wrong and what to do, ``SchemaTooNew``.
     """
-    place = Path(path).expanduser().absolute()
     clock = SystemClock() if clock is None else clock
-    db, turn, process = await asyncio.to_thread(_open, place, create, clock, synchronous)
+    place, db, turn, process = await asyncio.to_thread(_open, Path(path), create, clock, synchronous)
     journal = SqliteJournal(clock, ids, Reader(place), Peers(place, process))
     journal.attach(Writer(db, turn, clock, process, journal.resolve))
     return journal
 
 
-def _open(path: Path, create: bool, clock: Clock, synchronous: Synchronous) -> tuple[sqlite3.Connection, Turn, int]:
+def _open(
+    named: Path, create: bool, clock: Clock, synchronous: Synchronous
+) -> tuple[Path, sqlite3.Connection, Turn, int]:
+    path = named.expanduser().absolute()
     check_place(path, create)
     try:
         turn = Turn(path)
@@ -79,7 +82,7 @@ def _open(path: Path, create: bool, clock: Clock, synchronous: Synchronous) -> t
         raise _given_up(db, turn, _explained(path, error)) from error
     except StoreUnavailable as error:
         raise _given_up(db, turn, error) from error.__cause__
-    return db, turn, process
+    return path, db, turn, process
 
 
 def _given_up(db: sqlite3.Connection, turn: Turn, error: StoreUnavailable) -> StoreUnavailable:

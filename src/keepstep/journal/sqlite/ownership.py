@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from ..errors import Conflict, Fenced
-from ..hint import HintKind
-from ..lease import Lease
-from ..port import PROBE_STRIKES, QUARANTINE_STRIKES
-from ..run import Run
+from keepstep.journal.errors import Conflict, Fenced
+from keepstep.journal.hint import HintKind
+from keepstep.journal.lease import Lease
+from keepstep.journal.port import PROBE_STRIKES, QUARANTINE_STRIKES
+from keepstep.journal.run import Run
+
 from . import statements as sql
 from .picture import Head, Picture, Wants
 from .rows import QUARANTINED, UNOFFERED, WAITING, from_json, json_text, lease_of, to_json

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..hint import Hint, HintKind
+from keepstep.journal.hint import Hint, HintKind
 
 DATAGRAM_BYTES_MAX = 512
 LOOK_AROUND_SECONDS = 0.5

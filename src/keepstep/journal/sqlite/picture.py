@@ -24,13 +24,14 @@ from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from .. import limits
-from ..errors import NotFound, Overloaded, TooLarge
-from ..event import NewEvent
-from ..hint import HintKind
-from ..message import NewMessage, Sent
-from ..run import Run
-from ..timer import Timer
+from keepstep.journal import limits
+from keepstep.journal.errors import NotFound, Overloaded, TooLarge
+from keepstep.journal.event import NewEvent
+from keepstep.journal.hint import HintKind
+from keepstep.journal.message import NewMessage, Sent
+from keepstep.journal.run import Run
+from keepstep.journal.timer import Timer
+
 from . import statements as sql
 from .news import News
 from .rows import PARKED, RUNNING, UNOFFERED, from_json, json_text, run_of
@@ -445,11 +446,11 @@ class Picture:
     def write(self) -> None:
         """Write everything drawn so far. The picture stays true."""
         db = self.connection
+        self._write_changed()  # before the new runs: a continuation's workflow id is free once its ancestor is closed
         if self._created:
             self._write_created()
         if self.events:
             sql.INSERT_EVENTS.execute(db, self.events)
-        self._write_changed()
         if self.messages:
             sql.INSERT_MESSAGES.execute(db, self.messages)
         if self.consumed:
@@ -488,7 +489,7 @@ class Picture:
                 self._cold.append(head)
         if values:
             sql.UPDATE_RUNS.execute(self.connection, values)
-        if self._bumped:
+        if self._bumped:  # a run created in this flush is inserted with its bumps
             bumps = [value for head in self._bumped.values() for value in (head.run, head.bumps)]
             sql.UPDATE_BUMPS.execute(self.connection, bumps)
 

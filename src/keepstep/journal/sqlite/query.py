@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
-from ..definition import Definition
-from ..errors import NotFound, PositionGone
-from ..event import Event, LogEntry, Position
-from ..lease import LeaseState
-from ..message import Message
-from ..port import AuditLine, Loaded
-from ..run import Condition, Run, Status
+from keepstep.journal.definition import Definition
+from keepstep.journal.errors import NotFound, PositionGone
+from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.lease import LeaseState
+from keepstep.journal.message import Message
+from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.run import Condition, Run, Status
+
 from . import statements as sql
 from .ownership import claimable_by
 from .rows import (

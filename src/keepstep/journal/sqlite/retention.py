@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..definition import Definition
-from ..event import Position
+from keepstep.journal.definition import Definition
+from keepstep.journal.event import Position
+
 from . import statements as sql
 from .picture import Picture
 from .rows import to_json

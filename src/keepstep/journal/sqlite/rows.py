@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
-from ..ask import Ask
-from ..event import Event, LogEntry, Position
-from ..lease import Lease, LeaseState
-from ..message import Message
-from ..run import Condition, Run, Status
-from ..task import Task, TaskToken
+from keepstep.journal.ask import Ask
+from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.lease import Lease, LeaseState
+from keepstep.journal.message import Message
+from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.task import Task, TaskToken
 
 SHARD = 0
 """One database is one shard."""
@@ -140,7 +140,7 @@ def asks_of(rows: str) -> list[Ask]:
 
 
 def lease_of(body: bytes) -> Lease:
-    return cast(Lease, _decode_lease(body))
+    return _decode_lease(body)
 
 
 def leases_of(rows: str) -> list[LeaseState]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .. import limits
-from ..commit import Commit, NewRun
-from ..errors import InvalidInput, TooLarge
-from ..event import NewEvent
-from ..message import NewMessage
+from keepstep.journal import limits
+from keepstep.journal.commit import Commit, NewRun
+from keepstep.journal.errors import InvalidInput, TooLarge
+from keepstep.journal.event import NewEvent
+from keepstep.journal.message import NewMessage
 
 
 def _event_bytes(event: NewEvent) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..commit import NewRun, Started
-from ..errors import AlreadyStarted, Conflict, NotFound, RunClosed
-from ..message import NewMessage, Sent
-from ..run import IfRunning
+from keepstep.journal.commit import NewRun, Started
+from keepstep.journal.errors import AlreadyStarted, Conflict, NotFound, RunClosed
+from keepstep.journal.message import NewMessage, Sent
+from keepstep.journal.run import IfRunning
+
 from . import statements as sql
 from .picture import Head, Picture, Wants
 from .rows import RUNNING, STATUSES, json_text
@@ -52,16 +53,11 @@ def _create(picture: Picture, new: NewRun) -> Started:
     lease = None if new.lease_id is None else picture.lease(new.lease_id)
     epoch, events = 0 if lease is None else 1, len(new.events)
     run = picture.next_run()
-    head = Head(
-        (run, new.run_id, new.namespace, new.workflow_id, RUNNING, 0, lease, epoch, None, events, 0, 0, 0, None)
-        + (0, None, 0, False)
-    )
-    head.created = (
-        (run, new.run_id, new.namespace, new.workflow_id, new.language, new.format, new.type, new.queue)
-        + (new.started_at,)
-        + ((None, None) if new.parent is None else (new.parent.run_id, new.parent.key))
-        + (new.continued_from, new.input_digest)
-    )
+    named = (run, new.run_id, new.namespace, new.workflow_id)
+    head = Head((*named, RUNNING, 0, lease, epoch, None, events, 0, 0, 0, None, 0, None, 0, False))
+    parent = (None, None) if new.parent is None else (new.parent.run_id, new.parent.key)
+    kind = (new.language, new.format, new.type, new.queue)
+    head.created = (*named, *kind, new.started_at, *parent, new.continued_from, new.input_digest)
     head.attributes = json_text(new.attributes) if new.attributes else None
     picture.create(new.run_id, head)
     picture.append(head, new.events)

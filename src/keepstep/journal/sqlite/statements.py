@@ -13,7 +13,6 @@ Lists go in as one JSON parameter and are unfolded by ``json_each``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from sqlite3 import Connection
 from typing import Any

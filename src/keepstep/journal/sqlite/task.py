@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..errors import Fenced
-from ..hint import HintKind
-from ..task import NewTask, Task, TaskToken
+from keepstep.journal.errors import Fenced
+from keepstep.journal.hint import HintKind
+from keepstep.journal.task import NewTask, Task, TaskToken
+
 from . import statements as sql
 from .picture import Head, Picture
 from .rows import from_json, json_text, tasks_of
@@ -16,11 +17,10 @@ def add_tasks(picture: Picture, head: Head, tasks: Iterable[NewTask]) -> None:
     """Put tasks on their queues. One whose (run, kind, key) exists is left as it is."""
     for new in tasks:
         owner = None if new.lease_id is None else picture.lease(new.lease_id)
-        added = picture.connection.execute(
-            sql.INSERT_TASK,
-            (head.run, new.kind, new.key, new.queue, new.data, new.priority, new.fairness_key, new.fairness_weight)
-            + (new.visible_at, new.deadline, new.attempt, new.fallback_queue, owner, 0 if owner is None else 1),
-        )
+        named = (head.run, new.kind, new.key, new.queue, new.data)
+        order = (new.priority, new.fairness_key, new.fairness_weight, new.visible_at, new.deadline)
+        held = (new.attempt, new.fallback_queue, owner, 0 if owner is None else 1)
+        added = picture.connection.execute(sql.INSERT_TASK, (*named, *order, *held))
         head.has_tasks = True
         if added.rowcount and owner is None and new.visible_at <= picture.now:
             picture.news.tell(HintKind.TASKS, head.run_id)

@@ -28,10 +28,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import limits
-from ..clock import Clock
-from ..errors import JournalError, Overloaded, StoreUnavailable
-from ..hint import Hint, HintKind
+from keepstep.journal import limits
+from keepstep.journal.clock import Clock
+from keepstep.journal.errors import JournalError, Overloaded, StoreUnavailable
+from keepstep.journal.hint import Hint, HintKind
+
 from . import statements as sql
 from .connection import is_damage, passing_trouble
 from .picture import Picture, Wants
