@@ -135,12 +135,14 @@ class SqliteJournal:
         started: Started = await self._put(start.start, new, start.want_start)
         return started
 
-    async def commit(self, commit: Commit) -> Committed:
+    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
         size.check_commit(commit)
         if commit.id is not None:
             self._sweep_commit_ids()
-        committed: Committed = await self._put(change.commit_run, commit, change.want_commit)
-        return committed
+        return self._put(change.commit_run, commit, change.want_commit)
+
+    async def commit(self, commit: Commit) -> Committed:
+        return await self.submit(commit)
 
     def _sweep_commit_ids(self) -> None:
         self._ids_committed += 1
@@ -231,7 +233,8 @@ class SqliteJournal:
             news = asyncio.Event()
             hear = _on_asks(news)
             self.listen(hear)
-            answer.add_done_callback(lambda _, news=news: news.set())
+            wake = _setter(news)
+            answer.add_done_callback(wake)
             try:
                 found = await self._read(query.read_answers, [ask_id])
                 if ask_id in found:
@@ -242,6 +245,7 @@ class SqliteJournal:
                 continue
             finally:
                 self.unlisten(hear)
+                answer.remove_done_callback(wake)
         return answer.result()
 
     async def take_asks(self, lease_id: str, limit: int) -> list[Ask]:
@@ -297,6 +301,11 @@ class SqliteJournal:
     async def read_state(self, run_id: str, kind: str | None = None) -> dict[tuple[str, str], bytes]:
         return await self._read(query.read_state, run_id, kind)
 
+    async def list_state(
+        self, namespace: str, kind: str, *, after: tuple[str, str] | None = None, limit: int = 100
+    ) -> list[tuple[str, str, bytes]]:
+        return await self._read(query.list_state, namespace, kind, after, limit)
+
     async def read_messages(self, run_id: str) -> list[Message]:
         return await self._read(query.read_messages, run_id)
 
@@ -334,6 +343,10 @@ class SqliteJournal:
 
     async def purge(self, namespace: str, closed_before: int, limit: int = 1000) -> int:
         return int(await self._put(retention.purge, (namespace, closed_before, limit)))
+
+
+def _setter(news: asyncio.Event) -> Callable[[object], None]:
+    return lambda _: news.set()
 
 
 def _on_asks(news: asyncio.Event) -> Listener:

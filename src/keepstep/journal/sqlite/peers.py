@@ -39,8 +39,7 @@ class Peers:
         self._others: list[str] = []
         self._look_at = 0.0
         try:
-            self._directory = _private_directory(database)
-            self._socket = _bind(self._directory / self._name)
+            self._directory, self._socket = _bind(database, self._name)
         except (OSError, AttributeError):
             self.close()
 
@@ -116,6 +115,10 @@ class Peers:
         own.close()
         if self._directory is not None:
             (self._directory / self._name).unlink(missing_ok=True)
+            try:
+                self._directory.rmdir()
+            except OSError:
+                """Others are still there."""
 
 
 def _private_directory(database: Path) -> Path:
@@ -131,12 +134,17 @@ def _private_directory(database: Path) -> Path:
     return directory
 
 
-def _bind(path: Path) -> socket.socket:
+def _bind(database: Path, name: str) -> tuple[Path, socket.socket]:
     own = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
         own.setblocking(False)
-        own.bind(str(path))
+        try:
+            directory = _private_directory(database)
+            own.bind(str(directory / name))
+        except FileNotFoundError:  # the last of its peers has just removed the directory
+            directory = _private_directory(database)
+            own.bind(str(directory / name))
     except OSError:
         own.close()
         raise
-    return own
+    return directory, own

@@ -143,6 +143,16 @@ def read_state(db: Connection, run_id: str, kind: str | None) -> dict[tuple[str,
     return state_of(db.execute(sql.READ_STATE, (run_id, kind)).fetchone()[0])
 
 
+def list_state(
+    db: Connection, namespace: str, kind: str, after: tuple[str, str] | None, limit: int
+) -> list[tuple[str, str, bytes]]:
+    after_run_id, after_key = (None, None) if after is None else after
+    asked: dict[str, Any] = {"namespace": namespace, "kind": kind, "limit": max(limit, 0)}
+    asked |= {"after_run_id": after_run_id, "after_key": after_key}
+    (rows,) = db.execute(sql.LIST_STATE, asked).fetchone()
+    return [(run_id, key, bytes.fromhex(data)) for run_id, key, data in from_json(rows)]
+
+
 def read_messages(db: Connection, run_id: str) -> list[Message]:
     return messages_of(db.execute(sql.READ_MESSAGES, (run_id,)).fetchone()[0])
 

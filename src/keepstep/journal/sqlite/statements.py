@@ -363,6 +363,15 @@ SELECT json_group_array(json_array(kind, key, hex(data))) FROM state
 WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND (?2 IS NULL OR kind = ?2)
 """
 
+LIST_STATE = """
+SELECT json_group_array(json_array(page.run_id, page.key, hex(s.data))) FROM (
+    SELECT r.run, r.run_id, s.key FROM state AS s INDEXED BY state_of_kind CROSS JOIN runs AS r ON r.run = s.run
+    WHERE s.kind = :kind AND r.namespace = :namespace AND r.status = 0
+      AND (:after_run_id IS NULL OR (r.run_id, s.key) > (:after_run_id, :after_key))
+    ORDER BY r.run_id, s.key LIMIT :limit) AS page
+CROSS JOIN state AS s ON s.run = page.run AND s.kind = :kind AND s.key = page.key
+"""
+
 READ_MESSAGES = """
 SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
     SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id

@@ -137,6 +137,17 @@ class Writer:
                     self._flush_until_done(group)
                 except Exception as error:
                     self._die(group, error)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Take this process's row away and let go of the file; SQLite folds its log in if nobody else has it open."""
+        try:
+            with self._turn:
+                self._db.execute(sql.DELETE_PROCESS, (self._process,))
+        except sqlite3.Error as error:
+            log.warning("the journal was closed without signing off: %s", error)
+        self._db.close()
+        self._turn.close()
 
     def _gather(self) -> tuple[list[Operation], bool]:
         """The operations that wait; if none does, the first that comes, or none when a renewal is due."""

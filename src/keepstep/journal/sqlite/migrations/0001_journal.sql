@@ -63,6 +63,7 @@ CREATE UNIQUE INDEX events_of_run ON events (run, seq);
 CREATE TABLE state (
     run INTEGER NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (run, kind, key)
 ) WITHOUT ROWID;
+CREATE INDEX state_of_kind ON state (kind);
 
 -- ``n`` is the arrival number; AUTOINCREMENT keeps it from being reused after a message was consumed.
 CREATE TABLE messages (
