@@ -12,6 +12,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from keepstep.journal import InvalidInput
 
 
@@ -71,4 +73,28 @@ def _resolve(annotation: Any, visible: dict[str, Any]) -> Any:
         return typing.get_type_hints(holder, globalns=visible, localns=visible, include_extras=True)["it"]
     except Exception as error:
         text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", str(annotation))
-        return Unresolved(text, f"{type(error).__name__}: {error}")
+        return Unresolved(text.strip("'\""), f"{type(error).__name__}: {error}")
+
+
+def refuse_hidden_fields(annotation: Any) -> None:
+    """Raise ``TypeError`` for an attrs class with a private attribute in the type: msgspec would silently drop it."""
+    if "attr" not in sys.modules:
+        return
+    seen: set[int] = set()
+    waiting: list[Any] = [msgspec.inspect.type_info(annotation)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (tuple, list)):
+            waiting.extend(node)
+        elif isinstance(node, (msgspec.inspect.Type, msgspec.inspect.Field)) and id(node) not in seen:
+            seen.add(id(node))
+            _refuse_private(getattr(node, "cls", None))
+            waiting.extend(getattr(node, name) for name in node.__struct_fields__)
+
+
+def _refuse_private(kind: Any) -> None:
+    for attribute in getattr(kind, "__attrs_attrs__", ()):
+        if attribute.name.startswith("_"):
+            raise TypeError(
+                f"{kind.__qualname__}.{attribute.name} is private, and would be lost; give it a public name"
+            )

@@ -29,7 +29,7 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from . import fault
-from .annotations import Unresolved
+from .annotations import Unresolved, refuse_hidden_fields
 from .models import (
     adapter_decoder,
     decode_model,
@@ -182,6 +182,7 @@ def _raw_decoder(annotation: Any) -> Callable[[bytes], Any]:
         return lambda data: decode_model(annotation, data)
     try:
         decode = msgspec.json.Decoder(annotation, dec_hook=_dec_hook).decode
+        refuse_hidden_fields(annotation)
     except Exception as error:
         adapted = adapter_decoder(annotation)
         if adapted is None:

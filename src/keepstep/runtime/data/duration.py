@@ -22,6 +22,8 @@ _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
 def to_seconds(value: Duration) -> float:
     """A duration in seconds. Raises ``InvalidInput`` for what is negative, not finite, too long or not understood."""
     seconds = _seconds_of(value)
+    if isinstance(value, int) and seconds is None and not isinstance(value, bool):
+        raise InvalidInput(f"the duration, a number of {value.bit_length()} bits, is too long; give {_ALLOWED}")
     if seconds is None or not math.isfinite(seconds):
         raise InvalidInput(f"{value!r:.100} is not a duration; give {_ALLOWED}")
     if seconds < 0:

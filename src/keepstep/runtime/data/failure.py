@@ -6,7 +6,8 @@ An exception is described (``describe``), travels as JSON, and is made an except
   go in a circle. What cannot be kept is left out; everything is bounded.
 * Rebuilding runs no ``__init__``, ``__new__`` or other method written in Python by the class's author: a class may be
   built with other arguments than ``args`` says, and then would wrap its message twice or do something real. The object
-  is made by the builtin exception that the class descends from, then gets ``args`` and its attributes.
+  is made by the builtin exception that the class descends from, then gets its attributes; if its text is then another
+  than it was, its ``__str__`` is overridden.
 * Only ``Exception`` subclasses are rebuilt, found by module and qualified name. Everything else, classes that are not
   to be found and those that cannot be made so, becomes a ``RemoteError`` with the same text.
 * Only plain JSON data among ``args`` and attributes is kept, since anything else would come back as something else. If
@@ -34,6 +35,9 @@ DETAIL_BYTES_MAX = 32 * 1024
 CAUSES_MAX = 10
 GROUP_MAX = 20
 NOTES_MAX = 20
+ORIGIN = "Where it was raised:\n"
+"""How the note begins that a rebuilt error has of its first traceback."""
+
 FAILURES_MAX = 50
 """All causes and members of groups of one failure together."""
 
@@ -67,6 +71,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """True if ``cause`` was the exception being handled rather than one named with ``from``."""
     exceptions: list[Failure] = []
     """The members of an exception group."""
+
+    def summary(self) -> str:
+        """Type and message, in one line."""
+        first = self.message.strip().partition("\n")[0]
+        return f"{self.type}: {first}" if first else self.type
 
 
 _decode = msgspec.json.Decoder(Failure).decode
@@ -135,14 +144,18 @@ def _text(text: str) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """The end of the traceback, which says most, in at most so many bytes."""
+    """Where the error was raised first: the end of the traceback, which says most, in at most so many bytes."""
+    for note in _raw_notes(error):
+        if note.startswith(ORIGIN):  # it was rebuilt here, and is now going on
+            return note.removeprefix(ORIGIN)
     try:
-        lines = traceback.format_exception(
-            type(error), error, error.__traceback__, limit=-TRACEBACK_FRAMES_MAX, chain=False
+        whole = traceback.TracebackException(
+            type(error), error, error.__traceback__, limit=-TRACEBACK_FRAMES_MAX, compact=True
         )
+        whole.__notes__ = None  # they travel by themselves
+        data = "".join(whole.format(chain=False)).encode(errors="backslashreplace")
     except Exception:  # the error's own attributes can break the formatting
         return ""
-    data = "".join(lines).encode(errors="backslashreplace")
     if len(data) <= TRACEBACK_BYTES_MAX:
         return data.decode()
     return "…\n" + data[-TRACEBACK_BYTES_MAX + 8 :].decode(errors="ignore")
@@ -173,7 +186,8 @@ def _is_kept(value: Any) -> bool:
 def _plain_args(error: BaseException) -> list[Any] | None:
     if isinstance(error, BaseExceptionGroup):
         return None
-    args = list(error.args)
+    # An OSError keeps the names of files out of ``args``; only its own way to be copied tells all of them.
+    args = list(OSError.__reduce__(error)[1] if isinstance(error, OSError) else error.args)
     return args if _is_kept(args) else None
 
 
@@ -185,11 +199,14 @@ def _plain_attributes(error: BaseException) -> dict[str, Any]:
     return kept if _is_kept(kept) else {}
 
 
-def _notes(error: BaseException) -> list[str]:
+def _raw_notes(error: BaseException) -> list[str]:
     notes = getattr(error, "__notes__", ())
-    if not isinstance(notes, (list, tuple)):
-        return []
-    return [_text(note)[:MESSAGE_CHARS_MAX] for note in notes[:NOTES_MAX] if isinstance(note, str)]
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, (list, tuple)) else []
+
+
+def _notes(error: BaseException) -> list[str]:
+    notes = [note for note in _raw_notes(error) if not note.startswith(ORIGIN)]
+    return [_text(note)[:MESSAGE_CHARS_MAX] for note in notes[:NOTES_MAX]]
 
 
 def encode_failure(failure: Failure) -> bytes:
@@ -211,7 +228,7 @@ def rebuild(failure: Failure) -> BaseException:
     for note in failure.notes:
         error.add_note(note)
     if failure.traceback:
-        error.add_note(f"Where it was raised:\n{failure.traceback.rstrip()}")
+        error.add_note(ORIGIN + failure.traceback)
     if failure.cause is not None:
         cause = rebuild(failure.cause)
         if failure.context:
@@ -226,8 +243,9 @@ def _rebuild_one(failure: Failure) -> BaseException:
     if kind is not None:
         try:
             error = _make_group(kind, failure) if issubclass(kind, ExceptionGroup) else _make(kind, failure)
-            str(error)
-            return error
+            if _text(_message(error))[:MESSAGE_CHARS_MAX] == failure.message or issubclass(kind, ExceptionGroup):
+                return error
+            return _make(_saying(kind, failure.message), failure)
         except Exception:  # cannot be made so; its name and message still say what happened
             pass
     return RemoteError(f"{failure.module}.{failure.type}".lstrip("."), failure.message)
@@ -236,15 +254,16 @@ def _rebuild_one(failure: Failure) -> BaseException:
 def _make(kind: type[Exception], failure: Failure) -> Exception:
     args = tuple(failure.args) if failure.args is not None else (failure.message,)
     builtin: Any = next(base for base in kind.__mro__ if not base.__flags__ & _HEAP_TYPE)
-    error: Exception
-    try:
-        error = builtin.__new__(kind, *args)
-        builtin.__init__(error, *args)
-    except Exception:  # a builtin that takes other arguments than it shows
-        error = builtin.__new__(kind)
-    error.args = args
+    error: Exception = builtin.__new__(kind, *args)
+    builtin.__init__(error, *args)
     error.__dict__.update(failure.attributes)
     return error
+
+
+def _saying(kind: type[Exception], message: str) -> type[Exception]:
+    """A subclass that says what the original said, where the class's own ``__str__`` cannot."""
+    names = {"__str__": lambda _: message, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    return type(kind.__name__, (kind,), names)
 
 
 _HEAP_TYPE = 1 << 9
@@ -261,10 +280,11 @@ def _make_group(kind: type[ExceptionGroup[Exception]], failure: Failure) -> Exce
 def find_exception_class(module: str, name: str) -> type[Exception] | None:
     """The ``Exception`` subclass of that qualified name, its module imported if need be; None if there is none."""
     found: Any = sys.modules.get(module) or _import(module)
+    holder: type[ModuleType] | type[type] = ModuleType
     for step in name.split("."):
-        if not isinstance(found, (ModuleType, type)):
+        if not isinstance(found, holder):
             return None
-        found = vars(found).get(step)
+        found, holder = vars(found).get(step), type
     return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 

@@ -2,9 +2,9 @@
 
 The published form is JSON Schema (2020-12) as msgspec and pydantic write it. A type that they cannot describe is
 published as ``{}``, which everything fits. The check covers the words those two use for structure: ``$ref``, ``type``,
-``properties``, ``required``, ``items``, ``prefixItems``, ``enum``, ``const``, ``anyOf``, ``oneOf``, ``allOf``, limits
-of numbers and lengths, ``pattern``, ``additionalProperties``. ``format`` and words it does not know are not judged:
-the worker that decodes the value has the last word.
+``properties``, ``required``, ``additionalProperties``, ``items``, ``prefixItems``, ``enum``, ``const``, ``anyOf``,
+``oneOf``, ``allOf``, ``discriminator``, ``pattern``, limits of numbers and lengths. ``format`` and words it does not
+know are not judged: the worker that decodes the value has the last word.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def schema_of(annotation: Any) -> dict[str, Any]:
         schema = msgspec.json.schema(annotation, schema_hook=describe)
         if definitions:
             schema["$defs"] = {**schema.get("$defs", {}), **definitions}
-        json.dumps(schema)
+        json.dumps(schema, allow_nan=False)
     except Exception:  # types, defaults or constraints that msgspec or pydantic cannot write down
         return {}
     return schema
@@ -139,7 +139,8 @@ def _check_type(value: Any, schema: dict[str, Any], path: str) -> None:
     names = schema.get("type", ())
     names = [names] if isinstance(names, str) else list(names)
     if names and not any(_TYPES.get(name, lambda _: True)(value) for name in names):
-        raise Misfit(path, _titled(" or ".join(names), schema), value)
+        words = " or ".join(names)
+        raise Misfit(path, _titled(words, schema) if "object" in names else words, value)
 
 
 def _titled(words: str, schema: dict[str, Any]) -> str:
@@ -186,6 +187,10 @@ def _check_length(value: Any, schema: dict[str, Any], path: str) -> None:
 def _check_alternatives(value: Any, schema: dict[str, Any], inner: _Inner, path: str) -> None:
     for part in schema.get("allOf", ()):
         inner(value, part, "")
+    chosen = _chosen(value, schema.get("discriminator", {}))
+    if chosen is not None:
+        inner(value, {"$ref": chosen}, "")
+        return
     for word in ("anyOf", "oneOf"):
         misfits = []
         for alternative in schema.get(word, ()):
@@ -197,6 +202,12 @@ def _check_alternatives(value: Any, schema: dict[str, Any], inner: _Inner, path:
         else:
             if misfits:
                 raise _closest(misfits, path, value)
+
+
+def _chosen(value: Any, discriminator: dict[str, Any]) -> str | None:
+    """The alternative that a tagged value names by itself."""
+    tag = value.get(discriminator.get("propertyName")) if isinstance(value, dict) else None
+    return discriminator.get("mapping", {}).get(str(tag)) if isinstance(tag, (str, int)) else None
 
 
 def _closest(misfits: list[Misfit], path: str, value: Any) -> Misfit:
