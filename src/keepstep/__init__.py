@@ -1,0 +1,76 @@
+"""Keepstep: durable execution for Python. Multi-step processes run to their end, whatever crashes."""
+
+from keepstep.client.engine import Engine
+from keepstep.client.handle import RunHandle
+from keepstep.client.info import HistoryEvent, RunInfo
+from keepstep.journal import AlreadyStarted, Error, InvalidInput, NotFound, Overloaded, RunClosed
+from keepstep.runtime.ambient import info, now, random, set_attributes, set_status, uuid4
+from keepstep.runtime.callback import Callback, callback
+from keepstep.runtime.child import ChildHandle, start_child
+from keepstep.runtime.data import Retry
+from keepstep.runtime.errors import (
+    Blocked,
+    Cancelled,
+    NoWorker,
+    StepFailed,
+    Terminated,
+    TimedOut,
+    Uncertain,
+    WorkflowFailed,
+)
+from keepstep.runtime.guard import Nondeterminism, unsafe
+from keepstep.runtime.human_task import HumanTask, human_task
+from keepstep.runtime.saga import Outcome, Saga, saga
+from keepstep.runtime.step import Step, step
+from keepstep.runtime.waiting import receive, sleep, wait_for
+from keepstep.runtime.workflow import Workflow, workflow
+from keepstep.worker.attempt import StepInfo, heartbeat, step_info
+
+__all__ = [
+    "AlreadyStarted",
+    "Blocked",
+    "Callback",
+    "Cancelled",
+    "ChildHandle",
+    "Engine",
+    "Error",
+    "HistoryEvent",
+    "HumanTask",
+    "InvalidInput",
+    "NoWorker",
+    "Nondeterminism",
+    "NotFound",
+    "Outcome",
+    "Overloaded",
+    "Retry",
+    "RunClosed",
+    "RunHandle",
+    "RunInfo",
+    "Saga",
+    "Step",
+    "StepFailed",
+    "StepInfo",
+    "Terminated",
+    "TimedOut",
+    "Uncertain",
+    "Workflow",
+    "WorkflowFailed",
+    "callback",
+    "heartbeat",
+    "human_task",
+    "info",
+    "now",
+    "random",
+    "receive",
+    "saga",
+    "set_attributes",
+    "set_status",
+    "sleep",
+    "start_child",
+    "step",
+    "step_info",
+    "unsafe",
+    "uuid4",
+    "wait_for",
+    "workflow",
+]

@@ -19,6 +19,7 @@ that is cancelled may or may not have happened.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -88,6 +89,11 @@ class Journal(Protocol):
     async def commit(self, commit: Commit) -> Committed:
         """Change a run. Raises ``Fenced``, ``Conflict``, ``NotFound``, ``RunClosed`` (a closed run takes no commit
         but one with ``status=RUNNING``, which reopens it), ``TooLarge``."""
+        ...
+
+    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+        """``commit`` without a coroutine: queued when this returns. Submitted commits happen, and their futures
+        resolve, in the order submitted. Raises at once what can be told at once (``TooLarge``, ``Overloaded``)."""
         ...
 
     async def was_committed(self, commit_id: str) -> bool:
@@ -200,6 +206,12 @@ class Journal(Protocol):
 
     async def read_state(self, run_id: str, kind: str | None = None) -> dict[tuple[str, str], bytes]:
         """What the language remembers of a run outside of history, by (kind, key)."""
+        ...
+
+    async def list_state(
+        self, namespace: str, kind: str, *, after: tuple[str, str] | None = None, limit: int = 100
+    ) -> list[tuple[str, str, bytes]]:
+        """State of one kind over all open runs: (run id, key, data), in the order of run id and key."""
         ...
 
     async def read_messages(self, run_id: str) -> list[Message]:

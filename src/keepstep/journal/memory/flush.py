@@ -36,8 +36,8 @@ class Flusher:
         self._answers: list[Answer] = []
         self._scheduled: asyncio.Handle | None = None
 
-    async def submit(self, operation: Callable[[Transaction], T]) -> T:
-        """Run an operation in the next flush and return what it returned, or raise what it raised."""
+    def submit(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """Run an operation in the next flush; the future has what it returned or raised."""
         if len(self._queue) >= limits.QUEUE_OPERATIONS_MAX:
             raise Overloaded(f"{len(self._queue)} operations wait for the store; try again later")
         loop = asyncio.get_running_loop()
@@ -45,7 +45,7 @@ class Flusher:
         self._queue.append((operation, answer))
         if self._scheduled is None:
             self._schedule(loop)
-        return cast(T, await answer)
+        return cast("asyncio.Future[T]", answer)
 
     async def drain(self) -> None:
         """Wait until everything that was submitted is done and answered."""

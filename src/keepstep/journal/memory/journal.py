@@ -108,10 +108,16 @@ class MemoryJournal:
         check_new_run(new)
         return await self._write(lambda tx: start.start(tx, new))
 
-    async def commit(self, commit: Commit) -> Committed:
+    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+        self._check_usable()
         change.check_form(commit)
         check_commit_size(commit)
-        return await self._write(lambda tx: change.commit_run(tx, commit))
+        if self._crashed:
+            return asyncio.get_running_loop().create_future()
+        return self._flusher.submit(lambda tx: change.commit_run(tx, commit))
+
+    async def commit(self, commit: Commit) -> Committed:
+        return await self.submit(commit)
 
     async def was_committed(self, commit_id: str) -> bool:
         await self._turn()

@@ -41,6 +41,10 @@ def resolve_annotations(fn: Callable[..., Any], names: Mapping[str, Any] | None 
     resolved: dict[str, Any] = {}
     for name, annotation in _raw_annotations(target).items():
         resolved[name] = _resolve(annotation, visible)
+    if names:
+        seen: set[type] = set()
+        for annotation in resolved.values():
+            _bind_fields(annotation, names, seen)
     return resolved, not any(isinstance(a, Unresolved) for a in resolved.values())
 
 
@@ -74,6 +78,25 @@ def _resolve(annotation: Any, visible: dict[str, Any]) -> Any:
     except Exception as error:
         text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", str(annotation))
         return Unresolved(text.strip("'\""), f"{type(error).__name__}: {error}")
+
+
+def _bind_fields(annotation: Any, names: Mapping[str, Any], seen: set[type]) -> None:
+    """Give classes defined inside a function the types that their fields name as text and their module cannot see.
+
+    Whoever reads the class later, msgspec above all, evaluates the text in the class's module and would not find them.
+    """
+    for argument in typing.get_args(annotation):
+        _bind_fields(argument, names, seen)
+    if not isinstance(annotation, type) or "<locals>" not in annotation.__qualname__ or annotation in seen:
+        return
+    seen.add(annotation)
+    fields = annotation.__dict__.get("__annotations__", {})
+    module = vars(sys.modules.get(annotation.__module__, typing))
+    for name, field in list(fields.items()):
+        bound = _resolve(field, {**names, **module})
+        if isinstance(field, str) and isinstance(_resolve(field, dict(module)), Unresolved):
+            fields[name] = field if isinstance(bound, Unresolved) else bound
+        _bind_fields(bound, names, seen)
 
 
 def refuse_hidden_fields(annotation: Any) -> None:

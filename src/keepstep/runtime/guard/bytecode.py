@@ -244,7 +244,10 @@ class _Walk:
     def import_name(self, instruction: dis.Instruction) -> None:
         wanted, level = self.pop(), self.pop().held
         name = instruction.argval
-        if isinstance(level, int) and level > 0:
+        if not isinstance(level, int):
+            self.stack.append(UNKNOWN)
+            return
+        if level > 0:
             parents = self.scope.package.split(".")
             parents = parents[: len(parents) - level + 1]
             name = ".".join([*parents, name] if name else parents)
@@ -290,11 +293,13 @@ _RULES: Mapping[str, Callable[[_Walk, dis.Instruction], None]] = {
     **dict.fromkeys(_LOADS | _CLASS_LOADS, _Walk.load_variable),
     **dict.fromkeys(_STORES, _Walk.store),
     "LOAD_FAST_LOAD_FAST": _Walk.load_two,
+    "LOAD_FAST_BORROW_LOAD_FAST_BORROW": _Walk.load_two,
     "STORE_FAST_STORE_FAST": _Walk.store_two,
     "STORE_FAST_LOAD_FAST": _Walk.store_and_load,
     "LOAD_ATTR": _Walk.load_attribute,
     "LOAD_METHOD": _Walk.load_attribute,
     "LOAD_CONST": _Walk.load_constant,
+    "LOAD_SMALL_INT": _Walk.load_constant,
     "BINARY_OP": _Walk.combine,
     "COPY": _Walk.copy,
     "SWAP": _Walk.swap,

@@ -201,8 +201,12 @@ def _loaded(name: str) -> object:
     for part in rest:
         if not isinstance(thing, (ModuleType, type)):
             return ABSENT
-        thing = module_attribute(thing, part) if isinstance(thing, ModuleType) else vars(thing).get(part, ABSENT)
+        thing = module_attribute(thing, part) if isinstance(thing, ModuleType) else _class_attribute(thing, part)
     return thing
+
+
+def _class_attribute(cls: type, name: str) -> object:
+    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), ABSENT)
 
 
 def module_attribute(module: ModuleType, name: str) -> object:

@@ -28,7 +28,7 @@ def is_library(file: str) -> bool:
 
 
 def is_shipped(file: str) -> bool:
-    """Whether a data file belongs to a package, or to the time zones (which C code opens, without a frame of its own)."""
+    """Whether a data file belongs to a package, or to the time zones, which C code opens without a frame."""
     return is_library(file) or "zoneinfo" in PurePath(file).parts
 
 

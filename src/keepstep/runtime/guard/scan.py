@@ -168,8 +168,7 @@ def _entry_of_bound(held: object) -> Entry | None:
     owner = getattr(held, "__self__", None) if isinstance(held, (BuiltinMethodType, MethodType)) else None
     if owner is None or isinstance(owner, ModuleType):
         return None
-    name: str = held.__name__  # type: ignore[attr-defined]
-    thing = attribute(from_object(owner), name)
+    thing = attribute(from_object(owner), getattr(held, "__name__", ""))
     return _catalogue.named(thing.path) or _catalogue.holding(thing.held) or _entry_of_instance(thing)
 
 
@@ -180,7 +179,7 @@ def _entry_of_instance(thing: Thing) -> Entry | None:
     if isinstance(thing.owner, random.Random):
         return LASTING_GENERATOR  # a generator that outlives the run: its state differs at replay
     cls = thing.owner if isinstance(thing.owner, type) else type(thing.owner)
-    for base in type.mro(cls) if cls is not type else ():
+    for base in cls.__mro__:
         entry = _catalogue.holding(base)
         if entry is not None and entry.when == CALLED:
             return entry
@@ -211,7 +210,7 @@ def _opens_unsafe(thing: Thing) -> bool:
 
 def _is_keepstep(thing: object) -> bool:
     if isinstance(thing, type):
-        return any("__keepstep__" in vars(base) for base in type.mro(thing) if thing is not type)
+        return any("__keepstep__" in vars(base) for base in thing.__mro__)
     return attribute(from_object(thing), "__keepstep__").held is not ABSENT if thing is not ABSENT else False
 
 

@@ -3,7 +3,8 @@
 A ``Thing`` is one of: an object that is known (``held``); something of which only the dotted name is known (a module
 imported inside the function and not loaded yet); an instance of a known class (``of``), the object itself not known;
 or nothing known at all. Attributes are looked up statically: no property, ``__getattr__`` or ``__eq__`` of the user's
-objects runs.
+objects runs. Proxies and mocks, which say that they are of another class, are not looked into at all: asking them runs
+their code.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ UNKNOWN = Thing()
 
 
 def from_object(thing: object, path: str = "") -> Thing:
+    if is_disguised(thing):
+        return Thing(path)
     return Thing(path or path_of(thing), held=thing)
+
+
+def is_disguised(thing: object) -> bool:
+    return any("__class__" in vars(base) for base in type(thing).__mro__ if base is not object)
 
 
 def path_of(thing: object) -> str:
@@ -54,8 +61,7 @@ def attribute(thing: Thing, name: str) -> Thing:
             return _member(thing.of, name, owner=ABSENT)
         return Thing(f"{thing.path}.{name}") if thing.path else UNKNOWN
     if isinstance(thing.held, ModuleType):
-        path = f"{thing.held.__name__}.{name}"
-        return Thing(path, held=module_attribute(thing.held, name))
+        return from_object(module_attribute(thing.held, name), f"{thing.held.__name__}.{name}")
     if isinstance(thing.held, type):
         return _member(thing.held, name, owner=thing.held)
     return _instance_attribute(thing.held, name)
@@ -78,16 +84,18 @@ def _own_attributes(instance: object) -> dict[str, object]:
 
 def _member(cls: type, name: str, *, owner: object) -> Thing:
     """What a class gives for a name; the path is that of the class which defines it."""
-    for base in type.mro(cls) if cls is not type else (type, object):
+    for base in cls.__mro__:
         found = vars(base).get(name, ABSENT)
-        if found is not ABSENT:
-            return Thing(f"{path_of(base)}.{name}", held=found, of=None, owner=cls if owner is ABSENT else owner)
+        if found is not ABSENT and not is_disguised(found):
+            return Thing(f"{path_of(base)}.{name}", held=found, owner=cls if owner is ABSENT else owner)
     return UNKNOWN
 
 
 def function_in(held: object) -> FunctionType | None:
     """The plain Python function that runs when ``held`` is called or, for a property, read."""
     for _ in range(8):
+        if is_disguised(held):
+            break
         if isinstance(held, FunctionType):
             return held
         if isinstance(held, (MethodType, staticmethod, classmethod)):

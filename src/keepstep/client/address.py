@@ -1,0 +1,43 @@
+"""Address: which store a database URL means."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from keepstep.journal import InvalidInput, Journal, SystemClock
+
+if TYPE_CHECKING:
+    from keepstep.journal import Clock
+
+DEFAULT_URL = "sqlite:///keepstep.db"
+
+FORMS = "sqlite:///orders.db (relative), sqlite:////var/lib/orders.db (absolute), or memory: (gone with the process)"
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a ``sqlite:`` URL names. Raises ``InvalidInput``."""
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
+        raise InvalidInput(f"{url!r} is not a database URL that Keepstep knows; write {FORMS}")
+    return Path(unquote(parts.path[1:]))
+
+
+async def open_journal(url: str, *, create: bool = True, clock: Clock | None = None) -> Journal:
+    """Open the store that the URL names.
+
+    :param create: make a missing database; otherwise a missing one raises ``StoreUnavailable``.
+    """
+    if url in ("memory:", "memory://"):
+        from keepstep.journal.memory import MemoryDisk, MemoryJournal
+
+        return MemoryJournal(MemoryDisk(), clock=clock or SystemClock())
+    scheme = urlsplit(url).scheme
+    if scheme in ("postgresql", "postgres"):
+        raise InvalidInput("PostgreSQL is not supported by this version of Keepstep; use a sqlite:/// URL")
+    path = sqlite_path(url)
+    from keepstep.journal.sqlite import open_sqlite
+
+    return await open_sqlite(await asyncio.to_thread(path.absolute), create=create, clock=clock)

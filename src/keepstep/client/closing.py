@@ -1,0 +1,113 @@
+"""Closings: who waits for which run to close.
+
+The journal tells what this process closed together with the last event; what others close is found by a hint and, behind
+it, a slow poll over the runs that somebody here waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from keepstep.journal import Event, Hint, HintKind, Journal, JournalError, Run, Status
+
+logger = logging.getLogger("keepstep.client")
+
+POLL_SECONDS = 1.0
+POLL_PAUSE_SECONDS = 0.02
+"""Hints that come closer together than this are answered by one look."""
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """How a run ended."""
+
+    run_id: str
+    status: Status
+    type: str
+    data: bytes
+
+
+class Closings:
+    """See the module's docstring."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._waiting: dict[str, list[asyncio.Future[Closed]]] = {}
+        self._news = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        journal.listen(self._hear)
+
+    def close(self) -> None:
+        """Stop watching; whoever still waits is cancelled."""
+        self._journal.unlisten(self._hear)
+        if self._watching is not None:
+            self._watching.cancel()
+        for futures in self._waiting.values():
+            for future in futures:
+                future.cancel()
+        self._waiting.clear()
+
+    async def wait(self, run_id: str, *, is_fresh: bool = False) -> Closed:
+        """Wait until the run is closed. ``is_fresh``: it was started here a moment ago, there is no need to look."""
+        future: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(run_id, []).append(future)
+        try:
+            if not is_fresh:
+                await self._look_at(run_id)
+            if self._watching is None or self._watching.done():
+                self._watching = asyncio.create_task(self._watch())
+            return await future
+        finally:
+            waiting = self._waiting.get(run_id)
+            if waiting is not None and future in waiting:
+                waiting.remove(future)
+                if not waiting:
+                    del self._waiting[run_id]
+
+    def _hear(self, hint: Hint) -> None:
+        if hint.kind is not HintKind.CLOSED:
+            return
+        for closing in hint.closings:
+            if closing.run_id in self._waiting:
+                if closing.event is None:
+                    self._news.set()
+                else:
+                    event = closing.event
+                    self._resolve(Closed(closing.run_id, closing.status, event.type, event.data))
+        if not hint.closings:
+            self._news.set()
+
+    def _resolve(self, closed: Closed) -> None:
+        for future in self._waiting.pop(closed.run_id, ()):
+            if not future.done():
+                future.set_result(closed)
+
+    async def _watch(self) -> None:
+        """Look at what is waited for, after a hint or from time to time."""
+        while self._waiting:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+            for run_id in list(self._waiting):
+                try:
+                    await self._look_at(run_id)
+                except JournalError as error:
+                    logger.warning("looking at run %s failed: %s", run_id, error)
+            await asyncio.sleep(POLL_PAUSE_SECONDS)
+
+    async def _look_at(self, run_id: str) -> None:
+        run = await self._journal.read_run(run_id)
+        if run is not None and run.status is not Status.RUNNING and run_id in self._waiting:
+            event = await last_event(self._journal, run)
+            self._resolve(Closed(run_id, run.status, event.type, event.data))
+
+
+async def last_event(journal: Journal, run: Run) -> Event:
+    """The last event of a run's history."""
+    events = await journal.read_events(run.run_id, run.last_seq - 1, 1)
+    return events[-1]

@@ -1,0 +1,191 @@
+"""RunHandle: one run, as application code holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from keepstep.journal import Commit, Condition, Conflict, InvalidInput, NewEvent, NewMessage, NotFound, Run, RunClosed, Status
+from keepstep.runtime import history
+from keepstep.runtime.data import Duration, decoder, encode, to_seconds
+from keepstep.runtime.errors import TimedOut
+from keepstep.runtime.execution import closing_error
+from keepstep.runtime.history import pack
+from keepstep.runtime.registry import find_workflow
+
+from .closing import last_event
+from .info import HistoryEvent, RunInfo, history_event, run_info
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+R = TypeVar("R")
+
+HISTORY_PAGE = 500
+SEIZE_TRIES_MAX = 20
+
+
+class RunHandle(Generic[R]):
+    """A run. Without a run id it means the newest run of the workflow id."""
+
+    def __init__(self, engine: Engine, id: str, run_id: str | None = None, *, is_fresh: bool = False) -> None:
+        self._engine = engine
+        self._journal = engine.journal
+        self._is_fresh = is_fresh
+        self.id = id
+        """The workflow id."""
+        self.run_id = run_id
+        """The run id; None while this handle stands for the newest run of its id."""
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} ({self.run_id or 'newest'})>"
+
+    async def _run(self) -> Run:
+        run = (
+            await self._journal.find_run(self._engine.namespace, self.id)
+            if self.run_id is None
+            else await self._journal.read_run(self.run_id)
+        )
+        if run is None:
+            raise NotFound(f"there is no run with the id {self.id!r} in namespace {self._engine.namespace!r}")
+        return run
+
+    async def result(self, timeout: Duration | None = None) -> R:
+        """Wait for the run's result, through all that it waits or is parked for; follows continuations and restarts.
+
+        Raises ``WorkflowFailed``, ``Cancelled``, ``TimedOut`` (the run's or, after ``timeout``, of the waiting alone).
+        """
+        if timeout is None:
+            return await self._result()
+        seconds = to_seconds(timeout)
+        waiting = asyncio.ensure_future(self._result())
+        done, _ = await asyncio.wait((waiting,), timeout=seconds)
+        if done:
+            return waiting.result()
+        waiting.cancel()
+        raise TimedOut(f"run {self.id!r} had no result after {seconds:g} s; it goes on")
+
+    async def _result(self) -> R:
+        run_id = self.run_id
+        type_ = None
+        if run_id is None:
+            run = await self._run()
+            run_id, type_ = run.run_id, run.type
+        fresh = self._is_fresh
+        while True:
+            closed = await self._engine.closings.wait(run_id, is_fresh=fresh)
+            fresh = False
+            following = await self._following(run_id, closed.status, closed.data)
+            if following is None:
+                break
+            run_id = following
+        if type_ is None:
+            type_ = self._engine.known_types.get(run_id) or (await self._run()).type
+        workflow = find_workflow(type_)
+        if closed.status is Status.COMPLETED:
+            payload = history.unpack(closed.type, closed.data).payload
+            value = workflow.signature.decode_result(payload) if workflow is not None else decoder(None)(payload)
+            return value  # type: ignore[no-any-return]
+        payload = history.unpack(closed.type, closed.data).failure if closed.status is Status.FAILED else b""
+        raise closing_error(closed.status, payload, type_, run_id)
+
+    async def _following(self, run_id: str, status: Status, data: bytes) -> str | None:
+        """The run that goes on where this one ended, if one does."""
+        if status is Status.CONTINUED:
+            return str(history.unpack(history.WORKFLOW_CONTINUED, data).run_id)
+        if status is Status.TERMINATED:
+            newest = await self._journal.find_run(self._engine.namespace, self.id)
+            if newest is not None and newest.continued_from == run_id:
+                return newest.run_id
+        return None
+
+    async def describe(self) -> RunInfo:
+        """The run as it is now. Raises ``NotFound``."""
+        run = await self._run()
+        closing = None if run.status is Status.RUNNING else await last_event(self._journal, run)
+        return run_info(run, closing)
+
+    async def history(self) -> AsyncIterator[HistoryEvent]:
+        """The run's events, from the first on."""
+        run = await self._run()
+        seq = 0
+        while True:
+            page = await self._journal.read_events(run.run_id, seq, HISTORY_PAGE)
+            for event in page:
+                yield history_event(event)
+            if len(page) < HISTORY_PAGE:
+                return
+            seq = page[-1].seq
+
+    async def signal(self, name: str, value: Any = None, *, id: str | None = None) -> None:
+        """Send a signal. ``id``: a second one of that id is dropped. Raises ``NotFound``, ``RunClosed``."""
+        await self._send("signal", name, encode(value), id)
+
+    async def cancel(self, reason: str = "") -> None:
+        """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""
+        await self._send("cancel", "", reason.encode(), None)
+
+    async def _send(self, kind: str, name: str, data: bytes, id: str | None) -> None:
+        address: dict[str, Any] = {"run_id": self.run_id}
+        if self.run_id is None:
+            address = {"namespace": self._engine.namespace, "workflow_id": self.id}
+        await self._journal.send(NewMessage(kind=kind, name=name, data=data, id=id, **address))
+
+    async def terminate(self, reason: str = "") -> None:
+        """End the run at once, by force: its code is not asked, nothing is compensated."""
+        for _ in range(SEIZE_TRIES_MAX):
+            run = await self._run()
+            if run.status is not Status.RUNNING:
+                raise RunClosed(f"run {self.id!r} is closed already ({run.status})")
+            try:
+                await self._journal.commit(self._engine.termination(run, reason))
+                return
+            except Conflict:
+                continue
+        raise Conflict(f"run {self.id!r} changes too quickly to be terminated; try again")
+
+    async def retry(self) -> None:
+        """Let a failed run go on at its failed step, or a parked one (exhausted undo, quarantine) try again.
+
+        Raises ``InvalidInput`` where that cannot be right: the run has compensated, or is neither failed nor parked.
+        """
+        run = await self._run()
+        if run.status is Status.RUNNING:
+            await self._retry_parked(run)
+        elif run.status is Status.FAILED:
+            await self._reopen(run)
+        else:
+            raise InvalidInput(f"run {self.id!r} is {run.status}; only failed and parked runs can be retried")
+
+    async def _retry_parked(self, run: Run) -> None:
+        if run.condition is Condition.QUARANTINED:
+            await self._journal.commit(
+                Commit(
+                    run_id=run.run_id, version=run.version, condition=Condition.NONE, detail=b"", clear_strikes=True,
+                    wake_at=0, audit="retry: out of quarantine",
+                )  # fmt: skip
+            )
+            return
+        parked = any(each.parked == "undo_exhausted" for each in run_info(run, None).waiting_for)
+        if not parked and run.condition is not Condition.COMPENSATING:
+            raise InvalidInput(f"run {self.id!r} is running and has nothing to retry")
+        await self._journal.send(NewMessage(run_id=run.run_id, kind="retry"))
+
+    async def _reopen(self, run: Run) -> None:
+        closing = await last_event(self._journal, run)
+        failed = history.unpack(closing.type, closing.data)
+        if failed.compensated:
+            raise InvalidInput(
+                f"run {self.id!r} has compensated what it had done, so it cannot go on at the failed step; "
+                'start it anew with if_closed="restart"'
+            )
+        superseded = (*(each for each in (failed.failed_seq,) if each), *failed.reactions, closing.seq)
+        data = pack(history.WorkflowReopened(superseded))
+        event = NewEvent(history.WORKFLOW_REOPENED, self._journal.clock.now(), None, data)
+        await self._journal.commit(
+            Commit(
+                run_id=run.run_id, version=run.version, status=Status.RUNNING, events=(event,), wake_at=0,
+                audit="retry: reopened at the failed step",
+            )  # fmt: skip
+        )

@@ -1,0 +1,118 @@
+"""RunInfo: a run as callers see it, and its history in words that need no code of the run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from keepstep.journal import Condition, Error, Event, Run, Status, unseal
+from keepstep.runtime import history
+from keepstep.runtime.data import decode_failure
+from keepstep.worker.words import Detail, Wait, decode_detail
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it was when asked. Times are aware and in UTC."""
+
+    id: str
+    """The workflow id."""
+    run_id: str
+    type: str
+    status: Status
+    condition: Condition
+    waiting_for: tuple[Wait, ...]
+    started_at: datetime
+    closed_at: datetime | None
+    attributes: dict[str, Any]
+    error: str | None
+    """Of a failed run: its error, in one line. Of a blocked run: the diff."""
+    status_text: str
+    queue: str
+    namespace: str
+    parent_run_id: str | None
+    events: int
+    """Length of the history."""
+    detail: Detail
+
+
+class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of a history, decoded as far as it can be without the run's code."""
+
+    seq: int
+    type: str
+    time: datetime
+    key: str | None
+    data: dict[str, Any]
+
+
+def moment(microseconds: int) -> datetime:
+    """Engine time as an aware datetime."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def run_info(run: Run, closing: Event | None) -> RunInfo:
+    """What callers are told of a run; ``closing`` is its last event if it is closed."""
+    detail = decode_detail(run.detail) if run.status is Status.RUNNING else Detail()
+    return RunInfo(
+        id=run.workflow_id,
+        run_id=run.run_id,
+        type=run.type,
+        status=run.status,
+        condition=run.condition,
+        waiting_for=detail.waits,
+        started_at=moment(run.started_at),
+        closed_at=moment(run.closed_at) if run.closed_at else None,
+        attributes=run.attributes,
+        error=_error(run, detail, closing),
+        status_text=run.status_text,
+        queue=run.queue,
+        namespace=run.namespace,
+        parent_run_id=run.parent_run_id,
+        events=run.last_seq,
+        detail=detail,
+    )
+
+
+def _error(run: Run, detail: Detail, closing: Event | None) -> str | None:
+    if detail.blocked is not None:
+        return str(detail.blocked.get("summary", "blocked"))
+    if closing is None:
+        return None
+    if closing.type == history.WORKFLOW_FAILED:
+        return decode_failure(history.unpack(closing.type, closing.data).failure).summary()
+    if closing.type == history.WORKFLOW_TERMINATED:
+        return f"terminated: {history.unpack(closing.type, closing.data).reason}"
+    return None
+
+
+def history_event(event: Event) -> HistoryEvent:
+    """An event for people: payloads as plain JSON data, failures as text and traceback."""
+    return HistoryEvent(
+        seq=event.seq, type=event.type, time=moment(event.time), key=event.key, data=_data(event.type, event.data)
+    )
+
+
+def _data(type_: str, data: bytes) -> dict[str, Any]:
+    if type_ not in history.DATA:
+        return {"bytes": len(data)}
+    unpacked = history.unpack(type_, data)
+    shown: dict[str, Any] = {}
+    for name in unpacked.__struct_fields__:
+        value = getattr(unpacked, name)
+        if name in ("payload", "failure"):
+            shown[name] = _shown_payload(value)
+        elif name not in ("digest", "seed") and value not in ("", 0, None, False):
+            shown[name] = value
+    return shown
+
+
+def _shown_payload(sealed: bytes) -> Any:
+    try:
+        payload = unseal(sealed)
+        if payload.encoding != "json":
+            return f"<{payload.encoding}, {len(payload.content)} bytes>"
+        return msgspec.json.decode(payload.content)
+    except (Error, msgspec.DecodeError):
+        return f"<{len(sealed)} bytes>"

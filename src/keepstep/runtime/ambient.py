@@ -1,0 +1,41 @@
+"""What workflow code may ask of its surroundings, with answers that replay alike: time, chance, identity, status."""
+
+from __future__ import annotations
+
+import random as random_module
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from .call import required
+from .execution import RunInfo
+
+
+def now() -> datetime:
+    """The current time, aware and in UTC. It stands still between two things that happen to the run."""
+    return datetime.fromtimestamp(required("now").now / 1e6, UTC)
+
+
+def random() -> random_module.Random:
+    """The run's own random generator, seeded by the run."""
+    return required("random").random()
+
+
+def uuid4() -> uuid.UUID:
+    """A random UUID that is the same at every replay."""
+    return uuid.UUID(int=required("uuid4").random().getrandbits(128), version=4)
+
+
+def info() -> RunInfo:
+    """Which run this is."""
+    return required("info").info()
+
+
+def set_status(text: str) -> None:
+    """Tell people what the run is doing; shown by ``describe()`` and ``keepstep show``. Not part of history."""
+    required("set_status").status_text = text
+
+
+def set_attributes(**attributes: Any) -> None:
+    """Set attributes of the run, by which it can be found. None removes one."""
+    required("set_attributes").attributes.update(attributes)

@@ -1,0 +1,94 @@
+"""Children: runs that a run starts and waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from keepstep.journal import InvalidInput
+
+from .call import DurableCall, required
+from .execution import digest_of
+from .loop import WorkflowFuture
+from .operation import ChildOperation
+
+if TYPE_CHECKING:
+    from .execution import Execution
+    from .workflow import Workflow
+
+R = TypeVar("R")
+
+
+class ChildCall(DurableCall[Any]):
+    """One call of a workflow inside a workflow, not yet awaited."""
+
+    __slots__ = ("arguments", "key", "operation", "options", "workflow")
+
+    def __init__(
+        self,
+        execution: Execution,
+        workflow: Workflow[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+    ) -> None:
+        super().__init__(execution)
+        self.workflow = workflow
+        self.options = options
+        self.arguments = workflow.signature.encode_args(args, kwargs)
+        self.key = execution.loop.current_scope().key(workflow.name)
+        self.operation: ChildOperation | None = None
+
+    def begin(self) -> WorkflowFuture:
+        identity = self.execution.identity
+        workflow_id = self.options.get("id") or f"{identity.workflow_id}/{self.key}"
+        digest = digest_of(self.workflow.name, self.arguments)
+        self.operation = ChildOperation(
+            self.execution, self.key, digest, self.workflow, self.arguments, workflow_id, self.options
+        )
+        self.execution.add(self.operation)
+        return self.operation.future
+
+    def __repr__(self) -> str:
+        return f"<call of workflow {self.workflow.name} as {self.key}>"
+
+
+class ChildHandle(Generic[R]):
+    """A child that has been started. Await it for its result."""
+
+    def __init__(self, operation: ChildOperation) -> None:
+        self._operation = operation
+
+    @property
+    def id(self) -> str:
+        """The child's workflow id."""
+        return self._operation.workflow_id
+
+    @property
+    def run_id(self) -> str:
+        """The child's run id."""
+        return self._operation.run_id or ""
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        return self._operation.future.__await__()
+
+
+async def start_child(
+    workflow: Workflow[Any, R], *args: Any, id: str | None = None, queue: str | None = None, **kwargs: Any
+) -> ChildHandle[R]:
+    """Start a workflow as a child of this run and go on; await the handle for its result.
+
+    :param id: the child's workflow id; by default made from this run's id and the call's place.
+    :param queue: which workers run it.
+
+    Raises ``WorkflowFailed`` if an open run has that id already.
+    """
+    execution = required("start_child")
+    if getattr(workflow, "__keepstep__", "") != "workflow":
+        raise InvalidInput(f"start_child needs a workflow, not {workflow!r}")
+    call = ChildCall(execution, workflow, args, kwargs, {"id": id, "queue": queue})
+    call.begin()
+    operation = call.operation
+    assert operation is not None
+    await operation.started
+    return ChildHandle(operation)

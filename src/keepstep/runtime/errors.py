@@ -1,0 +1,69 @@
+"""What user code and callers see when something went wrong. All are ``keepstep.Error``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from keepstep.journal import Error
+
+
+class StepFailed(Error):
+    """A step used up its attempts, or failed with an error that is not retried.
+
+    ``__cause__`` is the step's last error: of its original class where that can be imported.
+    """
+
+    def __init__(self, step: str, attempts: int, reason: str, *, uncertain: bool = False) -> None:
+        tried = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        super().__init__(f"step {step!r} failed after {tried}: {reason}")
+        self.step = step
+        self.attempts = attempts
+        self.uncertain = uncertain
+        """True if an attempt timed out or was cut off, so that its effect may have happened all the same."""
+
+
+class WorkflowFailed(Error):
+    """A run failed; raised by ``result()`` and, for a child, in its parent. ``__cause__`` is the original error."""
+
+    def __init__(self, workflow: str, run_id: str, reason: str) -> None:
+        super().__init__(f"workflow {workflow!r} (run {run_id}) failed: {reason}")
+        self.workflow = workflow
+        self.run_id = run_id
+
+
+class Terminated(WorkflowFailed):
+    """A run was terminated by an operator or by a restart of its id."""
+
+
+class Cancelled(Error):
+    """A run was cancelled before it came to a result."""
+
+
+class TimedOut(Error, TimeoutError):
+    """A step, a wait or a run took longer than it was allowed to."""
+
+
+class Blocked(Error):
+    """The run's code contradicts its history. Nothing was written; the run goes on when fitting code is deployed."""
+
+
+class Uncertain(Error):
+    """Nobody knows whether a ``once`` step has happened; a resolver or a person must say."""
+
+
+class NoWorker(Error):
+    """No worker is there that could answer."""
+
+
+class Restless(Error):
+    """Workflow code goes on for ever without waiting for anything durable."""
+
+    def __init__(self, callbacks: int) -> None:
+        super().__init__(
+            f"the workflow ran {callbacks} callbacks in one turn without waiting for anything durable; "
+            "a loop around asyncio.sleep(0) or a busy wait should wait for a signal, a step or a timer instead"
+        )
+
+
+class Evicted(asyncio.CancelledError):
+    """Raised by durable calls while an evicted run is unwound. Nothing that the code does then has any effect."""

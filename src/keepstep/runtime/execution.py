@@ -1,0 +1,450 @@
+"""Execution: one run in memory, between its history and its code.
+
+The worker delivers events, one at a time; each makes something ready, and the loop runs until it is quiet. Replay is
+nothing but delivering the recorded events from the first on. What the code has then asked for and history has not
+answered is pending; the worker takes new operations up (``take_new``) and lets go of those that the code abandoned
+(``take_dropped``).
+
+Invariants
+
+* Nothing in here reads a clock, draws a random number or does I/O. ``now`` is the time of the event being delivered.
+* Code sees only what was delivered, and only what is durable is delivered.
+* Once ``detach`` was called no code of the run can ask for anything any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from keepstep.journal import Event, InvalidInput, Status, unseal
+
+from . import history
+from .blocked import Contradiction, Diff, asked_differently, never_asked
+from .callback import make_token
+from .data import decode_failure, rebuild
+from .errors import Cancelled, Evicted, StepFailed, Terminated, TimedOut, WorkflowFailed
+from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
+from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
+from .operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
+
+if TYPE_CHECKING:
+    from .workflow import Workflow
+
+DELAY_TOLERANCE_MICROSECONDS = 1000
+"""Two waits that differ by less are the same: delays come from differences of floats."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How the workflow function ended."""
+
+    status: Status
+    value: Any = None
+    error: BaseException | None = None
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``keepstep.info()`` returns inside a workflow."""
+
+    workflow_id: str
+    run_id: str
+    type: str
+    namespace: str
+    queue: str
+    started_at: datetime
+    parent_run_id: str | None
+    continued_from: str | None
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run this is, as the worker knows it."""
+
+    run_id: str
+    workflow_id: str
+    namespace: str
+    type: str
+    queue: str
+    started_at: int
+    parent_run_id: str | None = None
+    continued_from: str | None = None
+    callback_base: str = ""
+    """Base of callback URLs made from now on; recorded ones keep theirs."""
+
+
+class Execution:
+    """See the module's docstring."""
+
+    def __init__(self, workflow: Workflow[Any, Any], identity: Identity) -> None:
+        self.workflow = workflow
+        self.identity = identity
+        self.loop = WorkflowLoop(self)
+        self.now = identity.started_at
+        self.pending: dict[str, Operation] = {}
+        self.outcome: Outcome | None = None
+        self.compensating = 0
+        self.compensated = False
+        self.cancel_reason: str | None = None
+        self.timed_out = False
+        self.status_text: str | None = None
+        """Set by ``set_status`` and not yet taken by the worker."""
+        self.attributes: dict[str, Any] = {}
+        self.timeout_seconds: float | None = None
+        self.seed = b""
+        self.last_failed_seq = 0
+        self.waits: list[tuple[Callable[[], bool], WorkflowFuture]] = []
+        self.receivers: dict[str, deque[WorkflowFuture]] = {}
+        self.signals: dict[str, deque[history.SignalReceived]] = {}
+        self._abandoned: dict[str, Operation] = {}
+        self._new: list[Operation] = []
+        self._dropped: list[Operation] = []
+        self._random: random.Random | None = None
+        self._main: asyncio.Task[Any] | None = None
+        self._detached = False
+        self._known: dict[str, Event] = {}
+        """Recorded facts that code needs before their event is delivered: the URLs of callbacks."""
+
+    # delivering
+
+    def replay(self, events: Sequence[Event]) -> None:
+        """Deliver a recorded history from the first event on. Raises ``Contradiction``."""
+        events = without_superseded(events)
+        for event in events:
+            if event.type == history.CALLBACK_CREATED and event.key is not None:
+                self._known[event.key] = event
+        last = len(events) - 1
+        for index, event in enumerate(events):
+            if event.type != history.RESUMED:
+                now = event.time
+                while index < last and events[index + 1].type == history.RESUMED:
+                    index += 1
+                    now = events[index].time
+                self.deliver(event, now)
+
+    def deliver(self, event: Event, now: int | None = None) -> None:
+        """Deliver one event and run until quiet. ``now`` is the turn's time where it is not the event's own."""
+        self.now = max(self.now, event.time if now is None else now)
+        apply = _APPLY.get(event.type)
+        if apply is None:
+            summary = f"this version of Keepstep does not know the recorded event type {event.type!r}; upgrade it"
+            raise Contradiction(Diff(summary, event.seq, event.type))
+        apply(self, event, history.unpack(event.type, event.data))
+        self._settle()
+
+    def _settle(self) -> None:
+        seconds = (self.now - self.identity.started_at) / 1e6
+        turn_begins()
+        try:
+            self.loop.run_until_quiet(seconds)
+            while self.waits and self._meet_waits():
+                self.loop.run_until_quiet(seconds)
+        finally:
+            turn_ends()
+        violation = take_violation()
+        if violation is not None:
+            raise violation
+        if self.outcome is None and self._main is not None and self._main.done():
+            self.outcome = self._ended(self._main)
+        if self.loop.errors:
+            self._raise_loop_errors()
+
+    def _raise_loop_errors(self) -> None:
+        errors, self.loop.errors = self.loop.errors, []
+        for error in errors:
+            if isinstance(error, Contradiction | Nondeterminism):
+                raise error
+
+    def _meet_waits(self) -> bool:
+        """Wake every ``wait_for`` whose predicate now holds; True if any did."""
+        met = False
+        for wait in list(self.waits):
+            predicate, future = wait
+            if future.done():
+                self.waits.remove(wait)
+                continue
+            with self.loop._entered():
+                try:
+                    if not predicate():
+                        continue
+                    future.set_result(None)
+                except Exception as error:
+                    future.set_exception(error)
+            self.waits.remove(wait)
+            met = True
+        return met
+
+    def _ended(self, main: asyncio.Task[Any]) -> Outcome:
+        if main.cancelled():
+            status = Status.TIMED_OUT if self.timed_out else Status.CANCELLED
+            return Outcome(status)
+        error = main.exception()
+        if error is None:
+            return Outcome(Status.COMPLETED, main.result())
+        if isinstance(error, Contradiction | Nondeterminism):
+            raise error
+        return Outcome(Status.FAILED, error=error)
+
+    # what the worker takes
+
+    def take_new(self) -> list[Operation]:
+        """Operations asked for since the last call and still wanted, in the order asked."""
+        if not self._new:
+            return []
+        new = [each for each in self._new if not each.abandoned and self.pending.get(each.key) is each]
+        self._new = []
+        return new
+
+    def take_dropped(self) -> list[Operation]:
+        """Operations that the code stopped wanting since the last call."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
+
+    def detach(self) -> None:
+        """Cut the code off from the journal, then unwind it. A user's ``finally`` has no durable effect."""
+        self._detached = True
+        self.loop.unwind()
+        self.pending.clear()
+
+    # what durable calls use
+
+    def add(self, operation: Operation) -> None:
+        """Register an operation that code has just asked for."""
+        if self._detached:
+            raise Evicted
+        if operation.key in self.pending:
+            raise InvalidInput(
+                f"the key {operation.key!r} is in use by an operation that is still running; give each call its own key="
+            )
+        self._abandoned.pop(operation.key, None)
+        self.pending[operation.key] = operation
+        self._new.append(operation)
+
+    def abandon(self, operation: Operation) -> None:
+        """The code does not want the answer any more."""
+        if self.pending.get(operation.key) is operation:
+            del self.pending[operation.key]
+            operation.abandoned = True
+            self._abandoned[operation.key] = operation
+            self._dropped.append(operation)
+
+    def begin_timer(self, delay_seconds: float, handle: DurableTimer) -> TimerOperation:
+        """A durable wait of that length. Called by the loop's ``call_at``."""
+        key = self.loop.current_scope().key("timer")
+        operation = TimerOperation(self, key, round(delay_seconds * 1e6), handle)
+        self.add(operation)
+        return operation
+
+    def begin_callback(self, name: str, person: bytes | None = None) -> CallbackOperation:
+        """A token that somebody outside completes."""
+        key = self.loop.current_scope().key(name)
+        token = make_token(self.identity.run_id, key, self.seed)
+        known = self._known.pop(key, None)
+        if known is not None:
+            url = history.unpack(known.type, known.data).url
+        else:
+            url = f"{self.identity.callback_base}/callbacks/{token}" if self.identity.callback_base else ""
+        operation = CallbackOperation(self, key, token, url, person)
+        self.add(operation)
+        return operation
+
+    def random(self) -> random.Random:
+        """The run's own generator, seeded by the run."""
+        if self._random is None:
+            self._random = random.Random(self.seed)
+        return self._random
+
+    def info(self) -> RunInfo:
+        identity = self.identity
+        return RunInfo(
+            workflow_id=identity.workflow_id,
+            run_id=identity.run_id,
+            type=identity.type,
+            namespace=identity.namespace,
+            queue=identity.queue,
+            started_at=datetime.fromtimestamp(identity.started_at / 1e6, UTC),
+            parent_run_id=identity.parent_run_id,
+            continued_from=identity.continued_from,
+        )
+
+    # one apply_<event> per event
+
+    def _asked(self, event: Event, kind: str, *, answers: bool = True) -> Any:
+        """The pending operation that the event belongs to, or None if the code has abandoned it."""
+        key = event.key or ""
+        operation = self.pending.get(key)
+        if operation is None:
+            if key in self._abandoned:
+                return None
+            raise never_asked(event, "", self.pending.values())
+        if operation.kind != kind:
+            why = f"history has a {kind} at {key!r}, the code asks for a {operation.name}"
+            raise asked_differently(event, kind, operation, why)
+        if answers:
+            del self.pending[key]
+        return operation
+
+    def _check_digest(self, event: Event, operation: Operation, digest: bytes) -> None:
+        if operation.digest != digest:
+            why = f"{operation.name} at {operation.key!r} was recorded with other arguments than the code passes now"
+            raise asked_differently(event, "other arguments", operation, why)
+
+    def _apply_workflow_started(self, event: Event, data: history.WorkflowStarted) -> None:
+        self.seed = data.seed
+        self.timeout_seconds = data.timeout_seconds
+        args, kwargs = self.workflow.signature.decode_args(data.payload)
+        with self.loop._entered():
+            coroutine = self.workflow.fn(*args, **kwargs)
+            self._main = self.loop.create_task(coroutine, name="main", context=Context())
+        self._main.scope = self.loop.root  # type: ignore[attr-defined]
+
+    def _apply_step_completed(self, event: Event, data: history.StepCompleted) -> None:
+        operation: StepOperation | None = self._asked(event, "step")
+        if operation is None:
+            return
+        self._check_digest(event, operation, data.digest)
+        try:
+            value = operation.step.signature.decode_result(data.payload)
+        except InvalidInput as error:
+            why = f"the recorded result of {operation.name} does not fit its declared type: {error}"
+            raise asked_differently(event, "result", operation, why) from error
+        operation.future.set_result(value)
+
+    def _apply_step_failed(self, event: Event, data: history.StepFailed) -> None:
+        operation: StepOperation | None = self._asked(event, "step")
+        if operation is None:
+            return
+        self._check_digest(event, operation, data.digest)
+        self.last_failed_seq = event.seq
+        failure = decode_failure(data.failure)
+        error = StepFailed(operation.step.name, data.attempts, failure.summary(), uncertain=data.uncertain)
+        error.__cause__ = rebuild(failure)
+        operation.future.set_exception(error)
+
+    def _apply_timer_started(self, event: Event, data: history.TimerStarted) -> None:
+        operation: TimerOperation | None = self._asked(event, "timer", answers=False)
+        if operation is None:
+            return
+        if abs(operation.delay - data.delay) > DELAY_TOLERANCE_MICROSECONDS:
+            why = f"history has a wait of {data.delay / 1e6:g} s, the code asks for one of {operation.delay / 1e6:g} s"
+            raise asked_differently(event, "timer", operation, why)
+        operation.fire_at = data.fire_at
+
+    def _apply_timer_fired(self, event: Event, _: history.TimerFired) -> None:
+        operation: TimerOperation | None = self._asked(event, "timer")
+        if operation is not None:
+            self.loop.fire(operation.handle)
+
+    def _apply_signal_received(self, _: Event, data: history.SignalReceived) -> None:
+        waiting = self.receivers.get(data.name)
+        while waiting:
+            future = waiting.popleft()
+            if not future.done():
+                future.set_result(data)
+                return
+        self.signals.setdefault(data.name, deque()).append(data)
+
+    def _apply_callback_created(self, event: Event, _: history.CallbackCreated) -> None:
+        operation: CallbackOperation | None = self._asked(event, "callback", answers=False)
+        if operation is not None:
+            operation.is_recorded = True
+
+    def _apply_callback_completed(self, event: Event, data: history.CallbackCompleted) -> None:
+        operation: CallbackOperation | None = self._asked(event, "callback")
+        if operation is not None:
+            operation.future.set_result(data.payload)
+
+    def _apply_callback_failed(self, event: Event, data: history.CallbackFailed) -> None:
+        operation: CallbackOperation | None = self._asked(event, "callback")
+        if operation is not None:
+            operation.future.set_exception(rebuild(decode_failure(data.failure)))
+
+    def _apply_child_started(self, event: Event, data: history.ChildStarted) -> None:
+        operation: ChildOperation | None = self._asked(event, "child", answers=False)
+        if operation is None:
+            return
+        self._check_digest(event, operation, data.digest)
+        operation.run_id = data.run_id
+        operation.workflow_id = data.workflow_id
+        if not operation.started.done():
+            operation.started.set_result(data.run_id)
+
+    def _apply_child_refused(self, event: Event, data: history.ChildRefused) -> None:
+        operation: ChildOperation | None = self._asked(event, "child")
+        if operation is not None:
+            reason = f"its workflow id {data.workflow_id!r} is in use by another open run"
+            self._fail_child(operation, WorkflowFailed(operation.workflow.name, "not started", reason))
+
+    def _apply_child_closed(self, event: Event, data: history.ChildClosed) -> None:
+        operation: ChildOperation | None = self._asked(event, "child")
+        if operation is None:
+            return
+        if data.status == Status.COMPLETED:
+            operation.future.set_result(operation.workflow.signature.decode_result(data.payload))
+            return
+        self._fail_child(operation, closing_error(data.status, data.payload, operation.workflow.name, operation.run_id))
+
+    def _fail_child(self, operation: ChildOperation, error: BaseException) -> None:
+        if not operation.started.done():
+            operation.started.set_exception(error)
+            operation.started.exception()
+        operation.future.set_exception(error)
+        operation.future.exception()
+
+    def _apply_cancel_requested(self, _: Event, data: history.CancelRequested) -> None:
+        if self.cancel_reason is None:
+            self.cancel_reason = data.reason
+        self._cancel_main()
+
+    def _apply_timeout_reached(self, _: Event, __: history.TimeoutReached) -> None:
+        self.timed_out = True
+        self._cancel_main()
+
+    def _cancel_main(self) -> None:
+        if self._main is not None and not self._main.done():
+            with self.loop._entered():
+                self._main.cancel()
+
+    def _apply_nothing(self, _: Event, __: object) -> None:
+        """Closing events, and those that ``replay`` has looked at before."""
+
+
+_APPLY: dict[str, Callable[[Execution, Event, Any], None]] = {
+    name: getattr(Execution, f"_apply_{name}", Execution._apply_nothing) for name in history.DATA
+}
+
+
+def without_superseded(events: Sequence[Event]) -> Sequence[Event]:
+    """The history without what a reopening has set aside."""
+    superseded: set[int] = set()
+    for event in events:
+        if event.type == history.WORKFLOW_REOPENED:
+            superseded.update(history.unpack(event.type, event.data).superseded)
+    return [each for each in events if each.seq not in superseded] if superseded else events
+
+
+def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None) -> BaseException:
+    """The error that stands for a run that did not complete."""
+    run = run_id or "?"
+    if status == Status.FAILED:
+        failure = decode_failure(payload)
+        error = WorkflowFailed(workflow, run, failure.summary())
+        error.__cause__ = rebuild(failure)
+        return error
+    if status == Status.CANCELLED:
+        return Cancelled(f"workflow {workflow!r} (run {run}) was cancelled")
+    if status == Status.TIMED_OUT:
+        return TimedOut(f"workflow {workflow!r} (run {run}) reached its timeout")
+    return Terminated(workflow, run, "it was terminated")
+
+
+def digest_of(name: str, arguments: bytes) -> bytes:
+    """8 bytes that change when an operation's name or sealed arguments change."""
+    content = unseal(arguments).content
+    return hashlib.blake2b(content, digest_size=8, key=name.encode()[:64]).digest()

@@ -1,0 +1,250 @@
+"""What Python workflows write into their histories: the event types and the shapes of their data.
+
+Event data are MessagePack arrays in the field order below; fields are only ever added at the end, with defaults, so that
+every version reads every older history. ``payload`` fields hold sealed payloads (``keepstep.journal.payload``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from keepstep.journal import Event, NewEvent
+
+WORKFLOW_STARTED: Final = "workflow_started"
+RESUMED: Final = "resumed"
+STEP_COMPLETED: Final = "step_completed"
+STEP_FAILED: Final = "step_failed"
+TIMER_STARTED: Final = "timer_started"
+TIMER_FIRED: Final = "timer_fired"
+SIGNAL_RECEIVED: Final = "signal_received"
+CALLBACK_CREATED: Final = "callback_created"
+CALLBACK_COMPLETED: Final = "callback_completed"
+CALLBACK_FAILED: Final = "callback_failed"
+CHILD_STARTED: Final = "child_started"
+CHILD_REFUSED: Final = "child_refused"
+CHILD_CLOSED: Final = "child_closed"
+CANCEL_REQUESTED: Final = "cancel_requested"
+TIMEOUT_REACHED: Final = "timeout_reached"
+WORKFLOW_COMPLETED: Final = "workflow_completed"
+WORKFLOW_FAILED: Final = "workflow_failed"
+WORKFLOW_CANCELLED: Final = "workflow_cancelled"
+WORKFLOW_TIMED_OUT: Final = "workflow_timed_out"
+WORKFLOW_TERMINATED: Final = "workflow_terminated"
+WORKFLOW_CONTINUED: Final = "workflow_continued"
+WORKFLOW_REOPENED: Final = "workflow_reopened"
+
+FORMAT: Final = 1
+"""Format of histories written by this version; recorded on the run, so that older workers leave newer runs alone."""
+
+
+class _Data(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of all event data."""
+
+
+class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
+    """The first event of every run."""
+
+    payload: bytes
+    """The sealed arguments."""
+    seed: bytes
+    """16 random bytes: what ``random()``, ``uuid4()`` and callback tokens of this run come from."""
+    loop_version: int
+    timeout_seconds: float | None = None
+    continued_from: str = ""
+    parent: str = ""
+    """Run id of the parent, if this run is a child."""
+
+
+class Resumed(_Data, frozen=True, array_like=True, gc=False):
+    """The run goes on some time after the event before it; ``now()`` moves to this event's time."""
+
+
+class StepCompleted(_Data, frozen=True, array_like=True, gc=False):
+    """A step's result. ``digest`` is over the step's name and arguments."""
+
+    digest: bytes
+    payload: bytes
+    attempts: int = 1
+    resolved_by: str = ""
+    """Who said so, where a resolver or a person settled an uncertain step."""
+
+
+class StepFailed(_Data, frozen=True, array_like=True, gc=False):
+    """A step's final error: a sealed ``Failure``."""
+
+    digest: bytes
+    failure: bytes
+    attempts: int = 1
+    uncertain: bool = False
+    resolved_by: str = ""
+
+
+class TimerStarted(_Data, frozen=True, array_like=True, gc=False):
+    """A durable wait began. ``fire_at`` is engine time in microseconds."""
+
+    delay: int
+    fire_at: int
+
+
+class TimerFired(_Data, frozen=True, array_like=True, gc=False):
+    """The wait is over."""
+
+
+class SignalReceived(_Data, frozen=True, array_like=True, gc=False):
+    """A message from outside, delivered in the order of arrival."""
+
+    name: str
+    payload: bytes
+    message_id: str = ""
+
+
+class CallbackCreated(_Data, frozen=True, array_like=True, gc=False):
+    """A callback's URL as it was handed out (its base may change later; this one does not)."""
+
+    url: str
+    title: str = ""
+
+
+class CallbackCompleted(_Data, frozen=True, array_like=True, gc=False):
+    """What the callback brought."""
+
+    payload: bytes
+
+
+class CallbackFailed(_Data, frozen=True, array_like=True, gc=False):
+    """The callback brought an error: a sealed ``Failure``."""
+
+    failure: bytes
+
+
+class ChildStarted(_Data, frozen=True, array_like=True, gc=False):
+    """A child run was started in the same commit."""
+
+    digest: bytes
+    run_id: str
+    workflow_id: str
+
+
+class ChildRefused(_Data, frozen=True, array_like=True, gc=False):
+    """The child's workflow id is in use by another run."""
+
+    workflow_id: str
+
+
+class ChildClosed(_Data, frozen=True, array_like=True, gc=False):
+    """A child came to its end: its status, and its result or sealed ``Failure``."""
+
+    status: str
+    payload: bytes
+
+
+class CancelRequested(_Data, frozen=True, array_like=True, gc=False):
+    """Somebody asked the run to stop; it may still compensate."""
+
+    reason: str = ""
+
+
+class TimeoutReached(_Data, frozen=True, array_like=True, gc=False):
+    """The workflow's own timeout passed; the run is cancelled by it."""
+
+
+class WorkflowCompleted(_Data, frozen=True, array_like=True, gc=False):
+    """The result."""
+
+    payload: bytes
+
+
+class WorkflowFailed(_Data, frozen=True, array_like=True, gc=False):
+    """The error: a sealed ``Failure``. ``failed_seq`` is the step failure that led to it, 0 if none did."""
+
+    failure: bytes
+    failed_seq: int = 0
+    compensated: bool = False
+    reactions: tuple[int, ...] = ()
+    """Answers to what the code asked for only because of that failure."""
+
+
+class WorkflowCancelled(_Data, frozen=True, array_like=True, gc=False):
+    """The run was cancelled and has compensated what it had to."""
+
+    reason: str = ""
+
+
+class WorkflowTimedOut(_Data, frozen=True, array_like=True, gc=False):
+    """The run's timeout passed and it has compensated what it had to."""
+
+
+class WorkflowTerminated(_Data, frozen=True, array_like=True, gc=False):
+    """Ended by force; nothing was compensated."""
+
+    reason: str = ""
+
+
+class WorkflowContinued(_Data, frozen=True, array_like=True, gc=False):
+    """The run goes on as a new run of the same workflow id."""
+
+    run_id: str
+
+
+class WorkflowReopened(_Data, frozen=True, array_like=True, gc=False):
+    """A failed run goes on; the events in ``superseded`` no longer count."""
+
+    superseded: tuple[int, ...]
+    by: str = ""
+
+
+DATA: Final[dict[str, type[_Data]]] = {
+    WORKFLOW_STARTED: WorkflowStarted,
+    RESUMED: Resumed,
+    STEP_COMPLETED: StepCompleted,
+    STEP_FAILED: StepFailed,
+    TIMER_STARTED: TimerStarted,
+    TIMER_FIRED: TimerFired,
+    SIGNAL_RECEIVED: SignalReceived,
+    CALLBACK_CREATED: CallbackCreated,
+    CALLBACK_COMPLETED: CallbackCompleted,
+    CALLBACK_FAILED: CallbackFailed,
+    CHILD_STARTED: ChildStarted,
+    CHILD_REFUSED: ChildRefused,
+    CHILD_CLOSED: ChildClosed,
+    CANCEL_REQUESTED: CancelRequested,
+    TIMEOUT_REACHED: TimeoutReached,
+    WORKFLOW_COMPLETED: WorkflowCompleted,
+    WORKFLOW_FAILED: WorkflowFailed,
+    WORKFLOW_CANCELLED: WorkflowCancelled,
+    WORKFLOW_TIMED_OUT: WorkflowTimedOut,
+    WORKFLOW_TERMINATED: WorkflowTerminated,
+    WORKFLOW_CONTINUED: WorkflowContinued,
+    WORKFLOW_REOPENED: WorkflowReopened,
+}
+
+CLOSING: Final = frozenset(
+    (
+        WORKFLOW_COMPLETED,
+        WORKFLOW_FAILED,
+        WORKFLOW_CANCELLED,
+        WORKFLOW_TIMED_OUT,
+        WORKFLOW_TERMINATED,
+        WORKFLOW_CONTINUED,
+    )
+)
+
+D = TypeVar("D", bound=_Data)
+
+pack = msgspec.msgpack.Encoder().encode
+_decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    name: msgspec.msgpack.Decoder(shape) for name, shape in DATA.items()
+}
+EMPTY: Final = pack(TimerFired())
+
+
+def unpack(type_: str, data: bytes) -> Any:
+    """The data of an event of that type. Raises ``KeyError`` for a type that this version does not know."""
+    return _decoders[type_].decode(data)
+
+
+def recorded(seq: int, new: NewEvent) -> Event:
+    """An event as it reads once it is in the history."""
+    return Event(seq, new.type, new.time, new.key, new.data)

@@ -1,0 +1,43 @@
+"""Human tasks: a wait for a person, with a title, a form and a due date."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from .call import required
+from .data import Duration, decoder, to_seconds
+from .data.schema import schema_of
+
+
+class HumanTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task for a person, as it is listed. Completed with its ``token``."""
+
+    title: str
+    token: str
+    form: dict[str, Any]
+    """JSON schema of the answer."""
+    assignee: str | None = None
+    due: datetime | None = None
+    url: str = ""
+
+
+async def human_task(
+    title: str, form: Any = None, assignee: str | None = None, due: Duration | datetime | None = None
+) -> Any:
+    """Ask a person, and wait for the answer, decoded as ``form``.
+
+    :param due: when it should be done, from now or as an aware datetime. It is shown to people and does not end the
+        wait; put ``asyncio.timeout`` around it for that.
+    """
+    execution = required("human_task")
+    moment = due if isinstance(due, datetime) or due is None else _now(execution.now) + timedelta(seconds=to_seconds(due))
+    person = HumanTask(title=title, token="", form=schema_of(form), assignee=assignee, due=moment)
+    operation = execution.begin_callback(f"human_task:{title}", msgspec.json.encode(person))
+    return decoder(form)(await operation.future)
+
+
+def _now(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)

@@ -1,0 +1,144 @@
+"""Saga: what was done is undone, in reverse order, when the block fails or is cancelled.
+
+The undo of a step is registered before the step runs, so that a charge which timed out after charging is undone too.
+Undoing is made of steps, and so is as durable as everything else: a crash in the middle goes on in the middle. Further
+cancels and the workflow's timeout wait until it is finished. An undo that uses up its attempts parks the run for an
+operator (``keepstep retry``); those before it in reverse order wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from keepstep.journal import InvalidInput
+
+from .call import current, required
+from .errors import StepFailed
+from .step import Step, StepCall
+
+R = TypeVar("R")
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What is known of a step when it is to be undone (or, by a resolver, of a ``once`` step that was cut off)."""
+
+    status: Literal["succeeded", "failed", "uncertain"]
+    result: Any = None
+    error: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "succeeded"
+
+    @property
+    def failed(self) -> bool:
+        """The step answered with an error on every attempt."""
+        return self.status == "failed"
+
+    @property
+    def uncertain(self) -> bool:
+        """The step timed out or was cut off: its effect may or may not have happened."""
+        return self.status == "uncertain"
+
+
+class _Undo:
+    """One registered compensation."""
+
+    __slots__ = ("args", "outcome", "step", "wants_outcome")
+
+    def __init__(self, step: Step[Any, Any], args: tuple[Any, ...], wants_outcome: bool) -> None:
+        self.step = step
+        self.args = args
+        self.wants_outcome = wants_outcome
+        self.outcome = Outcome("uncertain")
+
+    def call(self) -> StepCall:
+        args = (*self.args, self.outcome) if self.wants_outcome else self.args
+        call = self.step(*args)
+        assert isinstance(call, StepCall)
+        call.is_undo = True
+        return call
+
+
+class Saga:
+    """See the module's docstring; made by ``keepstep.saga()``."""
+
+    def __init__(self) -> None:
+        self._undos: list[_Undo] = []
+        self._execution = required("saga")
+
+    async def run(self, do: Callable[..., Coroutine[Any, Any, R]], *args: Any, undo: Any, **kwargs: Any) -> R:
+        """Run a step whose effect ``undo`` takes back: ``undo(*args, outcome)``, if the block does not succeed.
+
+        ``undo`` is a step. It gets the arguments of ``do`` and, if it takes one more, the ``Outcome``.
+        """
+        if kwargs:
+            raise InvalidInput("saga.run passes its arguments on to undo and takes positional ones only")
+        entry = _Undo(_step(undo), args, _takes(undo, len(args) + 1))
+        if not entry.wants_outcome and not _takes(undo, len(args)):
+            raise InvalidInput(f"undo {undo.name!r} must take the {len(args)} arguments of the step, and may take outcome")
+        call = do(*args)
+        self._undos.append(entry)
+        try:
+            result = await call
+        except StepFailed as error:
+            entry.outcome = Outcome("uncertain" if error.uncertain else "failed", error=str(error))
+            raise
+        entry.outcome = Outcome("succeeded", result=result)
+        return result
+
+    def compensate(self, undo: Any, *args: Any) -> None:
+        """Register an undo for what is known to have succeeded: ``undo(*args)``."""
+        self._undos.append(_Undo(_step(undo), args, wants_outcome=False))
+
+    async def __aenter__(self) -> Saga:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is None or issubclass(kind, GeneratorExit) or not self._undos:
+            return
+        undoing = asyncio.create_task(self._undo_all(), name="undo")
+        while not undoing.done():
+            try:
+                await asyncio.shield(undoing)
+            except asyncio.CancelledError:
+                if current() is None:
+                    raise
+        undoing.result()
+
+    async def _undo_all(self) -> None:
+        self._execution.compensating += 1
+        self._execution.compensated = True
+        try:
+            while self._undos:
+                await self._undos[-1].call()
+                self._undos.pop()
+        finally:
+            self._execution.compensating -= 1
+
+
+def saga() -> Saga:
+    """``async with keepstep.saga() as saga:`` — see ``Saga``."""
+    return Saga()
+
+
+def _step(undo: Any) -> Step[Any, Any]:
+    if not isinstance(undo, Step):
+        raise InvalidInput(f"an undo must be a @step, so that it is durable itself; {undo!r} is none")
+    return undo
+
+
+def _takes(undo: Step[Any, Any], count: int) -> bool:
+    try:
+        inspect.signature(undo.fn).bind(*range(count))
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""Step: where workflow code touches the outside world. What it returned is kept in history."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+import msgspec
+
+from keepstep.journal import InvalidInput
+
+from .call import DurableCall, current
+from .data import Duration, Retry, Signature, to_seconds
+from .execution import digest_of
+from .loop import WorkflowFuture
+from .operation import StepOperation
+from .registry import register
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_RETRY = Retry()
+
+
+class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a step is executed. All durations are seconds."""
+
+    retry: Retry = DEFAULT_RETRY
+    timeout_seconds: float | None = None
+    """Per attempt."""
+    total_timeout_seconds: float | None = None
+    """Over all attempts and the pauses between them."""
+    heartbeat_timeout_seconds: float | None = None
+    """An attempt that does not call ``heartbeat`` for so long counts as timed out."""
+    queue: str | None = None
+    """None: in the worker that owns the run."""
+    priority: int = 0
+    once: bool = False
+    resolver: Callable[..., Any] | None = None
+    key: str | None = None
+
+
+class Step(Generic[P, R]):
+    """A step definition. Called in workflow code it is durable; called anywhere else it is the plain function."""
+
+    __keepstep__ = "step"
+
+    def __init__(self, fn: Callable[P, Any], name: str, options: StepOptions) -> None:
+        self.fn = fn
+        self.name = name
+        self.run_options = options
+        self.signature = Signature.of(fn)
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.__name__ = name
+        self.__qualname__ = getattr(fn, "__qualname__", name)
+        self.__module__ = fn.__module__
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        execution = current()
+        if execution is None:
+            return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
+        return StepCall(execution, self, args, kwargs)  # type: ignore[return-value]
+
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowFuture:
+        """Start the step now and return a handle to await later."""
+        call: Any = self(*args, **kwargs)
+        if not isinstance(call, StepCall):
+            call.close()
+            raise RuntimeError(f"{self.name}.start(...) can only be used inside a workflow")
+        return call.begin()
+
+    def options(self, **options: Any) -> Step[P, R]:
+        """A copy with other options: those of ``@step``, and ``key=`` to name this call's occurrence."""
+        copy: Step[P, R] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.run_options = merged_options(self.run_options, self.name, options)
+        return copy
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+
+class StepCall(DurableCall[Any]):
+    """One call of a step, not yet awaited."""
+
+    __slots__ = ("arguments", "is_undo", "key", "step")
+
+    def __init__(
+        self, execution: Execution, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        super().__init__(execution)
+        self.step = step
+        self.arguments = step.signature.encode_args(args, kwargs)
+        scope = execution.loop.current_scope()
+        given = step.run_options.key
+        self.key = scope.key(step.name) if given is None else scope.fixed_key(step.name, given)
+        self.is_undo = False
+
+    def begin(self) -> WorkflowFuture:
+        digest = digest_of(self.step.name, self.arguments)
+        operation = StepOperation(self.execution, self.key, digest, self.step, self.arguments, self.is_undo)
+        self.execution.add(operation)
+        return operation.future
+
+    def __repr__(self) -> str:
+        return f"<call of step {self.step.name} as {self.key}>"
+
+
+def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepOptions:
+    """``base`` changed by options as users write them."""
+    changes: dict[str, Any] = {}
+    for option, value in given.items():
+        if option in ("timeout", "total_timeout", "heartbeat_timeout"):
+            changes[f"{option}_seconds"] = None if value is None else to_seconds(value)
+        elif option in StepOptions.__struct_fields__ and not option.endswith("_seconds"):
+            changes[option] = value
+        else:
+            raise InvalidInput(f"step {name!r} has no option {option!r}")
+    options = msgspec.structs.replace(base, **changes)
+    if not isinstance(options.retry, Retry):
+        raise InvalidInput(f"retry of step {name!r} must be a keepstep.Retry, not {type(options.retry).__name__}")
+    if options.resolver is not None and not options.once:
+        raise InvalidInput(f"step {name!r} has a resolver, which only a step with once=True can use")
+    if options.once and options.queue is not None:
+        raise InvalidInput(f"step {name!r}: once=True steps run in the worker that owns the run; leave out queue=")
+    return options
+
+
+@overload
+def step(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    retry: Retry = DEFAULT_RETRY,
+    timeout: Duration | None = None,
+    total_timeout: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
+    queue: str | None = None,
+    priority: int = 0,
+    once: bool = False,
+    resolver: Callable[..., Any] | None = None,
+) -> _StepDecorator: ...
+def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    """Make a function a step.
+
+    :param name: defaults to the function's name; unique among the steps of a process.
+    :param retry: how errors are retried; by default 3 attempts with back-off. A crash uses up none.
+    :param timeout: per attempt. :param total_timeout: over all attempts.
+    :param heartbeat_timeout: an attempt must call ``keepstep.heartbeat`` at least so often.
+    :param queue: run it on workers that serve this queue; by default in the worker that owns the run.
+    :param once: never repeat blindly; see ``Uncertain``. :param resolver: says what happened to a lost ``once`` call.
+
+    Raises ``InvalidInput`` for a second step of that name or options that do not fit.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Step[Any, Any]:
+        if not callable(function) or isinstance(function, type):
+            raise InvalidInput(f"@step goes on a function, not on {function!r}")
+        step_name = name or function.__name__
+        made: Step[Any, Any] = Step(function, step_name, merged_options(StepOptions(), step_name, options))
+        register(made)
+        return made
+
+    return decorate if fn is None else decorate(fn)
+
+
+class _StepDecorator:
+    """What ``@step(...)`` with options returns; only its types matter."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        raise TypeError("for type checkers only")

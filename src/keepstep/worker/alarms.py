@@ -1,0 +1,62 @@
+"""Alarms: one heap of "this run wants to act at that time" for all residents of a worker.
+
+An alarm is never taken back; a resident that no longer wants it ignores it (``Resident.ring`` compares the moment).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import TYPE_CHECKING
+
+from keepstep.journal import Clock
+
+if TYPE_CHECKING:
+    from .resident import Resident
+
+NAP_SECONDS_MAX = 3600.0
+
+
+class Alarms:
+    """Rings residents when engine time has come."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[int, int, Resident, str]] = []
+        self._count = 0
+        self._handle: asyncio.TimerHandle | None = None
+        self._armed_for = 0
+
+    def set(self, moment: int, resident: Resident, key: str) -> None:
+        """Ring ``resident`` for ``key`` at engine time ``moment``."""
+        self._count += 1
+        heapq.heappush(self._heap, (moment, self._count, resident, key))
+        if self._handle is None or moment < self._armed_for:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        while self._heap and self._heap[0][2].is_dropped:
+            heapq.heappop(self._heap)
+        if not self._heap:
+            return
+        self._armed_for = self._heap[0][0]
+        seconds = (self._armed_for - self._clock.now()) / 1e6
+        nap = min(max(seconds, 0.0), NAP_SECONDS_MAX)
+        self._handle = asyncio.get_running_loop().call_later(nap, self._ring)
+
+    def _ring(self) -> None:
+        self._handle = None
+        now = self._clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            moment, _, resident, key = heapq.heappop(self._heap)
+            resident.ring(key, moment)
+        self._arm()
+
+    def stop(self) -> None:
+        """Ring nobody any more."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._heap.clear()

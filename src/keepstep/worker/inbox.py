@@ -1,0 +1,129 @@
+"""Inbox: how each kind of message to a Python workflow becomes an event of its history.
+
+A message whose time has passed (a second completion of a callback, the answer of a task that was given up) is consumed
+and leaves no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from keepstep.journal import InvalidInput, Message, NewEvent, StateChange
+from keepstep.runtime import history
+from keepstep.runtime.callback import parse_token
+from keepstep.runtime.history import pack
+from keepstep.runtime.operation import CallbackOperation, ChildOperation, StepOperation
+
+from .attempt import AttemptRecord
+
+if TYPE_CHECKING:
+    from .resident import Resident
+
+
+class StepAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a step's remote executor, a resolver or a person says about a step."""
+
+    ok: bool
+    payload: bytes
+    """The sealed result, or the sealed ``Failure``."""
+    attempts: int = 1
+    is_uncertain: bool = False
+    by: str = ""
+
+
+def answer(resident: Resident, message: Message, events: list[NewEvent], state: list[StateChange]) -> None:
+    """Turn a message into what is to be committed. Raises ``InvalidInput`` for a kind that is not known."""
+    handle = _HANDLERS.get(message.kind)
+    if handle is None:
+        raise InvalidInput(f"this version of Keepstep does not know messages of kind {message.kind!r}; upgrade it")
+    handle(resident, message, events, state)
+
+
+def _signal(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    data = pack(history.SignalReceived(message.name, message.data, message.id or ""))
+    events.append(resident.event(history.SIGNAL_RECEIVED, None, data))
+
+
+def _cancel(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    data = pack(history.CancelRequested(message.data.decode()))
+    events.append(resident.event(history.CANCEL_REQUESTED, None, data))
+
+
+def _callback(resident: Resident, message: Message, events: list[NewEvent], state: list[StateChange]) -> None:
+    operation = resident.execution.pending.get(_key_of(message))
+    if not isinstance(operation, CallbackOperation) or operation.token != message.name:
+        return
+    if message.kind == "callback":
+        _once(resident, operation.key, history.CALLBACK_COMPLETED, pack(history.CallbackCompleted(message.data)), events)
+    else:
+        _once(resident, operation.key, history.CALLBACK_FAILED, pack(history.CallbackFailed(message.data)), events)
+    state.extend(resident.forget_state(operation.key))
+
+
+def _key_of(message: Message) -> str:
+    return parse_token(message.name)[1]
+
+
+def _once(resident: Resident, key: str, type_: str, data: bytes, events: list[NewEvent]) -> None:
+    if key not in resident.answered:
+        resident.answered.add(key)
+        events.append(resident.event(type_, key, data))
+
+
+def _child_closed(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    if isinstance(resident.execution.pending.get(message.name), ChildOperation):
+        _once(resident, message.name, history.CHILD_CLOSED, message.data, events)
+
+
+def _start_refused(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    operation = resident.execution.pending.get(message.name)
+    if isinstance(operation, ChildOperation):
+        data = pack(history.ChildRefused(operation.workflow_id))
+        _once(resident, operation.key, history.CHILD_REFUSED, data, events)
+
+
+def _step_answer(resident: Resident, message: Message, events: list[NewEvent], state: list[StateChange]) -> None:
+    operation = resident.execution.pending.get(message.name)
+    if not isinstance(operation, StepOperation):
+        return
+    said = msgspec.msgpack.decode(message.data, type=StepAnswer)
+    if message.kind == "resolve" and not resident.attempts.get(operation.key, AttemptRecord()).is_parked:
+        return
+    if not said.ok and operation.is_undo and message.kind == "step_result":
+        record = AttemptRecord(said.attempts, failure=said.payload, is_uncertain=said.is_uncertain, is_parked=True)
+        resident.remember_attempt(operation.key, record)
+        return
+    if said.ok:
+        data = pack(history.StepCompleted(operation.digest, said.payload, said.attempts, said.by))
+        _once(resident, operation.key, history.STEP_COMPLETED, data, events)
+    else:
+        failed = history.StepFailed(operation.digest, said.payload, said.attempts, said.is_uncertain, said.by)
+        _once(resident, operation.key, history.STEP_FAILED, pack(failed), events)
+    state.extend(resident.forget_state(operation.key))
+
+
+def _retry(resident: Resident, _: Message, __: list[NewEvent], state: list[StateChange]) -> None:
+    """An operator wants what is parked to be tried again."""
+    for operation in list(resident.execution.pending.values()):
+        if not isinstance(operation, StepOperation):
+            continue
+        record = resident.attempts.get(operation.key)
+        if record is not None and record.is_parked and not record.once_begun:
+            state.extend(resident.forget_state(operation.key))
+            resident.worker.steps.begin_again(resident, operation)
+
+
+_HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChange]], None]] = {
+    "signal": _signal,
+    "cancel": _cancel,
+    "callback": _callback,
+    "callback_failed": _callback,
+    "child_closed": _child_closed,
+    "start_refused": _start_refused,
+    "step_result": _step_answer,
+    "resolve": _step_answer,
+    "retry": _retry,
+}

@@ -1,0 +1,50 @@
+"""Publish: what this process serves, told to clients so that they can check names and inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from typing import Any
+
+import msgspec
+
+from keepstep.journal import Definition
+from keepstep.runtime.registry import steps, workflows
+
+
+def definitions_of(namespace: str, now: int) -> list[Definition]:
+    """Everything decorated in this process."""
+    code = code_fingerprint()
+    return [
+        Definition(
+            namespace=namespace,
+            language="python",
+            kind=each.__keepstep__,
+            name=each.name,
+            queue=_queue_of(each),
+            schema=msgspec.json.encode(each.signature.schema()),
+            code=code,
+            published_at=now,
+        )
+        for each in (*workflows(), *steps())
+    ]
+
+
+def _queue_of(definition: Any) -> str:
+    return definition.queue if definition.__keepstep__ == "workflow" else definition.run_options.queue or ""
+
+
+def code_fingerprint() -> str:
+    """A name for the code of all workflows and steps here: it changes when one of their sources does."""
+    digest = hashlib.blake2b(digest_size=8)
+    for each in (*workflows(), *steps()):
+        digest.update(each.name.encode())
+        digest.update(_source(each.__wrapped__))
+    return digest.hexdigest()
+
+
+def _source(function: Any) -> bytes:
+    try:
+        return inspect.getsource(function).encode()
+    except (OSError, TypeError):
+        return bytes(function.__code__.co_code)

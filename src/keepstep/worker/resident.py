@@ -1,0 +1,522 @@
+"""Resident: one run that this worker owns and has in memory, with the pipeline between it and the journal.
+
+    operation asked ─► begun ─► result ─► commit submitted ─► durable ─► event delivered ─► loop quiet ─► …
+
+Invariants
+
+* Events get their ``seq`` when their commit is submitted; commits of one run are submitted, become durable and are
+  delivered in the same order. An event is delivered only when it is durable.
+* A refused commit means that the run is somebody else's or closed: the resident is dropped, and nothing that its code
+  does afterwards has any effect (``Execution.detach``).
+* Whatever can be derived is not kept here: a resident that is dropped and loaded again goes on from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from keepstep.journal import (
+    Commit,
+    Committed,
+    Condition,
+    Conflict,
+    Event,
+    Fenced,
+    InvalidInput,
+    JournalError,
+    Message,
+    NewEvent,
+    NewMessage,
+    NewRun,
+    NewTask,
+    NotFound,
+    ParentLink,
+    RunClosed,
+    StateChange,
+    Status,
+    TaskRef,
+    Timer,
+    TooLarge,
+)
+from keepstep.runtime import history
+from keepstep.runtime.blocked import Contradiction, Diff
+from keepstep.runtime.data import describe, encode_failure
+from keepstep.runtime.errors import Restless
+from keepstep.runtime.execution import Execution
+from keepstep.runtime.guard import Nondeterminism
+from keepstep.runtime.history import pack
+from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
+
+from .attempt import ATTEMPT, HEARTBEAT, AttemptRecord, decode_attempt, encode_attempt
+from .inbox import answer
+from .waits import condition_of, detail_of
+from .words import Detail, encode_detail
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+logger = logging.getLogger("keepstep.worker")
+
+HUMAN_TASK = "human_task"
+"""State kind: the description of a task for a person, by the key of its callback."""
+
+WORKFLOW_TIMEOUT_KEY = "@timeout"
+
+
+class Resident:
+    """See the module's docstring."""
+
+    def __init__(
+        self, worker: Worker, execution: Execution, *, epoch: int, last_seq: int, parent: ParentLink | None = None
+    ) -> None:
+        self.worker = worker
+        self.execution = execution
+        self.run_id = execution.identity.run_id
+        self.epoch = epoch
+        self.last_seq = last_seq
+        """Of the last event submitted."""
+        self.parent = parent
+        self.attempts: dict[str, AttemptRecord] = {}
+        """Of steps that have had a failed attempt and not ended, by key."""
+        self.heartbeats: dict[str, bytes] = {}
+        """Sealed details of the last heartbeat, by the step's key."""
+        self.state_keys: set[tuple[str, str]] = set()
+        """What the journal holds as state of this run."""
+        self.running: dict[str, asyncio.Task[None]] = {}
+        """Attempts being executed here, by key."""
+        self.due: dict[str, int] = {}
+        """When this run wants to act by itself: timers and next attempts, engine time by key."""
+        self.answered: set[str] = set()
+        """Keys whose answer was submitted and not yet delivered."""
+        self.inbox_seen = 0
+        self.in_flight = 0
+        """Commits submitted and not yet durable."""
+        self.is_dropped = False
+        self.is_closing = False
+        self.is_shown = False
+        """The journal says that this run waits; the next event takes that back."""
+        self.is_suspect = False
+        self.blocked: Diff | None = None
+        self.quiet_since = 0.0
+        self._announced_compensation = False
+
+    # beginning
+
+    def begin(self, events: Sequence[Event], state: dict[tuple[str, str], bytes]) -> None:
+        """Replay what is recorded and go on from there."""
+        self.state_keys.update(state)
+        for (kind, key), data in state.items():
+            if kind == ATTEMPT:
+                self.attempts[key] = decode_attempt(data)
+            elif kind == HEARTBEAT:
+                self.heartbeats[key] = data
+        self._guarded(lambda: self.execution.replay(events))
+
+    def _guarded(self, advance: Callable[[], None]) -> None:
+        """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
+        if self.is_dropped or self.blocked is not None:
+            return
+        self.worker.watchdog.enter(self)
+        try:
+            advance()
+        except Contradiction as error:
+            self.block(error.diff)
+        except (Nondeterminism, Restless, InvalidInput) as error:
+            self.block(Diff(str(error)))
+        except Exception as error:
+            logger.exception("run %s: unexpected error while advancing", self.run_id)
+            self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
+        finally:
+            self.worker.watchdog.leave()
+        self._after_turn()
+
+    def _after_turn(self) -> None:
+        if self.blocked is not None:
+            self._finish_blocking()
+            return
+        execution = self.execution
+        for operation in execution.take_dropped():
+            self._let_go(operation)
+        if execution.outcome is not None:
+            self._close()
+            return
+        new = execution.take_new()
+        if new:
+            self._take_up(new)
+        if execution.status_text is not None or execution.attributes:
+            self._tell_ambient()
+        if execution.compensating and not self._announced_compensation:
+            self._announced_compensation = True
+            self.append(condition=Condition.COMPENSATING)
+        self.worker.rest(self)
+
+    # operations
+
+    def _take_up(self, new: Iterable[Operation]) -> None:
+        """Begin what the code has asked for; whatever must be recorded of it travels in one commit."""
+        events: list[NewEvent] = []
+        state: list[StateChange] = []
+        tasks: list[NewTask] = []
+        starts: list[NewRun] = []
+        for operation in new:
+            if isinstance(operation, StepOperation):
+                self._begin_step(operation, tasks)
+            elif isinstance(operation, TimerOperation):
+                self._begin_timer(operation, events)
+            elif isinstance(operation, CallbackOperation):
+                self._begin_callback(operation, events, state)
+            elif isinstance(operation, ChildOperation):
+                self._begin_child(operation, events, starts)
+        if events or state or tasks or starts:
+            self.append(*events, state=state, tasks=tasks, start=starts)
+
+    def _begin_step(self, operation: StepOperation, tasks: list[NewTask]) -> None:
+        queue = operation.step.run_options.queue
+        if queue is None:
+            self.worker.steps.begin(self, operation)
+            return
+        data = msgspec.msgpack.encode((operation.step.name, operation.arguments, self.execution.identity.workflow_id))
+        priority = operation.step.run_options.priority
+        tasks.append(NewTask(kind="step", key=operation.key, queue=queue, data=data, priority=priority))
+
+    def _begin_timer(self, operation: TimerOperation, events: list[NewEvent]) -> None:
+        if operation.fire_at is None:
+            operation.fire_at = self.worker.journal.clock.now() + operation.delay
+            data = pack(history.TimerStarted(operation.delay, operation.fire_at))
+            events.append(self.event(history.TIMER_STARTED, operation.key, data))
+        self.wake_at(operation.key, operation.fire_at)
+
+    def _begin_callback(
+        self, operation: CallbackOperation, events: list[NewEvent], state: list[StateChange]
+    ) -> None:
+        if operation.is_recorded:
+            return
+        data = pack(history.CallbackCreated(operation.url, operation.name))
+        events.append(self.event(history.CALLBACK_CREATED, operation.key, data))
+        if operation.person is not None:
+            person = msgspec.json.decode(operation.person)
+            person |= {"token": operation.token, "url": operation.url}
+            state.append(StateChange(HUMAN_TASK, operation.key, msgspec.json.encode(person)))
+
+    def _begin_child(self, operation: ChildOperation, events: list[NewEvent], starts: list[NewRun]) -> None:
+        if operation.run_id is not None:
+            return
+        operation.run_id = self.worker.ids()
+        identity = self.execution.identity
+        data = pack(history.ChildStarted(operation.digest, operation.run_id, operation.workflow_id))
+        events.append(self.event(history.CHILD_STARTED, operation.key, data))
+        starts.append(
+            self.worker.new_run(
+                operation.workflow,
+                operation.arguments,
+                run_id=operation.run_id,
+                workflow_id=operation.workflow_id,
+                namespace=identity.namespace,
+                queue=operation.options.get("queue") or operation.workflow.queue,
+                parent=ParentLink(self.run_id, operation.key),
+            )
+        )
+
+    def _let_go(self, operation: Operation) -> None:
+        """The code stopped wanting an operation: stop working for it."""
+        self.due.pop(operation.key, None)
+        attempt = self.running.pop(operation.key, None)
+        if attempt is not None:
+            attempt.cancel()
+        if isinstance(operation, ChildOperation) and operation.run_id is not None:
+            cancel = NewMessage(run_id=operation.run_id, kind="cancel", data=b"the parent stopped waiting for it")
+            self.append(send=[cancel])
+        gone = self.forget_state(operation.key)
+        if isinstance(operation, StepOperation) and operation.step.run_options.queue is not None:
+            self.append(state=gone, drop_tasks=(TaskRef("step", operation.key),))
+        elif gone:
+            self.append(state=gone)
+
+    def forget_state(self, key: str) -> list[StateChange]:
+        """Delete what is remembered of an operation that has ended."""
+        if not self.state_keys:
+            return []
+        self.attempts.pop(key, None)
+        mine = [each for each in ((ATTEMPT, key), (HEARTBEAT, key), (HUMAN_TASK, key)) if each in self.state_keys]
+        self.state_keys.difference_update(mine)
+        return [StateChange(kind, each, None) for kind, each in mine]
+
+    def remember_attempt(self, key: str, record: AttemptRecord) -> asyncio.Future[Committed]:
+        """Keep where a step stands between its attempts."""
+        self.attempts[key] = record
+        self.state_keys.add((ATTEMPT, key))
+        return self.append(state=[StateChange(ATTEMPT, key, encode_attempt(record))])
+
+    # answers
+
+    def complete_step(self, operation: StepOperation, payload: bytes, attempts: int, resolved_by: str = "") -> None:
+        """Record a step's result."""
+        data = pack(history.StepCompleted(operation.digest, payload, attempts, resolved_by))
+        self.answer(operation, history.STEP_COMPLETED, data)
+
+    def fail_step(
+        self, operation: StepOperation, failure: bytes, attempts: int, uncertain: bool, resolved_by: str = ""
+    ) -> None:
+        """Record a step's final error: a sealed ``Failure``."""
+        data = pack(history.StepFailed(operation.digest, failure, attempts, uncertain, resolved_by))
+        self.answer(operation, history.STEP_FAILED, data)
+
+    def answer(self, operation: Operation, type_: str, data: bytes) -> None:
+        """Record what answers an operation, once."""
+        key = operation.key
+        if operation.abandoned or key in self.answered or self.is_dropped:
+            return
+        self.answered.add(key)
+        self.due.pop(key, None)
+        self.append(self.event(type_, key, data), state=self.forget_state(key))
+
+    def take_messages(self, messages: Sequence[Message]) -> None:
+        """Record what was said to the run since the last look into its inbox."""
+        fresh = [each for each in messages if each.n > self.inbox_seen]
+        if not fresh or self.is_dropped or self.blocked is not None:
+            return
+        self.inbox_seen = fresh[-1].n
+        events: list[NewEvent] = []
+        state: list[StateChange] = []
+        for message in fresh:
+            try:
+                answer(self, message, events, state)
+            except InvalidInput as error:
+                self.block(Diff(str(error)))
+                self._finish_blocking()
+                return
+        self.append(*events, consume=[each.n for each in fresh], state=state)
+
+    def wake_at(self, key: str, moment: int) -> None:
+        """Act on that key at that engine time."""
+        self.due[key] = moment
+        self.worker.alarms.set(moment, self, key)
+
+    def ring(self, key: str, moment: int) -> None:
+        """The time set by ``wake_at`` has come."""
+        if self.is_dropped or self.is_closing or self.blocked is not None or self.due.get(key) != moment:
+            return
+        del self.due[key]
+        if key == WORKFLOW_TIMEOUT_KEY:
+            self.append(self.event(history.TIMEOUT_REACHED, None, pack(history.TimeoutReached())))
+            return
+        operation = self.execution.pending.get(key)
+        if isinstance(operation, TimerOperation):
+            self.answer(operation, history.TIMER_FIRED, history.EMPTY)
+        elif isinstance(operation, StepOperation):
+            self.worker.steps.begin(self, operation)
+
+    # committing
+
+    def event(self, type_: str, key: str | None, data: bytes) -> NewEvent:
+        return NewEvent(type_, self.worker.journal.clock.now(), key, data)
+
+    def append(
+        self,
+        *events: NewEvent,
+        state: Sequence[StateChange] = (),
+        consume: Sequence[int] = (),
+        **changes: Any,
+    ) -> asyncio.Future[Committed]:
+        """Submit one commit under this worker's lease; deliver its events once they are durable."""
+        if self.is_shown and "condition" not in changes:
+            changes["condition"] = Condition.COMPENSATING if self.execution.compensating else Condition.NONE
+            changes["detail"] = b""
+            self.is_shown = False
+        if self.is_suspect and events:
+            changes["clear_strikes"] = True
+        commit = Commit(
+            run_id=self.run_id,
+            epoch=self.epoch,
+            first_seq=self.last_seq + 1 if events else None,
+            events=events,
+            state=tuple(state),
+            consume=tuple(consume),
+            **changes,
+        )
+        first_seq = self.last_seq + 1
+        self.last_seq += len(events)
+        self.in_flight += 1
+        self.quiet_since = self.worker.journal.clock.monotonic()
+        future = self.worker.journal.submit(commit)
+        future.add_done_callback(lambda done: self._committed(done, first_seq, events))
+        return future
+
+    def _committed(self, done: asyncio.Future[Committed], first_seq: int, events: Sequence[NewEvent]) -> None:
+        self.in_flight -= 1
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is not None:
+            self._refused(error)
+            return
+        if self.is_suspect and events:
+            self.is_suspect = False
+            self.worker.survived(self)
+        if self.is_dropped:
+            return
+        seq = first_seq
+        for new in events:
+            event = Event(seq, new.type, new.time, new.key, new.data)
+            seq += 1
+            if new.key is not None:
+                self.answered.discard(new.key)
+            self._guarded(lambda event=event: self.execution.deliver(event))  # type: ignore[misc]
+        if not events and not self.is_dropped and self.in_flight == 0:
+            self.worker.rest(self)
+
+    def _refused(self, error: BaseException) -> None:
+        if self.is_dropped:
+            return
+        if isinstance(error, Fenced | RunClosed | NotFound):
+            logger.info("run %s is not this worker's any more: %s", self.run_id, error)
+            self.worker.drop(self)
+        elif isinstance(error, TooLarge):
+            self.block(Diff(str(error)))
+            self.worker.reload(self)
+        elif isinstance(error, Conflict | JournalError):
+            logger.warning("run %s: %s; reading it again", self.run_id, error)
+            self.worker.reload(self)
+        else:
+            logger.error("run %s: commit failed: %r; reading it again", self.run_id, error)
+            self.worker.reload(self)
+
+    def _tell_ambient(self) -> None:
+        execution = self.execution
+        changes: dict[str, Any] = {}
+        if execution.status_text is not None:
+            changes["status_text"], execution.status_text = execution.status_text, None
+        if execution.attributes:
+            changes["attributes"], execution.attributes = execution.attributes, {}
+        self.append(**changes)
+
+    # ending
+
+    def _close(self) -> None:
+        """The workflow function has ended: record how, unless there are messages that nobody has seen yet."""
+        if self.is_closing or self.is_dropped:
+            return
+        self.is_closing = True
+        for attempt in list(self.running.values()):
+            attempt.cancel()
+        status, event, answer_data = self._closing()
+        send = []
+        if self.parent is not None:
+            data = pack(history.ChildClosed(status, answer_data))
+            send.append(NewMessage(run_id=self.parent.run_id, kind="child_closed", name=self.parent.key, data=data))
+        changes: dict[str, Any] = {}
+        if self.execution.status_text is not None:
+            changes["status_text"] = self.execution.status_text
+        if self.execution.attributes:
+            changes["attributes"] = self.execution.attributes
+        if self.is_shown or self._announced_compensation:
+            changes |= {"condition": Condition.NONE, "detail": b""}
+        commit = Commit(
+            run_id=self.run_id,
+            epoch=self.epoch,
+            first_seq=self.last_seq + 1,
+            inbox_seen=self.inbox_seen,
+            events=(event,),
+            state=tuple(StateChange(kind, key, None) for kind, key in self.state_keys),
+            send=tuple(send),
+            status=status,
+            **changes,
+        )
+        self.in_flight += 1
+        self.worker.journal.submit(commit).add_done_callback(self._closed)
+
+    def _closed(self, done: asyncio.Future[Committed]) -> None:
+        self.in_flight -= 1
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            self.worker.forget(self)
+        elif isinstance(error, Conflict):
+            self.worker.spawn(self._look_into_inbox())
+        elif isinstance(error, TooLarge):
+            self.execution.outcome = None
+            self.block(Diff(f"the result cannot be recorded: {error}"))
+            self._finish_blocking()
+        else:
+            self._refused(error)
+
+    async def _look_into_inbox(self) -> None:
+        """A message came while the run was about to close: it is recorded first."""
+        messages = await self.worker.journal.read_messages(self.run_id)
+        self.is_closing = False
+        if any(each.n > self.inbox_seen for each in messages):
+            self.take_messages(messages)
+        else:
+            self.worker.reload(self)
+
+    def _closing(self) -> tuple[Status, NewEvent, bytes]:
+        """Status, last event, and what a parent is told."""
+        execution = self.execution
+        outcome = execution.outcome
+        assert outcome is not None
+        error = outcome.error
+        if outcome.status is Status.COMPLETED:
+            try:
+                payload = execution.workflow.signature.encode_result(outcome.value)
+                data = pack(history.WorkflowCompleted(payload))
+                return Status.COMPLETED, self.event(history.WORKFLOW_COMPLETED, None, data), payload
+            except InvalidInput as unfit:
+                error = unfit
+        if error is not None:
+            failure = encode_failure(describe(error))
+            failed = history.WorkflowFailed(failure, execution.last_failed_seq, execution.compensated)
+            return Status.FAILED, self.event(history.WORKFLOW_FAILED, None, pack(failed)), failure
+        if outcome.status is Status.TIMED_OUT:
+            return outcome.status, self.event(history.WORKFLOW_TIMED_OUT, None, pack(history.WorkflowTimedOut())), b""
+        data = pack(history.WorkflowCancelled(execution.cancel_reason or ""))
+        return Status.CANCELLED, self.event(history.WORKFLOW_CANCELLED, None, data), b""
+
+    def block(self, diff: Diff) -> None:
+        """The run cannot go on with this code. Steps that are being executed end first, and are recorded."""
+        if self.blocked is None and not self.is_dropped:
+            self.blocked = diff
+            logger.warning("run %s (%s) is blocked: %s", self.run_id, self.execution.identity.workflow_id, diff)
+
+    def _finish_blocking(self) -> None:
+        if self.running or self.in_flight or self.is_dropped or self.blocked is None:
+            return
+        detail = encode_detail(Detail(blocked=msgspec.to_builtins(self.blocked)))
+        self.release(condition=Condition.BLOCKED, detail=detail, blocked_for=self.worker.lease_id)
+
+    def attempt_ended(self, key: str) -> None:
+        """An attempt executed here is over, whatever came of it."""
+        self.running.pop(key, None)
+        if self.blocked is not None:
+            self._finish_blocking()
+
+    # waiting
+
+    @property
+    def is_idle(self) -> bool:
+        """True if there is nothing to do for this run but wait."""
+        return not (self.running or self.in_flight or self.is_closing or self.is_dropped or self.blocked)
+
+    def timers(self) -> tuple[Timer, ...]:
+        """When the run wants to be woken, as the journal keeps it."""
+        return tuple(Timer(key, moment) for key, moment in self.due.items())
+
+    def show(self) -> None:
+        """Let others see what the run waits for."""
+        self.append(condition=condition_of(self), detail=encode_detail(detail_of(self)), timers=self.timers())
+        self.is_shown = True
+
+    def release(self, **changes: Any) -> None:
+        """Give the run back, to be claimed by anyone when its time comes or somebody speaks to it."""
+        if self.is_dropped:
+            return
+        if "condition" not in changes:
+            changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
+        commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
+        self.worker.drop(self)
+        self.worker.released(self.worker.journal.submit(commit))

@@ -1,0 +1,617 @@
+"""Worker: claims runs, keeps them in memory while they have something to do, and gives them back.
+
+Three loops: *claim* (what is due, and what dead workers have left), *inbox* (what was said to runs owned here) and
+*tend* (shows what waits, gives back what has waited long, drops what the cache cannot hold). Each wakes by a hint from
+the journal, with a slow poll behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random as random_module
+from collections import OrderedDict
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import msgspec
+
+from keepstep.journal import (
+    PROBE_STRIKES,
+    Committed,
+    Fenced,
+    Hint,
+    HintKind,
+    IdFactory,
+    Journal,
+    JournalError,
+    Lease,
+    Loaded,
+    NewEvent,
+    NewRun,
+    NotFound,
+    ParentLink,
+    Run,
+    Started,
+    Status,
+    this_process,
+    uuid7,
+)
+from keepstep.runtime import history
+from keepstep.runtime.execution import Execution, Identity, digest_of
+from keepstep.runtime.guard import watch
+from keepstep.runtime.history import FORMAT, pack
+from keepstep.runtime.loop import LOOP_VERSION, make_as_completed_ordered
+from keepstep.runtime.registry import find_workflow, workflows
+from keepstep.runtime.workflow import Workflow
+
+from .alarms import Alarms
+from .publish import code_fingerprint, definitions_of
+from .remote import RemoteSteps
+from .resident import WORKFLOW_TIMEOUT_KEY, Resident
+from .steps import Steps
+from .watchdog import Watchdog
+
+logger = logging.getLogger("keepstep.worker")
+
+LANGUAGE = "python"
+
+
+class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker may do at once, and how patient it is."""
+
+    queues: tuple[str, ...] = ("default",)
+    namespace: str = "default"
+    lease_seconds: float = 10.0
+    callback_base: str = ""
+    active_runs_max: int = 1000
+    """Runs in memory that have something to do; no more are claimed above it."""
+    idle_runs_max: int = 1000
+    """Runs kept in memory although they only wait."""
+    concurrent_steps_max: int = 1000
+    step_threads_max: int = 32
+    claim_max: int = 200
+    poll_seconds: float = 1.0
+    show_after_seconds: float = 0.5
+    """A run that has waited so long is shown as waiting to other processes."""
+    idle_seconds_max: float = 600.0
+    """A run that has waited so long is given back."""
+    probe_seconds_max: float = 30.0
+    label: str = ""
+
+
+class Worker:
+    """See the module's docstring."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        options: WorkerOptions | None = None,
+        *,
+        ids: IdFactory = uuid7,
+        random: random_module.Random | None = None,
+    ) -> None:
+        self.journal = journal
+        self.options = options or WorkerOptions()
+        self.ids = ids
+        self.random = random or random_module.Random()
+        self.lease_id = ids()
+        self.alarms = Alarms(journal.clock)
+        self.steps = Steps(self, self.options.concurrent_steps_max, self.options.step_threads_max)
+        self.remote = RemoteSteps(self)
+        self.watchdog = Watchdog()
+        self._residents: dict[str, Resident] = {}
+        self._idle: OrderedDict[str, Resident] = OrderedDict()
+        self._unshown: OrderedDict[str, Resident] = OrderedDict()
+        self._suspects: asyncio.Queue[Run] = asyncio.Queue()
+        self._probed: Resident | None = None
+        self._probe_over = asyncio.Event()
+        self._work = asyncio.Event()
+        self._mail = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self._inbox_cursor = 0
+        self._is_open = False
+        self._is_stopping = False
+
+    # life
+
+    async def start(self) -> None:
+        """Open the lease, publish what is served, and begin to work."""
+        make_as_completed_ordered()
+        watch()
+        self._is_open = True
+        self.journal.listen(self._hear)
+        await self._open_lease()
+        await self.journal.publish(definitions_of(self.options.namespace, self.journal.clock.now()))
+        self._loops = [
+            asyncio.create_task(each, name=f"keepstep-{name}")
+            for name, each in (
+                ("claim", self._claim_loop()),
+                ("inbox", self._inbox_loop()),
+                ("tend", self._tend_loop()),
+                ("probe", self._probe_loop()),
+                ("remote", self.remote.serve()),
+            )
+        ]
+
+    async def _open_lease(self) -> None:
+        await self.journal.open_lease(
+            Lease(
+                lease_id=self.lease_id,
+                lease_seconds=self.options.lease_seconds,
+                process=this_process(),
+                queues=self.options.queues,
+                languages=(LANGUAGE,),
+                code=code_fingerprint(),
+                label=self.options.label,
+                opened_at=self.journal.clock.now(),
+            )
+        )
+
+    async def stop(self, grace_seconds: float = 10.0) -> None:
+        """Begin nothing more, let running steps end within the limit, give everything back."""
+        if not self._is_open:
+            return
+        self._is_stopping = True
+        self.steps.stop()
+        self._emptied.clear()
+        if any(each.running or each.in_flight for each in self._residents.values()):
+            try:
+                async with asyncio.timeout(grace_seconds):
+                    await self._emptied.wait()
+            except TimeoutError:
+                busy = sum(1 for each in self._residents.values() if each.running)
+                logger.warning("gave back %d runs whose steps did not end within %g s", busy, grace_seconds)
+        self._is_open = False
+        self.journal.unlisten(self._hear)
+        for loop in self._loops:
+            loop.cancel()
+        for resident in list(self._residents.values()):
+            resident.release()
+        pending = [*self._loops, *self._tasks]
+        await asyncio.gather(*pending, return_exceptions=True)
+        try:
+            await self.journal.close_lease(self.lease_id)
+        except JournalError as error:
+            logger.warning("the lease could not be closed (%s); others take over when it is over", error)
+        self.alarms.stop()
+        self.steps.close()
+        self.watchdog.stop()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something in the background for as long as the worker lives."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and self._is_open:
+            logger.error("background work failed: %r", task.exception())
+
+    def _hear(self, hint: Hint) -> None:
+        if hint.kind in (HintKind.READY, HintKind.CLOSED):
+            self._work.set()
+            for closing in hint.closings:
+                self._closed_elsewhere(closing.run_id)
+        elif hint.kind is HintKind.INBOX:
+            self._mail.set()
+        elif hint.kind is HintKind.TASKS:
+            self.remote.wake()
+        elif hint.kind is HintKind.LEASE_LOST and hint.lease_id == self.lease_id:
+            self.spawn(self._begin_anew())
+        elif hint.kind is HintKind.CLOCK_JUMPED:
+            logger.warning("the wall clock jumped by %.1f s; engine time did not follow", hint.microseconds / 1e6)
+
+    def _closed_elsewhere(self, run_id: str) -> None:
+        """A client of this process has closed a run (terminate): stop what is being done for it."""
+        resident = self._residents.get(run_id)
+        if resident is not None and not resident.is_closing:
+            self.drop(resident)
+
+    async def _begin_anew(self) -> None:
+        """The lease was taken away: forget everything and open another one."""
+        logger.warning("the lease of this worker was taken over; beginning anew")
+        for resident in list(self._residents.values()):
+            self.drop(resident)
+        self.lease_id = self.ids()
+        await self._open_lease()
+        self._work.set()
+
+    # claiming
+
+    async def _claim_loop(self) -> None:
+        pause = 0.0
+        while True:
+            self._work.clear()
+            try:
+                await self.journal.reap()
+                claimed = await self._claim()
+                pause = 0.0 if claimed else await self._seconds_to_wake()
+            except Fenced:
+                pause = self.options.poll_seconds
+            except JournalError as error:
+                pause = min(max(pause * 2, 0.1), 10.0)
+                logger.warning("claiming failed (%s); trying again in %.1f s", error, pause)
+            if pause > 0:
+                try:
+                    async with asyncio.timeout(pause):
+                        await self._work.wait()
+                except TimeoutError:
+                    pass
+
+    async def _seconds_to_wake(self) -> float:
+        """How long to wait for a hint before looking again."""
+        poll = self.options.poll_seconds
+        if self._room() <= 0:
+            return poll
+        wake = await self.journal.next_wake(self.lease_id, self._types())
+        if wake is None:
+            return poll
+        return min(max((wake - self.journal.clock.now()) / 1e6, 0.001), poll)
+
+    async def _claim(self) -> int:
+        room = self._room()
+        if room <= 0 or self._is_stopping:
+            return 0
+        runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self._types())
+        for run in runs:
+            if run.strikes >= PROBE_STRIKES:
+                self._suspects.put_nowait(run)
+        fine = [run for run in runs if run.strikes < PROBE_STRIKES]
+        if fine:
+            await asyncio.gather(*(self._load(run) for run in fine))
+        return len(runs)
+
+    def _types(self) -> list[str]:
+        return [each.name for each in workflows()]
+
+    def _room(self) -> int:
+        return self.options.active_runs_max - (len(self._residents) - len(self._idle))
+
+    async def _load(self, run: Run) -> Resident | None:
+        """Bring a claimed run into memory."""
+        workflow = find_workflow(run.type)
+        if workflow is None or run.run_id in self._residents:
+            return None
+        try:
+            loaded = await self.journal.load(run.run_id)
+        except NotFound:
+            return None
+        except JournalError as error:
+            logger.warning("run %s could not be read (%s); it is read again", run.run_id, error)
+            self.spawn(self._load_later(run))
+            return None
+        if loaded.run.owner != self.lease_id or loaded.run.epoch != run.epoch or run.run_id in self._residents:
+            return None
+        return self._admit(workflow, loaded)
+
+    async def _load_later(self, run: Run) -> None:
+        await asyncio.sleep(1.0)
+        if self._is_open:
+            await self._load(run)
+
+    def _admit(self, workflow: Workflow[Any, Any], loaded: Loaded) -> Resident:
+        run = loaded.run
+        parent = None
+        if run.parent_run_id is not None:
+            parent = ParentLink(run.parent_run_id, run.parent_key or "")
+        execution = Execution(workflow, self._identity(run))
+        resident = Resident(self, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
+        resident.is_suspect = run.strikes > 0
+        resident.is_shown = bool(run.condition)
+        self._residents[run.run_id] = resident
+        self._set_timeout(resident, loaded.events[0].data)
+        if run.epoch == 1 and run.last_seq == 1 and self._is_late(run.started_at):
+            resumed = resident.event(history.RESUMED, None, pack(history.Resumed()))
+            self.spawn(self._begin_late(resident, loaded, resumed))
+        else:
+            resident.begin(loaded.events, loaded.state)
+            resident.take_messages(loaded.messages)
+        return resident
+
+    def _is_late(self, started_at: int) -> bool:
+        return self.journal.clock.now() - started_at > 1_000_000
+
+    async def _begin_late(self, resident: Resident, loaded: Loaded, resumed: NewEvent) -> None:
+        """The first turn comes long after the start: its time is recorded first, so that ``now()`` is true."""
+        try:
+            await resident.append(resumed)
+            loaded = await self.journal.load(resident.run_id)
+        except JournalError:
+            return
+        if not resident.is_dropped:
+            resident.begin(loaded.events, loaded.state)
+            resident.take_messages(loaded.messages)
+
+    def _identity(self, run: Run) -> Identity:
+        return Identity(
+            run_id=run.run_id,
+            workflow_id=run.workflow_id,
+            namespace=run.namespace,
+            type=run.type,
+            queue=run.queue,
+            started_at=run.started_at,
+            parent_run_id=run.parent_run_id,
+            continued_from=run.continued_from,
+            callback_base=self.options.callback_base,
+        )
+
+    def _set_timeout(self, resident: Resident, started: bytes) -> None:
+        seconds = history.unpack(history.WORKFLOW_STARTED, started).timeout_seconds
+        if seconds is not None:
+            deadline = resident.execution.identity.started_at + round(seconds * 1e6)
+            resident.wake_at(WORKFLOW_TIMEOUT_KEY, deadline)
+
+    # starting here
+
+    def new_run(
+        self,
+        workflow: Workflow[Any, Any],
+        arguments: bytes,
+        *,
+        run_id: str,
+        workflow_id: str,
+        namespace: str,
+        queue: str,
+        parent: ParentLink | None = None,
+        **options: Any,
+    ) -> NewRun:
+        """What starts a run of a workflow that this process knows."""
+        return started_run(
+            workflow.name,
+            arguments,
+            run_id=run_id,
+            workflow_id=workflow_id,
+            namespace=namespace,
+            queue=queue,
+            timeout_seconds=workflow.timeout_seconds,
+            now=self.journal.clock.now(),
+            seed=self.random.randbytes(16) if self.ids is not uuid7 else os.urandom(16),
+            parent=parent,
+            **options,
+        )
+
+    def can_adopt(self, new: NewRun) -> bool:
+        """True if a run that is about to be started could be advanced by this worker at once."""
+        return (
+            self._is_open
+            and not self._is_stopping
+            and new.queue in self.options.queues
+            and self._room() > 0
+            and find_workflow(new.type) is not None
+        )
+
+    def adopt(self, new: NewRun, started: Started) -> None:
+        """A run was started under this worker's lease: advance it, without reading it back."""
+        workflow = find_workflow(new.type)
+        if workflow is None or started.run_id in self._residents or not self._is_open:
+            return
+        identity = Identity(
+            run_id=new.run_id,
+            workflow_id=new.workflow_id,
+            namespace=new.namespace,
+            type=new.type,
+            queue=new.queue,
+            started_at=new.started_at,
+            callback_base=self.options.callback_base,
+        )
+        resident = Resident(self, Execution(workflow, identity), epoch=started.epoch, last_seq=len(new.events))
+        self._residents[new.run_id] = resident
+        self._set_timeout(resident, new.events[0].data)
+        asyncio.get_running_loop().call_soon(self._begin_adopted, resident, new.events)
+        if new.messages:
+            self._mail.set()
+
+    def _begin_adopted(self, resident: Resident, events: Sequence[NewEvent]) -> None:
+        resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
+
+    # letting go
+
+    def drop(self, resident: Resident) -> None:
+        """Forget a run: cut it off from the journal, then unwind it."""
+        if resident.is_dropped:
+            return
+        resident.is_dropped = True
+        for attempt in list(resident.running.values()):
+            attempt.cancel()
+        resident.running.clear()
+        self._remove(resident)
+        resident.execution.detach()
+
+    def forget(self, resident: Resident) -> None:
+        """A run was closed by this worker."""
+        self.survived(resident)
+        self.drop(resident)
+
+    def _remove(self, resident: Resident) -> None:
+        if self._residents.get(resident.run_id) is resident:
+            del self._residents[resident.run_id]
+        self._idle.pop(resident.run_id, None)
+        self._unshown.pop(resident.run_id, None)
+        if resident is self._probed:
+            self._probe_over.set()
+        if self._room() == 1:
+            self._work.set()
+        self._check_emptied()
+
+    def reload(self, resident: Resident) -> None:
+        """Something went wrong between memory and journal: begin the run again from the journal."""
+        if not resident.is_dropped:
+            self.drop(resident)
+            self.spawn(self._reload(resident.run_id))
+
+    async def _reload(self, run_id: str) -> None:
+        for pause in (0.0, 0.2, 1.0, 5.0, 10.0):
+            await asyncio.sleep(pause)
+            try:
+                run = await self.journal.read_run(run_id)
+                if run is not None and run.owner == self.lease_id and run.status is Status.RUNNING:
+                    await self._load(run)
+                return
+            except JournalError as error:
+                logger.warning("run %s could not be read again: %s", run_id, error)
+
+    def released(self, done: asyncio.Future[Committed]) -> None:
+        """Watch over a commit that gave a run back."""
+        task = asyncio.ensure_future(done)
+        task.add_done_callback(self._check_released)
+
+    def _check_released(self, done: asyncio.Future[Committed]) -> None:
+        if not done.cancelled():
+            error = done.exception()
+            if error is not None and not isinstance(error, Fenced):
+                logger.warning("a run could not be given back: %s", error)
+
+    # resting
+
+    def rest(self, resident: Resident) -> None:
+        """Called whenever a resident may have become idle, or busy."""
+        if resident.is_dropped:
+            return
+        if resident.is_idle:
+            self._idle[resident.run_id] = resident
+            self._idle.move_to_end(resident.run_id)
+            if resident.is_suspect:
+                self.survived(resident)
+            if self._is_stopping:
+                resident.release()
+                return
+            while len(self._idle) > self.options.idle_runs_max:
+                _, oldest = self._idle.popitem(last=False)
+                oldest.release()
+        else:
+            self._idle.pop(resident.run_id, None)
+        if not resident.is_shown and not resident.is_closing:
+            self._unshown[resident.run_id] = resident
+            self._unshown.move_to_end(resident.run_id)
+        self._check_emptied()
+
+    def _check_emptied(self) -> None:
+        if self._is_stopping and not any(each.running or each.in_flight for each in self._residents.values()):
+            self._emptied.set()
+
+    async def _tend_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self.options.show_after_seconds / 2)
+            now = self.journal.clock.monotonic()
+            while self._unshown:
+                resident = next(iter(self._unshown.values()))
+                if now - resident.quiet_since < self.options.show_after_seconds:
+                    break
+                del self._unshown[resident.run_id]
+                if not resident.is_dropped and not resident.is_closing and resident.blocked is None:
+                    resident.show()
+            while self._idle:
+                resident = next(iter(self._idle.values()))
+                if now - resident.quiet_since < self.options.idle_seconds_max:
+                    break
+                resident.release()
+
+    # what was said
+
+    async def _inbox_loop(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self.options.poll_seconds):
+                    await self._mail.wait()
+            except TimeoutError:
+                pass
+            self._mail.clear()
+            try:
+                await self._read_inbox()
+            except JournalError as error:
+                logger.warning("reading the inbox failed: %s", error)
+                await asyncio.sleep(self.options.poll_seconds)
+
+    async def _read_inbox(self) -> None:
+        while self._residents:
+            messages = await self.journal.read_inbox(self.lease_id, self._inbox_cursor)
+            if not messages:
+                return
+            by_run: dict[str, list[Any]] = {}
+            for message in messages:
+                by_run.setdefault(message.run_id, []).append(message)
+            for run_id, said in by_run.items():
+                resident = self._residents.get(run_id)
+                if resident is not None:
+                    resident.take_messages(said)
+            self._inbox_cursor = messages[-1].n
+
+    # suspects
+
+    async def _probe_loop(self) -> None:
+        """Advance suspects one at a time, so that only the guilty one is blamed when this process dies."""
+        while True:
+            run = await self._suspects.get()
+            try:
+                await self._probe(run)
+            except JournalError as error:
+                logger.warning("run %s, which may kill workers, could not be probed: %s", run.run_id, error)
+
+    async def _probe(self, run: Run) -> None:
+        logger.warning("run %s has been claimed by %d workers that died; advancing it alone", run.run_id, run.strikes)
+        await self.journal.probe(self.lease_id, run.run_id)
+        self._probe_over.clear()
+        resident = await self._load(run)
+        if resident is not None and not resident.is_dropped:
+            self._probed = resident
+            if not resident.is_suspect or resident.is_idle:
+                self._probe_over.set()
+            try:
+                async with asyncio.timeout(self.options.probe_seconds_max):
+                    await self._probe_over.wait()
+            except TimeoutError:
+                logger.info("run %s is still busy; it goes on beside the others", run.run_id)
+            self._probed = None
+        await self.journal.probe(self.lease_id, None)
+
+    def survived(self, resident: Resident) -> None:
+        """A suspect has made progress or come to rest, and the process lives."""
+        if resident is self._probed:
+            self._probe_over.set()
+        if resident.is_suspect and not resident.is_dropped and not resident.is_closing:
+            resident.is_suspect = False
+            resident.append(clear_strikes=True)
+
+
+def started_run(
+    name: str,
+    arguments: bytes,
+    *,
+    run_id: str,
+    workflow_id: str,
+    namespace: str,
+    queue: str,
+    timeout_seconds: float | None,
+    now: int,
+    seed: bytes,
+    parent: ParentLink | None = None,
+    **options: Any,
+) -> NewRun:
+    """What starts a Python run, by workflow name; clients that do not know the code use it too."""
+    started = history.WorkflowStarted(
+        arguments,
+        seed,
+        LOOP_VERSION,
+        timeout_seconds,
+        options.get("continued_from") or "",
+        parent.run_id if parent is not None else "",
+    )
+    return NewRun(
+        run_id=run_id,
+        workflow_id=workflow_id,
+        namespace=namespace,
+        language=LANGUAGE,
+        format=FORMAT,
+        type=name,
+        queue=queue,
+        events=(NewEvent(history.WORKFLOW_STARTED, now, None, pack(started)),),
+        started_at=now,
+        input_digest=digest_of(name, arguments),
+        parent=parent,
+        **options,
+    )
