@@ -202,6 +202,44 @@ def test_a_local_class_is_found_through_the_names_of_the_place() -> None:
     assert signature.decode_args(signature.encode_args((Local(3),), {})) == ([Local(3)], {})
 
 
+def test_local_classes_may_name_each_other_and_themselves() -> None:
+    @dataclass
+    class Leaf:
+        count: int
+
+    @dataclass
+    class Twig:
+        leaves: list[Leaf]
+        twigs: dict[str, Twig | None]
+
+    def fn(twig: Twig | None) -> list[Leaf]:
+        raise NotImplementedError
+
+    signature = Signature.of(fn, names=locals())
+    twig = Twig([Leaf(1)], {"a": Twig([], {}), "b": None})
+    assert signature.decode_args(signature.encode_args((twig,), {})) == ([twig], {})
+    assert signature.decode_result(b'[{"count":2}]') == [Leaf(2)]
+
+
+def test_a_local_class_whose_fields_name_what_nobody_sees_is_refused_with_advice() -> None:
+    @dataclass
+    class Leaf:
+        count: int
+
+    @dataclass
+    class Twig:
+        leaf: Leaf
+
+    def fn(twig: Twig) -> None:
+        raise NotImplementedError
+
+    signature = Signature.of(fn, names={"Twig": Twig})
+    with pytest.raises(
+        InvalidInput, match=r"Twig cannot be read: name 'Leaf' is not defined.*define it at module level"
+    ):
+        signature.decode_args(signature.encode_args((Twig(Leaf(1)),), {}))
+
+
 def test_a_name_imported_for_type_checking_only_is_refused_with_advice() -> None:
     def fn(where: Address) -> None:
         raise NotImplementedError

@@ -90,7 +90,7 @@ def _bind_fields(annotation: Any, names: Mapping[str, Any], seen: set[type]) -> 
     if not isinstance(annotation, type) or "<locals>" not in annotation.__qualname__ or annotation in seen:
         return
     seen.add(annotation)
-    fields = annotation.__dict__.get("__annotations__", {})
+    fields = vars(annotation).get("__annotations__", {})
     module = vars(sys.modules.get(annotation.__module__, typing))
     for name, field in list(fields.items()):
         bound = _resolve(field, {**names, **module})
