@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from keepstep.runtime.guard import Nondeterminism, scan, scan_again
-
 from tests.runtime.guard.sources import Sources
 
 FLAGGED = [
