@@ -85,7 +85,7 @@ class Execution:
     def __init__(self, workflow: Workflow[Any, Any], identity: Identity) -> None:
         self.workflow = workflow
         self.identity = identity
-        self.loop = WorkflowLoop(self)
+        self.loop = WorkflowLoop(self)  # type: ignore[abstract]
         self.now = identity.started_at
         self.pending: dict[str, Operation] = {}
         self.outcome: Outcome | None = None
@@ -301,8 +301,9 @@ class Execution:
         args, kwargs = self.workflow.signature.decode_args(data.payload)
         with self.loop._entered():
             coroutine = self.workflow.fn(*args, **kwargs)
-            self._main = self.loop.create_task(coroutine, name="main", context=Context())
-        self._main.scope = self.loop.root  # type: ignore[attr-defined]
+            main = self.loop.create_task(coroutine, name="main", context=Context())
+        main.scope = self.loop.root
+        self._main = main
 
     def _apply_step_completed(self, event: Event, data: history.StepCompleted) -> None:
         operation: StepOperation | None = self._asked(event, "step")

@@ -172,19 +172,23 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self._now_seconds
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         handle = Ready(callback, args, copy_context() if context is None else context)
         self._ready.append(handle)
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
         return self.call_at(self._now_seconds + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Any:
         handle = DurableTimer(when, callback, args, copy_context() if context is None else context, self)
         delay = when - self._now_seconds
         if delay <= 0:
@@ -227,7 +231,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def current_scope(self) -> Scope:
         task = asyncio.current_task(self)
-        return self.root if task is None else task.scope  # type: ignore[attr-defined, no-any-return]
+        return self.root if task is None else task.scope  # type: ignore[attr-defined]
 
     # what code may ask of any loop
 
@@ -334,5 +338,5 @@ def _as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterato
 def make_as_completed_ordered() -> None:
     """Let ``asyncio.as_completed`` start coroutines in argument order inside workflows; elsewhere it is as it was."""
     if asyncio.as_completed is _plain_as_completed:
-        asyncio.as_completed = _as_completed  # type: ignore[assignment]
-        asyncio.tasks.as_completed = _as_completed  # type: ignore[assignment]
+        asyncio.as_completed = _as_completed
+        asyncio.tasks.as_completed = _as_completed

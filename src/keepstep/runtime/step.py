@@ -65,7 +65,7 @@ class Step(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        return StepCall(execution, self, args, kwargs)  # type: ignore[return-value]
+        return StepCall(execution, self, args, kwargs)
 
     def start(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowFuture:
         """Start the step now and return a handle to await later."""

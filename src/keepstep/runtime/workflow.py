@@ -43,7 +43,7 @@ class Workflow(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        return ChildCall(execution, self, args, kwargs, {})  # type: ignore[return-value]
+        return ChildCall(execution, self, args, kwargs, {})
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"

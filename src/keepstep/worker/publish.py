@@ -15,6 +15,7 @@ from keepstep.runtime.registry import steps, workflows
 def definitions_of(namespace: str, now: int) -> list[Definition]:
     """Everything decorated in this process."""
     code = code_fingerprint()
+    served: list[Any] = [*workflows(), *steps()]
     return [
         Definition(
             namespace=namespace,
@@ -26,7 +27,7 @@ def definitions_of(namespace: str, now: int) -> list[Definition]:
             code=code,
             published_at=now,
         )
-        for each in (*workflows(), *steps())
+        for each in served
     ]
 
 
@@ -37,7 +38,8 @@ def _queue_of(definition: Any) -> str:
 def code_fingerprint() -> str:
     """A name for the code of all workflows and steps here: it changes when one of their sources does."""
     digest = hashlib.blake2b(digest_size=8)
-    for each in (*workflows(), *steps()):
+    served: list[Any] = [*workflows(), *steps()]
+    for each in served:
         digest.update(each.name.encode())
         digest.update(_source(each.__wrapped__))
     return digest.hexdigest()

@@ -110,8 +110,7 @@ class RemoteSteps:
             await self._answer(task, StepAnswer(True, payload, attempts, by=""))
 
     async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork, attempts: int) -> Any:
-        info = StepInfo(task.run_id, work.workflow_id, task.key, attempts, None, lambda details: encode(details) and None)
-        enter_step(info)
+        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, attempts, None, _no_heart))
         args, kwargs = step.signature.decode_args(work.arguments)
         call = self._worker.steps.invoke(step, args, kwargs)
         seconds = step.run_options.timeout_seconds
@@ -150,3 +149,8 @@ class RemoteSteps:
             await self._worker.journal.commit(Commit(run_id=task.run_id, task_token=task.token, send=(message,)))
         except (Fenced, NotFound, JournalError) as error:
             logger.info("the answer of a step of run %s came too late: %s", task.run_id, error)
+
+
+def _no_heart(details: Any) -> None:
+    """Steps on queues are kept alive by their worker's lease; the details are only checked."""
+    encode(details)

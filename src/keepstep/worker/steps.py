@@ -263,8 +263,8 @@ class Steps:
             if said.uncertain:
                 return False
             if said.failed:
-                error = Uncertain(said.error or "the resolver says that it did not happen")
-                resident.fail_step(operation, _sealed(error), 1, uncertain=False, resolved_by="resolver")
+                refusal = Uncertain(said.error or "the resolver says that it did not happen")
+                resident.fail_step(operation, _sealed(refusal), 1, uncertain=False, resolved_by="resolver")
                 return True
             said = said.result
         resident.complete_step(operation, operation.step.signature.encode_result(said), 1, resolved_by="resolver")

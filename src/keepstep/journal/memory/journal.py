@@ -249,6 +249,20 @@ class MemoryJournal:
         state = {} if row is None else row.state
         return {key: data for key, data in state.items() if kind in (None, key[0])}
 
+    async def list_state(
+        self, namespace: str, kind: str, *, after: tuple[str, str] | None = None, limit: int = 100
+    ) -> list[tuple[str, str, bytes]]:
+        await self._turn()
+        rows = self.disk.runs.values()
+        kept = [
+            (row.run.run_id, key, data)
+            for row in rows
+            if row.run.namespace == namespace and row.run.status is Status.RUNNING
+            for (each, key), data in row.state.items()
+            if each == kind and (after is None or (row.run.run_id, key) > after)
+        ]
+        return sorted(kept)[:limit]
+
     async def read_messages(self, run_id: str) -> list[Message]:
         await self._turn()
         row = self.disk.runs.get(run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ FORGET_COMMIT_IDS_EVERY = 10_000
 """Commits with ids between two sweeps of those that are old."""
 
 
+log = logging.getLogger("keepstep.journal")
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -56,7 +59,7 @@ class SqliteJournal:
         self._ids_committed = 0
         self._closed = False
         self._writer: Writer
-        peers.listen(self._loop, self._hear)
+        peers.listen(self._loop, self._hear_peer)
 
     def attach(self, writer: Writer) -> None:
         """Given its writer, whose answers come back through ``resolve``, the journal is complete."""
@@ -88,6 +91,16 @@ class SqliteJournal:
         for listener in tuple(self._listeners):
             listener(hint)
 
+    def _hear_peer(self, hint: Hint) -> None:
+        if hint.kind is not HintKind.LEASE_LOST:
+            self._hear(hint)
+        elif self._writer.leases() and not self._closed:
+            self._look_at_leases()
+
+    def _look_at_leases(self) -> None:
+        self._writer.look_at_leases()
+        self._put(ownership.look_at_leases, None)
+
     def _put(self, verb: Verb, argument: Any, want: Want | None = None) -> asyncio.Future[Any]:
         if self._closed or os.getpid() != self._pid:
             self._refuse()
@@ -112,8 +125,11 @@ class SqliteJournal:
     async def close(self) -> None:
         if self._closed or os.getpid() != self._pid:
             return
-        for lease_id in self._writer.leases():
-            await self.close_lease(lease_id)
+        self._writer.hurry()
+        try:
+            await asyncio.gather(*[self.close_lease(lease_id) for lease_id in self._writer.leases()])
+        except StoreUnavailable as error:
+            log.warning("leases were left open, and will be taken over once they are over: %s", error)
         self._closed = True
         await asyncio.to_thread(self._writer.stop)
         await asyncio.to_thread(self._reader.close)
@@ -176,6 +192,8 @@ class SqliteJournal:
             if await self._put(ownership.end_lease, (state.lease.lease_id, state.counter)):
                 ended.append(state.lease.lease_id)
                 self._seen.pop(state.lease.lease_id, None)
+        if set(ended).intersection(self._writer.leases()):
+            self._look_at_leases()
         return ended
 
     def _is_over(self, state: LeaseState) -> bool:

@@ -11,7 +11,7 @@ class News:
     def __init__(self) -> None:
         self._runs: dict[HintKind, dict[str, None]] = {}
         self._closings: list[Closing] = []
-        self._lost: list[str] = []
+        self._ended_lease = False
 
     def tell(self, kind: HintKind, run_id: str) -> None:
         """``run_id`` is ``""`` where it may be any run."""
@@ -21,19 +21,19 @@ class News:
         self.tell(HintKind.CLOSED, closing.run_id)
         self._closings.append(closing)
 
-    def lease_lost(self, lease_id: str) -> None:
-        self._lost.append(lease_id)
+    def ended_lease(self) -> None:
+        """Some process has lost a lease; each looks whether it was its own."""
+        self._ended_lease = True
 
     def hints(self) -> list[Hint]:
         """For this process, precisely."""
-        found = [
+        return [
             Hint(
                 kind, () if "" in run_ids else tuple(run_ids), tuple(self._closings) if kind is HintKind.CLOSED else ()
             )
             for kind, run_ids in self._runs.items()
         ]
-        return found + [Hint(HintKind.LEASE_LOST, lease_id=lease_id) for lease_id in self._lost]
 
     def kinds(self) -> list[HintKind]:
         """For other processes, who look for themselves."""
-        return list(self._runs)
+        return [*self._runs, HintKind.LEASE_LOST] if self._ended_lease else list(self._runs)

@@ -49,8 +49,12 @@ def end_lease(picture: Picture, over: tuple[str, int | None]) -> bool:
     if probed is not None and probed.is_open():
         _strike(picture, probed, probed.strikes + 1)
     _give_back_all(picture, lease)
-    picture.news.lease_lost(lease_id)
+    picture.news.ended_lease()
     return True
+
+
+def look_at_leases(picture: Picture, _: None) -> None:
+    """Nothing by itself: a flush in which the writer looks after its own leases."""
 
 
 def _owned(picture: Picture, lease: int) -> list[Head]:

@@ -10,6 +10,7 @@ Where there is no ``fcntl`` (Windows), SQLite's busy handler alone keeps writers
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 try:
@@ -19,9 +20,13 @@ except ImportError:  # pragma: no cover - Windows
 
 
 class Turn:
-    """A context in which this process is the only one that writes."""
+    """A context in which this process is the only one that writes.
+
+    A forked child would share the locks and keep them alive beyond its parent's death, so it lets go of them at once.
+    """
 
     def __init__(self, database: Path) -> None:
+        _open_turns.add(self)
         self._turn = self._write = -1
         if fcntl is not None:
             self._turn = _open(database.with_name(database.name + "-turn"))
@@ -46,3 +51,15 @@ class Turn:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+
+_open_turns: weakref.WeakSet[Turn] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for turn in list(_open_turns):
+        turn.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)

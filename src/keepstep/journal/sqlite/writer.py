@@ -119,9 +119,16 @@ class Writer:
     def leases(self) -> list[str]:
         return list(self._renewed)
 
+    def look_at_leases(self) -> None:
+        """The next group begins with renewing all leases, whether it is time or not."""
+        self._renew_at = 0.0 if self._renewed else self._renew_at
+
+    def hurry(self) -> None:
+        """The store is about to close: do not try for ever to write to a disk in trouble."""
+        self._give_up_at = time.monotonic() + CLOSE_SECONDS_MAX
+
     def stop(self) -> None:
         """Flush what is queued, then end. Blocks."""
-        self._give_up_at = time.monotonic() + CLOSE_SECONDS_MAX
         self._queue.put(None)
         self._thread.join()
 
