@@ -26,6 +26,7 @@ from .orders import BadOrdersFile, read_orders
 from .processes import DidNotStart, Process, free_ports, worker_process, world_process
 from .progress import Screen, Standing
 from .report import show_audit
+from .task_screen import TaskScreen
 from .workflow import fulfil_order
 from .world.plan import Plan
 
@@ -33,7 +34,7 @@ WORKERS = 2
 PATIENCE = Patience(payment=60.0, picking=60.0, reminder=4.0, cancellation=4.0)
 """Days, in the demo's time."""
 
-STOCK_SHARE = 0.85
+STOCK_SHARE = 0.8
 """How much of what customers want there is."""
 
 ORDERS_OPEN_MAX = 500
@@ -138,20 +139,26 @@ class Demo:
             await process.listening()
 
     async def _place_and_kill(self, engine: keepstep.Engine) -> None:
-        limit = self._span_seconds + (FINISH_SECONDS_SABOTAGED if self._sabotage else FINISH_SECONDS)
-        async with httpx2.AsyncClient(base_url=self._world.url, timeout=10.0) as world:
+        async with httpx2.AsyncClient(base_url=self._world.url, timeout=10.0) as world, asyncio.TaskGroup() as beside:
             killer = Killer(self._workers, lambda: _open_requests(world), lambda *kill: _note(world, *kill), self._dice)
-            watching = asyncio.create_task(self._watch(world, killer))
+            screens = [
+                beside.create_task(self._watch(world, killer)),
+                beside.create_task(TaskScreen(engine, world).run()),
+            ]
             try:
-                async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-                    group.create_task(killer.run(self._moments))
-                    await self._place(engine, group)
-            except TimeoutError:
-                self._console.print("Time is up: some orders are not finished.", style="bold red")
+                await self._until_all_are_finished(engine, killer)
             finally:
-                watching.cancel()
-                with suppress(asyncio.CancelledError):
-                    await watching
+                for screen in screens:
+                    screen.cancel()
+
+    async def _until_all_are_finished(self, engine: keepstep.Engine, killer: Killer) -> None:
+        limit = self._span_seconds + (FINISH_SECONDS_SABOTAGED if self._sabotage else FINISH_SECONDS)
+        try:
+            async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
+                group.create_task(killer.run(self._moments))
+                await self._place(engine, group)
+        except TimeoutError:
+            self._console.print("Time is up: some orders are not finished.", style="bold red")
 
     async def _place(self, engine: keepstep.Engine, group: asyncio.TaskGroup) -> None:
         """Places the orders one after the other, never more than ``ORDERS_OPEN_MAX`` at a time."""

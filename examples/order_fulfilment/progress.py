@@ -71,7 +71,7 @@ class Screen:
             self._live.update(_picture(standing, seconds), refresh=True)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_SECONDS
-            self._console.print(_line(standing, seconds), highlight=False)
+            self._console.print(_line(standing, seconds), highlight=False, soft_wrap=True)
 
 
 def _line(standing: Standing, seconds: float) -> str:

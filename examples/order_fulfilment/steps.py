@@ -67,12 +67,6 @@ async def void_label(order: Order) -> None:
 
 
 @step(retry=FORWARD, timeout=SECONDS_PER_ATTEMPT)
-async def hang_out_pick_list(order: Order, reply_to: str) -> None:
-    """Tells the pickers; whoever fetched the item says so to ``reply_to``."""
-    await ask("/pickers/lists", order, quantity=order.quantity, reply_to=reply_to)
-
-
-@step(retry=FORWARD, timeout=SECONDS_PER_ATTEMPT)
 async def send_confirmation(order: Order, label: Label) -> None:
     """Tells the customer that the parcel is ready."""
     await ask("/mailer/mails", order, to=order.customer, label=label.number)

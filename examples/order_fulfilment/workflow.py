@@ -6,6 +6,8 @@ where it was, on whichever worker is alive.
 
 from __future__ import annotations
 
+import asyncio
+
 import keepstep
 from keepstep import workflow
 
@@ -27,7 +29,6 @@ from .steps import (
     charge_payment,
     create_label,
     hand_out_goods,
-    hang_out_pick_list,
     refund_payment,
     release_inventory,
     remind_carrier,
@@ -64,10 +65,9 @@ async def take_payment(saga: keepstep.Saga, order: Order, patience: Patience) ->
 
 
 async def wait_for_picker(order: Order, patience: Patience) -> Picked:
-    """Waits until a person has fetched the item from its shelf."""
-    picked = keepstep.callback()
-    await hang_out_pick_list(order, picked.url)
-    return await picked.result(Picked, timeout=patience.picking)
+    """Puts a task on the warehouse's list, and waits until a person has fetched the item from its shelf."""
+    async with asyncio.timeout(patience.picking):
+        return await keepstep.human_task(f"{order.id}: fetch {order.quantity} CDs", form=Picked)
 
 
 async def wait_for_carrier(order: Order, label: Label, patience: Patience) -> Collected:

@@ -1,4 +1,4 @@
-"""The people in the warehouse: they read the pick list, fetch the item, and say so."""
+"""The people in the warehouse: they see a task on their screen, fetch the item, and say so."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Pickers:
 
     def doors(self) -> dict[str, Department]:
         """What can be asked here."""
-        return {"/pickers/lists": self.hang_out_list}
+        return {"/pickers/tasks": self.show_task}
 
-    def hang_out_list(self, asked: Asked) -> Answer:
-        """Somebody will see the list."""
-        self._books.enter(asked.order, "pick list hung out", asked.quantity)
+    def show_task(self, asked: Asked) -> Answer:
+        """Somebody will see the task."""
+        self._books.enter(asked.order, "task shown", note=asked.title)
         self._later(self._mischief.seconds(self._plan.picking, "picking", asked.order), lambda: self._pick(asked))
         return Answer(202, {})
 
     async def _pick(self, asked: Asked) -> None:
         person = PEOPLE[sum(asked.order.encode()) % len(PEOPLE)]
-        self._books.enter(asked.order, "picked", asked.quantity, note=person)
+        self._books.enter(asked.order, "picked", note=person)
         await self._callback(asked.order, "item picked", asked.reply_to, {"by": person})

@@ -17,6 +17,7 @@ class Asked(msgspec.Struct, frozen=True):
     reply_to: str = ""
     label: str = ""
     to: str = ""
+    title: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -150,9 +150,9 @@ async def test_a_label_that_is_bought_after_it_was_voided_is_refused(town: Town)
 
 
 async def test_a_person_picks_the_item_and_says_who(town: Town) -> None:
-    await town.ask("/pickers/lists", "k1", quantity=2)
+    await town.ask("/pickers/tasks", "k1", title="a: fetch 2 CDs")
     await town.time_passes()
-    assert town.ledger() == ["pick list hung out", "picked"]
+    assert town.ledger() == ["task shown", "picked"]
     assert set(town.called[0][3]) == {"by"}
 
 

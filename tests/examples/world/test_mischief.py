@@ -21,7 +21,7 @@ def test_one_seed_always_decides_the_same() -> None:
 def test_every_fate_and_every_fault_comes_up_among_three_hundred_orders() -> None:
     dice = Mischief(seed=1)
     assert set(map(dice.fate, ORDERS)) == set(FATES)
-    endpoints = ("/mailer/mails", "/warehouse/reservations", "/carrier/pickups", "/pickers/lists")
+    endpoints = ("/mailer/mails", "/warehouse/reservations", "/carrier/pickups", "/pickers/tasks")
     assert {dice.fault(endpoint, order, 1) for endpoint in endpoints for order in ORDERS} == set(Fault)
 
 
