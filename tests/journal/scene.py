@@ -27,6 +27,7 @@ from keepstep.journal import (
     this_process,
 )
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
+from keepstep.journal.sqlite import open_sqlite
 
 START = 1_800_000_000_000_000
 """Engine time at which every scene begins."""
@@ -110,8 +111,6 @@ class SqliteScene(Scene):
         self._path = path / "journal.db"
 
     async def _open(self, clock: ManualClock) -> Journal:
-        from keepstep.journal.sqlite import open_sqlite
-
         return await open_sqlite(self._path, clock=clock)
 
     def kill(self, handle: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.journal.scene import Scene, advance, claim_one, event, get, lease, ne
 
 
 async def die(
-    scene: Scene, lease_id: str, *, probing: str | None = None, changes: Sequence[dict[str, object]] = ()
+    scene: Scene, lease_id: str, *, probing: str | None = None, changes: Sequence[dict[str, Any]] = ()
 ) -> Journal:
     """A worker claims everything, commits ``changes`` to each run, and dies. Another process reaps it."""
     dying, other = await scene.open(), await scene.open()
@@ -145,7 +146,7 @@ async def test_a_closed_lease_strikes_nobody(scene: Scene) -> None:
 
 async def test_a_probed_run_that_was_closed_meanwhile_is_left_alone(scene: Scene) -> None:
     started = await start(scene)
-    closing = [{"status": Status.COMPLETED, "events": (event("completed"),)}]
+    closing: list[dict[str, Any]] = [{"status": Status.COMPLETED, "events": (event("completed"),)}]
     journal = await die(scene, "L", probing=started.run_id, changes=closing)
     run = await get(journal, started.run_id)
     assert (run.status, run.condition) == (Status.COMPLETED, Condition.NONE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keepstep.journal import Commit, Journal, NewMessage, Timer
+from keepstep.journal import Commit, Journal, NewMessage, Status, Timer
 from tests.journal.scene import START, Scene, advance, claim_one, event, get, lease, new_run, start_owned
 
 SECOND = 1_000_000
@@ -90,8 +90,6 @@ async def test_deleted_timers_are_made_good_by_rebuild(journal: Journal) -> None
 
 
 async def test_a_closed_run_has_no_timers_left_when_it_is_reopened(journal: Journal) -> None:
-    from keepstep.journal import Status
-
     run = await start_owned(journal, timers=(Timer("t", START + 7),))
     closed = await advance(journal, run, status=Status.FAILED)
     reopen = Commit(run_id=run.run_id, version=closed.version, status=Status.RUNNING, release=True)

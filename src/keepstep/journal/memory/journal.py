@@ -263,6 +263,12 @@ class MemoryJournal:
         ]
         return sorted(kept)[:limit]
 
+    async def list_state(
+        self, namespace: str, kind: str, *, after: tuple[str, str] | None = None, limit: int = 100
+    ) -> list[tuple[str, str, bytes]]:
+        await self._turn()
+        return listing.state_of_kind(self.disk, namespace, kind, after)[: max(limit, 0)]
+
     async def read_messages(self, run_id: str) -> list[Message]:
         await self._turn()
         row = self.disk.runs.get(run_id)

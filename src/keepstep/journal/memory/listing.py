@@ -46,3 +46,17 @@ def owned_messages(disk: MemoryDisk, lease_id: str, after: int) -> list[Message]
         if message.n > after
     ]
     return sorted(found, key=lambda message: message.n)
+
+
+def state_of_kind(
+    disk: MemoryDisk, namespace: str, kind: str, after: tuple[str, str] | None
+) -> list[tuple[str, str, bytes]]:
+    """State of one kind over all open runs, in the order of run id and key."""
+    found = [
+        (run_id, key, data)
+        for run_id, row in disk.open_runs.items()
+        if row.run.namespace == namespace
+        for (kind_of_state, key), data in row.state.items()
+        if kind_of_state == kind and (after is None or (run_id, key) > after)
+    ]
+    return sorted(found)
