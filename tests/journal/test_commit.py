@@ -18,6 +18,7 @@ from keepstep.journal import (
     RunClosed,
     StateChange,
     Status,
+    TooLarge,
 )
 from tests.journal.scene import Scene, advance, event, get, lease, new_run, picture, settle, start_owned
 
@@ -329,3 +330,23 @@ async def test_load_gives_all_of_a_run_and_a_missing_one_is_not_found(journal: J
     assert [(each.n, each.name, each.data) for each in loaded.messages] == [(sent.n, "picked", b"p")]
     with pytest.raises(NotFound):
         await journal.load("missing")
+
+
+async def test_submitted_commits_happen_and_resolve_in_the_order_submitted(journal: Journal) -> None:
+    run = await start_owned(journal)
+    resolved: list[int] = []
+    futures = []
+    for n in range(30):
+        future = journal.submit(Commit(run_id=run.run_id, epoch=run.epoch + (n == 7), events=(event(str(n)),)))
+        future.add_done_callback(lambda _, n=n: resolved.append(n))  # type: ignore[misc]
+        futures.append(future)
+    outcomes = await settle(*futures)
+    assert resolved == list(range(30))
+    assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, Fenced)] == [7]
+    assert [each.type for each in await journal.read_events(run.run_id, 1)] == [str(n) for n in range(30) if n != 7]
+
+
+async def test_what_can_be_told_at_once_is_raised_by_submit_itself(journal: Journal) -> None:
+    run = await start_owned(journal)
+    with pytest.raises(TooLarge):
+        journal.submit(Commit(run_id=run.run_id, epoch=run.epoch, events=(event(data=bytes(5 * 1024 * 1024)),)))

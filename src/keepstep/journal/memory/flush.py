@@ -40,16 +40,19 @@ class Flusher:
         """Run an operation in the next flush; the future has what it returned or raised."""
         if len(self._queue) >= limits.QUEUE_OPERATIONS_MAX:
             raise Overloaded(f"{len(self._queue)} operations wait for the store; try again later")
+        return self._put(operation)
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted is done and answered, however long the queue is."""
+        await self._put(lambda tx: None)
+
+    def _put(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         self._queue.append((operation, answer))
         if self._scheduled is None:
             self._schedule(loop)
         return cast("asyncio.Future[T]", answer)
-
-    async def drain(self) -> None:
-        """Wait until everything that was submitted is done and answered."""
-        await self.submit(lambda tx: None)
 
     def crash(self) -> None:
         """Nothing is written and nobody is answered any more."""

@@ -74,6 +74,7 @@ class MemoryJournal:
     async def close(self) -> None:
         if self._closed or self._crashed:
             return
+        await self._flusher.drain()
         for lease_id in self._renewals.lease_ids():
             await self.close_lease(lease_id)
         self._closed = True
@@ -248,20 +249,6 @@ class MemoryJournal:
         row = self.disk.runs.get(run_id)
         state = {} if row is None else row.state
         return {key: data for key, data in state.items() if kind in (None, key[0])}
-
-    async def list_state(
-        self, namespace: str, kind: str, *, after: tuple[str, str] | None = None, limit: int = 100
-    ) -> list[tuple[str, str, bytes]]:
-        await self._turn()
-        rows = self.disk.runs.values()
-        kept = [
-            (row.run.run_id, key, data)
-            for row in rows
-            if row.run.namespace == namespace and row.run.status is Status.RUNNING
-            for (each, key), data in row.state.items()
-            if each == kind and (after is None or (row.run.run_id, key) > after)
-        ]
-        return sorted(kept)[:limit]
 
     async def list_state(
         self, namespace: str, kind: str, *, after: tuple[str, str] | None = None, limit: int = 100
