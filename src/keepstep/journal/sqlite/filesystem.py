@@ -62,7 +62,7 @@ def file_system(folder: Path) -> str:
     best, kind = "", ""
     for line in mounts.splitlines():
         _, where, found, *_ = line.split(" ")
-        where = where.encode().decode("unicode_escape")
+        where = where.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
         if len(where) >= len(best) and folder.is_relative_to(where):
             best, kind = where, found
     return kind

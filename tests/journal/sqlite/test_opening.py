@@ -1,0 +1,192 @@
+"""What ``open_sqlite`` accepts and refuses, and with which words."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from keepstep.journal import ClockAnchor, SchemaTooNew, StoreUnavailable, SystemClock
+from keepstep.journal.sqlite import connection, filesystem, migrations, open_sqlite, opening
+from tests.journal.scene import get, new_run
+
+from .conftest import Spawn, next_line
+
+
+def is_there(file: Path) -> bool:
+    return file.exists()
+
+
+def read(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def write(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+
+
+async def make(database: Path, runs: int = 1) -> None:
+    journal = await open_sqlite(database)
+    for i in range(runs):
+        await journal.start(new_run(f"order-{i}"))
+    await journal.close()
+
+
+async def test_a_missing_file_is_made_only_where_that_is_asked_for(database: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="does not exist; correct the path, or start a worker"):
+        await open_sqlite(database, create=False)
+    assert not is_there(database)
+    await make(database)
+    journal = await open_sqlite(database, create=False)
+    assert await journal.count_runs("default") == 1
+    await journal.close()
+
+
+async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match=r"the folder .*nowhere does not exist"):
+        await open_sqlite(tmp_path / "nowhere" / "journal.db")
+
+
+async def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="is a folder"):
+        await open_sqlite(tmp_path)
+
+
+async def test_a_fresh_file_gets_every_migration_and_a_second_opening_none(database: Path) -> None:
+    await make(database)
+    await make(database)
+    db = sqlite3.connect(database)
+    assert db.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+    assert db.execute("PRAGMA application_id").fetchone() == (opening.APPLICATION_ID,)
+    db.close()
+
+
+async def test_a_file_of_a_newer_schema_is_refused_with_both_versions(database: Path) -> None:
+    await make(database)
+    newer = len(migrations()) + 7
+    db = sqlite3.connect(database)
+    db.execute(f"PRAGMA user_version = {newer}")
+    db.close()
+    with pytest.raises(SchemaTooNew, match=rf"version {newer}, .* up to {len(migrations())}; upgrade"):
+        await open_sqlite(database)
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_alone(database: Path) -> None:
+    write(database, b"customers,orders\n1,2\n" * 100)
+    with pytest.raises(StoreUnavailable, match="not a SQLite database"):
+        await open_sqlite(database)
+    assert read(database).startswith(b"customers")
+
+
+async def test_another_programs_database_is_refused_and_left_alone(database: Path) -> None:
+    db = sqlite3.connect(database)
+    db.execute("CREATE TABLE invoices (id)")
+    db.close()
+    with pytest.raises(StoreUnavailable, match="another program"):
+        await open_sqlite(database)
+    db = sqlite3.connect(database)
+    assert db.execute("SELECT name FROM sqlite_schema").fetchall() == [("invoices",)]
+    db.close()
+
+
+@pytest.mark.parametrize("checked_in_full", [True, False])
+async def test_a_damaged_file_is_refused(
+    database: Path, checked_in_full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(database, runs=50)
+    whole = read(database)
+    write(database, whole[:4096] + b"\x5a" * (len(whole) - 4096))
+    if not checked_in_full:
+        monkeypatch.setattr(opening, "QUICK_CHECK_BYTES_MAX", 0)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await open_sqlite(database)
+
+
+async def test_a_file_cut_short_is_refused(database: Path) -> None:
+    await make(database, runs=50)
+    whole = read(database)
+    write(database, whole[: len(whole) // 2])
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await open_sqlite(database)
+
+
+async def test_a_read_only_file_is_refused(spawn: Spawn, tmp_path: Path) -> None:
+    open_up(tmp_path)
+    database = tmp_path / "journal.db"
+    await make(database)
+    database.chmod(0o444)
+    assert next_line(spawn("open_as_nobody", database)).startswith("StoreUnavailable")
+
+
+async def test_a_read_only_folder_is_refused(spawn: Spawn, tmp_path: Path) -> None:
+    open_up(tmp_path)
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    said = next_line(spawn("open_as_nobody", folder / "journal.db"))
+    assert said.startswith("StoreUnavailable")
+    assert "folder" in said
+
+
+def open_up(folder: Path) -> None:
+    """Let every user reach what is in pytest's private folders."""
+    for place in [folder, *folder.parents[:2]]:
+        place.chmod(0o755)
+
+
+async def test_a_network_file_system_is_refused_by_name(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    write(mounts, f"/dev/sda1 / ext4 rw 0 0\nserver:/share {tmp_path} nfs4 rw 0 0\n".encode())
+    monkeypatch.setattr(filesystem, "MOUNTS", mounts)
+    with pytest.raises(StoreUnavailable, match=r"network file system \(nfs4\).*local disk"):
+        await open_sqlite(database)
+
+
+async def test_a_file_that_another_program_keeps_locked_is_refused(
+    database: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(database)
+    assert next_line(spawn("lock_outside", database)) == "locked"
+    monkeypatch.setattr(connection, "BUSY_MILLISECONDS", 50)
+    with pytest.raises(StoreUnavailable, match="another program holds the database locked"):
+        await open_sqlite(database)
+
+
+async def test_later_openers_of_a_boot_adopt_the_first_ones_clock(database: Path) -> None:
+    class Fast(SystemClock):
+        """A process whose wall clock was an hour ahead when it came up."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            anchor = self.anchor()
+            late = anchor.engine_microseconds + 3_600_000_000
+            self.adopt(ClockAnchor(anchor.boot_id, anchor.boot_microseconds, late))
+
+    first = await open_sqlite(database, clock=Fast())
+    second = await open_sqlite(database, clock=SystemClock())
+    assert abs(second.clock.now() - first.clock.now()) < 60_000_000
+    await first.close()
+    await second.close()
+
+
+async def test_closing_folds_the_log_in_and_leaves_one_whole_file(database: Path) -> None:
+    journal = await open_sqlite(database)
+    run_id = (await journal.start(new_run())).run_id
+    await journal.close()
+    assert not is_there(database.with_name("journal.db-wal"))
+    again = await open_sqlite(database)
+    assert (await get(again, run_id)).workflow_id == "order-1"
+    await again.close()
+
+
+async def test_a_closed_journal_says_so(database: Path) -> None:
+    journal = await open_sqlite(database)
+    await journal.close()
+    await journal.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await journal.start(new_run())
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await journal.count_runs("default")
