@@ -7,7 +7,7 @@ down, not when it is first awaited, and it needs no task scope of its own.
 
 from __future__ import annotations
 
-from asyncio import events as asyncio_events
+from asyncio.events import _get_running_loop
 from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 def current() -> Execution | None:
     """The execution whose workflow code is running on this thread, if any."""
-    loop = asyncio_events._get_running_loop()
+    loop = _get_running_loop()
     return loop.execution if type(loop) is WorkflowLoop else None
 
 

@@ -447,5 +447,5 @@ def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None
 
 def digest_of(name: str, arguments: bytes) -> bytes:
     """8 bytes that change when an operation's name or sealed arguments change."""
-    content = unseal(arguments).content
+    content = arguments if arguments[:1] >= b" " else unseal(arguments).content
     return hashlib.blake2b(content, digest_size=8, key=name.encode()[:64]).digest()

@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from asyncio import events as asyncio_events
+from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
 from contextvars import Context, copy_context
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from .errors import Restless
 from .guard import outside_call
@@ -86,13 +88,14 @@ class DurableTimer(Ready):
 
 
 class WorkflowFuture(asyncio.Future[Any]):
-    """A future whose hash is its creation number, and which tells its operation when nobody wants it any more."""
+    """A future whose hash is its creation number, and which tells its operation when nobody wants it any more.
 
-    def __init__(self, loop: WorkflowLoop, operation: Operation | None = None) -> None:
-        self.number = loop.next_number()
-        super().__init__(loop=loop)
-        self.operation = operation
-        self.workflow_loop = loop
+    Made by ``WorkflowLoop.future``. There is one for every step, so it has no ``__init__`` of its own.
+    """
+
+    number: int
+    operation: Operation | None
+    workflow_loop: WorkflowLoop
 
     def __hash__(self) -> int:
         return self.number
@@ -136,13 +139,20 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Run what is ready, and what becomes ready by it, until nothing is. Time stands at ``now_seconds``."""
         self._now_seconds = now_seconds
         ready = self._ready
-        with self._entered():
+        outer = _get_running_loop()
+        hear_of_generators()
+        _set_running_loop(self)
+        self._running = True
+        try:
             for _ in range(TURN_CALLBACKS_MAX):
                 if not ready:
                     return
                 handle = ready.popleft()
                 if handle.callback is not None:
                     handle.context.run(handle.callback, *handle.args)
+        finally:
+            self._running = False
+            _set_running_loop(outer)
         raise Restless(TURN_CALLBACKS_MAX)
 
     def _entered(self) -> _Entered:
@@ -201,8 +211,16 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """A timer's event was delivered: its callback is ready."""
         self._ready.append(handle)
 
+    def future(self, operation: Operation | None = None) -> WorkflowFuture:
+        """A future that belongs to this run, and perhaps to an operation of it."""
+        future = WorkflowFuture(loop=self)
+        self._numbers = future.number = self._numbers + 1
+        future.operation = operation
+        future.workflow_loop = self
+        return future
+
     def create_future(self) -> Any:
-        return WorkflowFuture(self)
+        return self.future()
 
     def create_task(
         self,
@@ -230,7 +248,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         return parent.child(element)
 
     def current_scope(self) -> Scope:
-        task = asyncio.current_task(self)
+        task = task_of(self)
         return self.root if task is None else task.scope  # type: ignore[attr-defined]
 
     # what code may ask of any loop
@@ -264,11 +282,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do: generators end with the run."""
 
-    # async generators
-
-    def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
-        if not self._closed:
-            self.create_task(generator.aclose(), name="aclose")
 
 
 _OUTSIDE = frozenset(
@@ -293,23 +306,71 @@ for _name in _OUTSIDE:
 class _Entered:
     """While entered, the workflow's loop is asyncio's running loop of this thread."""
 
-    __slots__ = ("loop", "outer", "outer_hooks")
+    __slots__ = ("loop", "outer")
 
     def __init__(self, loop: WorkflowLoop) -> None:
         self.loop = loop
 
     def __enter__(self) -> None:
-        self.outer = asyncio_events._get_running_loop()
-        self.outer_hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, self.loop._generator_dropped)
-        asyncio_events._set_running_loop(self.loop)
+        self.outer = _get_running_loop()
+        hear_of_generators()
+        _set_running_loop(self.loop)
         self.loop._running = True
 
     def __exit__(self, *_: object) -> None:
         self.loop._running = False
-        asyncio_events._set_running_loop(self.outer)
-        sys.set_asyncgen_hooks(*self.outer_hooks)
+        _set_running_loop(self.outer)
 
+
+_generators: WeakKeyDictionary[AsyncGenerator[Any, Any], WorkflowLoop] = WeakKeyDictionary()
+"""Which run an async generator was first iterated in."""
+
+
+def hear_of_generators() -> None:
+    """Make sure that this thread's hooks for async generators know workflow loops.
+
+    The hooks of the outer loop keep what is theirs; ours are put in front of them once, not at every turn.
+    """
+    first, last = sys.get_asyncgen_hooks()
+    if first is None or getattr(first, "__module__", "") != __name__:
+        sys.set_asyncgen_hooks(_FirstIteration(first), _Finalizer(last))
+
+
+class _FirstIteration:
+    """Called when any async generator of the thread is iterated for the first time."""
+
+    def __init__(self, outer: Callable[[AsyncGenerator[Any, Any]], None] | None) -> None:
+        self.outer = outer
+
+    def __call__(self, generator: AsyncGenerator[Any, Any]) -> None:
+        loop = _get_running_loop()
+        if isinstance(loop, WorkflowLoop):
+            _generators[generator] = loop
+        elif self.outer is not None:
+            self.outer(generator)
+
+
+class _Finalizer:
+    """Called when an async generator is dropped before it is exhausted: a run's own loop closes it."""
+
+    def __init__(self, outer: Callable[[AsyncGenerator[Any, Any]], None] | None) -> None:
+        self.outer = outer
+
+    def __call__(self, generator: AsyncGenerator[Any, Any]) -> None:
+        loop = _generators.pop(generator, None)
+        if loop is None:
+            if self.outer is not None:
+                self.outer(generator)
+        elif not loop.is_closed():
+            loop.create_task(generator.aclose(), name="aclose")
+
+
+task_of: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None]
+"""The task that runs on a loop now."""
+if sys.version_info >= (3, 12):
+    task_of = asyncio.current_task
+else:
+    task_of = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
 
 _WAIT_FOR_CODE = asyncio.wait_for.__code__
 _WAIT_FOR_MAKES_A_TASK = sys.version_info < (3, 12)
@@ -318,18 +379,19 @@ _WAIT_FOR_MAKES_A_TASK = sys.version_info < (3, 12)
 def _called_by_wait_for() -> bool:
     if not _WAIT_FOR_MAKES_A_TASK:
         return False
-    frame = sys._getframe(3)
-    return any(
-        caller is not None and caller.f_code is _WAIT_FOR_CODE
-        for caller in (frame, frame.f_back, frame.f_back and frame.f_back.f_back)
-    )
+    frame: FrameType | None = sys._getframe(3)
+    for _ in range(3):
+        if frame is None or frame.f_code is _WAIT_FOR_CODE:
+            return frame is not None
+        frame = frame.f_back
+    return False
 
 
 _plain_as_completed = asyncio.as_completed
 
 
 def _as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
-    loop = asyncio_events._get_running_loop()
+    loop = _get_running_loop()
     if isinstance(loop, WorkflowLoop):
         fs = [asyncio.ensure_future(each, loop=loop) for each in fs]
     return _plain_as_completed(fs, timeout=timeout)

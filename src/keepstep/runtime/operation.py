@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .loop import DurableTimer, WorkflowFuture
+from .loop import DurableTimer, WorkflowFuture, task_of
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -31,9 +31,9 @@ class Operation:
         self.abandoned = False
         self.began = False
         """True once a worker of this process has taken it up."""
-        self.task: asyncio.Task[Any] | None = asyncio.current_task(execution.loop)
+        self.task: asyncio.Task[Any] | None = task_of(execution.loop)
         """The task that asked; tells where in the code that was."""
-        self.future = WorkflowFuture(execution.loop, self)
+        self.future: WorkflowFuture = execution.loop.future(self)
 
     @property
     def name(self) -> str:
@@ -51,7 +51,12 @@ class StepOperation(Operation):
     def __init__(
         self, execution: Execution, key: str, digest: bytes, step: Step[Any, Any], arguments: bytes, is_undo: bool
     ) -> None:
-        super().__init__(execution, key, digest)
+        self.key = key
+        self.digest = digest
+        self.abandoned = False
+        self.began = False
+        self.task = task_of(execution.loop)
+        self.future = execution.loop.future(self)
         self.step = step
         self.arguments = arguments
         self.is_undo = is_undo
@@ -74,7 +79,7 @@ class TimerOperation(Operation):
         self.digest = b""
         self.abandoned = False
         self.began = False
-        self.task = asyncio.current_task(execution.loop)
+        self.task = task_of(execution.loop)
         self.delay = delay
         """Microseconds, as asked for."""
         self.fire_at: int | None = None
@@ -129,7 +134,7 @@ class ChildOperation(Operation):
         self.workflow_id = workflow_id
         self.options = options
         self.run_id: str | None = None
-        self.started = WorkflowFuture(execution.loop)
+        self.started = execution.loop.future()
 
     @property
     def name(self) -> str:

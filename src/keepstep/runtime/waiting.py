@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from .call import required
 from .data import Duration, decoder, to_seconds
 from .errors import TimedOut
-from .loop import WorkflowFuture
 
 T = TypeVar("T")
 
@@ -42,7 +41,7 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
     waiting = execution.signals.get(name)
     if waiting:
         return decoder(type)(waiting.popleft().payload)
-    future = WorkflowFuture(execution.loop)
+    future = execution.loop.future()
     queue = execution.receivers.setdefault(name, deque())
     queue.append(future)
     try:
@@ -64,6 +63,6 @@ async def wait_for(predicate: Callable[[], bool], timeout: Duration | None = Non
     execution = required("wait_for")
     if predicate():
         return
-    future = WorkflowFuture(execution.loop)
+    future = execution.loop.future()
     execution.waits.append((predicate, future))
     await limited(future, None if timeout is None else to_seconds(timeout), "what was waited for")

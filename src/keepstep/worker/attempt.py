@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from keepstep.runtime.call import current
+from keepstep.runtime.data import decoder
 
 ATTEMPT = "attempt"
 """State kind: an ``AttemptRecord`` by the step's key."""
@@ -45,10 +46,10 @@ decode_attempt: Callable[[bytes], AttemptRecord] = _decoder.decode
 class StepInfo:
     """What a step may know about itself: ``keepstep.step_info()``."""
 
-    __slots__ = ("_beat", "attempt", "heartbeat_details", "idempotency_key", "key", "run_id", "workflow_id")
+    __slots__ = ("_beat", "_details", "attempt", "key", "run_id", "workflow_id")
 
     def __init__(
-        self, run_id: str, workflow_id: str, key: str, attempt: int, details: Any, beat: Callable[[Any], None]
+        self, run_id: str, workflow_id: str, key: str, attempt: int, details: bytes, beat: Callable[[Any], None]
     ) -> None:
         self.run_id = run_id
         self.workflow_id = workflow_id
@@ -56,13 +57,21 @@ class StepInfo:
         """The structural key of the call."""
         self.attempt = attempt
         """Counts from 1."""
-        self.idempotency_key = f"{run_id}/{key}"
-        """The same for every attempt of this call, and for no other call."""
-        self.heartbeat_details = details
-        """What the last heartbeat of an earlier attempt said, or None."""
+        self._details = details
         self._beat = beat
 
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this call, and for no other call."""
+        return f"{self.run_id}/{self.key}"
 
+    @property
+    def heartbeat_details(self) -> Any:
+        """What the last heartbeat of an earlier attempt said, or None."""
+        return _any(self._details) if self._details else None
+
+
+_any = decoder(None)
 _current_step: contextvars.ContextVar[StepInfo] = contextvars.ContextVar("keepstep_step")
 enter_step = _current_step.set
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import Commit, Fenced, JournalError, NewMessage, NotFound, Task
-from keepstep.runtime.data import decoder, describe, encode, encode_failure
+from keepstep.runtime.data import describe, encode, encode_failure
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step
@@ -39,7 +39,6 @@ class RemoteWork(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _decode = msgspec.msgpack.Decoder(RemoteWork).decode
-_any = decoder(None)
 
 
 class RemoteSteps:
@@ -110,7 +109,7 @@ class RemoteSteps:
             await self._answer(task, StepAnswer(True, payload, attempts, by=""))
 
     async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork, attempts: int) -> Any:
-        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, attempts, None, _no_heart))
+        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, attempts, b"", _no_heart))
         args, kwargs = step.signature.decode_args(work.arguments)
         call = self._worker.steps.invoke(step, args, kwargs)
         seconds = step.run_options.timeout_seconds

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -115,15 +116,15 @@ class Resident:
                 self.attempts[key] = decode_attempt(data)
             elif kind == HEARTBEAT:
                 self.heartbeats[key] = data
-        self._guarded(lambda: self.execution.replay(events))
+        self._guarded(self.execution.replay, events)
 
-    def _guarded(self, advance: Callable[[], None]) -> None:
+    def _guarded(self, advance: Callable[[Any], None], what: Any) -> None:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
         if self.is_dropped or self.blocked is not None:
             return
         self.worker.watchdog.enter(self)
         try:
-            advance()
+            advance(what)
         except Contradiction as error:
             self.block(error.diff)
         except (Nondeterminism, Restless, InvalidInput) as error:
@@ -344,10 +345,10 @@ class Resident:
         self.in_flight += 1
         self.quiet_since = self.worker.journal.clock.monotonic()
         future = self.worker.journal.submit(commit)
-        future.add_done_callback(lambda done: self._committed(done, first_seq, events))
+        future.add_done_callback(partial(self._committed, first_seq, events))
         return future
 
-    def _committed(self, done: asyncio.Future[Committed], first_seq: int, events: Sequence[NewEvent]) -> None:
+    def _committed(self, first_seq: int, events: Sequence[NewEvent], done: asyncio.Future[Committed]) -> None:
         self.in_flight -= 1
         if done.cancelled():
             return
@@ -366,7 +367,7 @@ class Resident:
             seq += 1
             if new.key is not None:
                 self.answered.discard(new.key)
-            self._guarded(lambda event=event: self.execution.deliver(event))  # type: ignore[misc]
+            self._guarded(self.execution.deliver, event)
         if not events and not self.is_dropped and self.in_flight == 0:
             self.worker.rest(self)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import InvalidInput, StateChange
-from keepstep.runtime.data import decoder, describe, encode, encode_failure
+from keepstep.runtime.data import describe, encode, encode_failure
 from keepstep.runtime.errors import TimedOut, Uncertain
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.saga import Outcome
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS_MIN = 1.0
 """Heartbeat details are made durable at most so often."""
-
-_any = decoder(None)
 
 
 class Steps:
@@ -82,7 +80,7 @@ class Steps:
 
     def _execute(self, resident: Resident, operation: StepOperation) -> None:
         attempt = self._attempt_once if operation.step.run_options.once else self._attempt
-        resident.running[operation.key] = asyncio.get_running_loop().create_task(attempt(resident, operation))
+        resident.running[operation.key] = self._worker.loop.create_task(attempt(resident, operation))
 
     def _freed(self) -> None:
         self._free += 1
@@ -98,25 +96,28 @@ class Steps:
     async def _attempt(self, resident: Resident, operation: StepOperation) -> None:
         record = resident.attempts.get(operation.key) or _NO_ATTEMPT
         began = self._worker.journal.clock.now()
+        mine = resident.running[operation.key]
         failure: BaseException | None = None
         payload = b""
         try:
             value = await self._call(resident, operation, record)
             payload = operation.step.signature.encode_result(value)
         except asyncio.CancelledError:
-            if not _is_cancelled():
+            if not mine.cancelling():
                 failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
         except (Exception, SystemExit) as error:
             failure = error
         finally:
             self._freed()
-        if resident.running.get(operation.key) is not asyncio.current_task():
+        if resident.running.get(operation.key) is not mine:
             return
+        del resident.running[operation.key]
         if failure is not None:
             self._failed(resident, operation, record, began, failure)
-        elif not _is_cancelled():
+        elif not mine.cancelling():
             resident.complete_step(operation, payload, record.attempts + 1)
-        resident.attempt_ended(operation.key)
+        if resident.blocked is not None:
+            resident.attempt_ended(operation.key)
 
     async def _attempt_once(self, resident: Resident, operation: StepOperation) -> None:
         """The begin of a ``once`` step is durable before the call."""
@@ -145,30 +146,26 @@ class Steps:
                 resident.attempt_ended(operation.key)
 
     async def _call(self, resident: Resident, operation: StepOperation, record: AttemptRecord) -> Any:
-        step = operation.step
-        beat = Heart(resident, operation.key)
-        details = beat.last_details()
-        enter_step(
-            StepInfo(
-                resident.run_id,
-                resident.execution.identity.workflow_id,
-                operation.key,
-                record.attempts + 1,
-                details,
-                beat.beat,
-            )
-        )
+        step, options = operation.step, operation.step.run_options
+        heart = Heart(resident, operation.key)
+        self._enter(resident, operation.key, record.attempts + 1, heart)
         args, kwargs = step.signature.decode_args(operation.arguments)
-        options = step.run_options
         seconds = options.timeout_seconds
         if options.total_timeout_seconds is not None:
             left = self._left(record, options.total_timeout_seconds)
             seconds = left if seconds is None else min(seconds, left)
-        if seconds is None and options.heartbeat_timeout_seconds is None:
-            return await self.invoke(step, args, kwargs)
-        return await beat.watch(
-            self.invoke(step, args, kwargs), step.name, seconds, options.heartbeat_timeout_seconds
-        )
+        silence_seconds = options.heartbeat_timeout_seconds
+        if seconds is not None or silence_seconds is not None:
+            return await heart.watch(self.invoke(step, args, kwargs), step.name, seconds, silence_seconds)
+        if step.is_async:
+            return await step.fn(*args, **kwargs)
+        return await self.invoke(step, args, kwargs)
+
+    @staticmethod
+    def _enter(resident: Resident, key: str, attempt: int, heart: Heart) -> None:
+        details = resident.heartbeats.get(key, b"") if resident.heartbeats else b""
+        workflow_id = resident.execution.identity.workflow_id
+        enter_step(StepInfo(resident.run_id, workflow_id, key, attempt, details, heart.beat))
 
     async def invoke(self, step: Step[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
         """Call the user's function: on this loop if it is async, on a thread if it is not."""
@@ -247,9 +244,7 @@ class Steps:
     async def _resolve(self, resident: Resident, operation: StepOperation, resolver: Callable[..., Any]) -> bool:
         """True if the resolver knew what happened."""
         args, kwargs = operation.step.signature.decode_args(operation.arguments)
-        beat = Heart(resident, operation.key)
-        workflow_id = resident.execution.identity.workflow_id
-        enter_step(StepInfo(resident.run_id, workflow_id, operation.key, 1, None, beat.beat))
+        self._enter(resident, operation.key, 1, Heart(resident, operation.key))
         try:
             said = resolver(*args, **kwargs)
             if asyncio.iscoroutine(said):
@@ -288,12 +283,9 @@ class Heart:
     def __init__(self, resident: Resident, key: str) -> None:
         self._resident = resident
         self._key = key
-        self._loop = asyncio.get_running_loop()
+        self._loop = resident.worker.loop
         self._beats = 0
         self._kept_at = float("-inf")
-
-    def last_details(self) -> Any:
-        return _any(self._resident.heartbeats[self._key]) if self._key in self._resident.heartbeats else None
 
     def beat(self, details: Any) -> None:
         """Called by user code, from the loop or from a thread."""
@@ -335,11 +327,6 @@ class Heart:
 
 def _sealed(error: BaseException) -> bytes:
     return encode_failure(describe(error))
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 _NO_ATTEMPT = AttemptRecord()

@@ -40,7 +40,7 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution, Identity, digest_of
-from keepstep.runtime.guard import watch
+from keepstep.runtime.guard import scan_again, watch
 from keepstep.runtime.history import FORMAT, pack
 from keepstep.runtime.loop import LOOP_VERSION, make_as_completed_ordered
 from keepstep.runtime.registry import find_workflow, workflows
@@ -115,6 +115,7 @@ class Worker:
         self._inbox_cursor = 0
         self._is_open = False
         self._is_stopping = False
+        self.loop: asyncio.AbstractEventLoop
 
     # life
 
@@ -122,6 +123,10 @@ class Worker:
         """Open the lease, publish what is served, and begin to work."""
         make_as_completed_ordered()
         watch()
+        for workflow in workflows():
+            if workflow.is_guarded:
+                scan_again(workflow.fn)
+        self.loop = asyncio.get_running_loop()
         self._is_open = True
         self.journal.listen(self._hear)
         await self._open_lease()
