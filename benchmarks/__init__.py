@@ -1,0 +1,1 @@
+"""The workloads behind ``docs/benchmarks.md``: run ``make bench`` or ``make bench-quick``."""

@@ -1,0 +1,95 @@
+"""Row: one line of the table, what it means, and the floor that Keepstep must hold in it.
+
+Every measurement is recorded under a row's key and a system's name. The table shows medians over the trials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import median
+
+
+class System(StrEnum):
+    """Who was measured."""
+
+    KEEPSTEP = "keepstep"
+    RAW = "raw"
+    DBOS = "dbos"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. ``floor`` is the least (or, where less is better, the most) that passes."""
+
+    key: str
+    workload: str
+    text: str
+    unit: str
+    more_is_better: bool = False
+    floor: float | None = None
+    raw_ratio_floor: float | None = None
+
+
+ROWS = (
+    Row("w1.steps", "W1", "many runs of 10 steps at once", "steps/s", True, 10_000, 0.15),
+    Row("w2.step_p50", "W2", "one run alone: a step, p50", "ms", floor=0.7),
+    Row("w2.empty_p50", "W2", "an empty run, p50", "ms", floor=2),
+    Row("w3.signals", "W3", "waiting runs, signalled and completed", "runs/s", True, 3_000),
+    Row("w4.disk", "W4", "disk for a sleeping run", "bytes", floor=1.2 * 1024),
+    Row("w4.rss", "W4", "memory of an idle worker with all sleepers", "MiB", floor=120),
+    Row("w4.memory", "W4", "memory for a sleeping run", "bytes"),
+    Row("w5.after_kill", "W5", "kill -9: until all open runs are done, from the kill", "s"),
+    Row("w5.after_expiry", "W5", "owner frozen: until all are done, from the lease's end", "s", floor=2),
+    Row("w5.lost", "W5", "runs lost", "runs", floor=0),
+    Row("w6.replay", "W6", "replay of a long history", "s", floor=0.3),
+    Row("w7.orders", "W7", "CDNOW orders through six steps, two workers, killed", "orders/s", True),
+    Row("w7.kills", "W7", "kills during it", "kills", True, 5),
+    Row("w7.unclean", "W7", "orders lost, wrong, or with a step undone", "orders", floor=0),
+    Row("w8.history_100", "W8", "cost of a step at 100 events of history, against 1", "x", floor=1.2),
+    Row("w8.history_10000", "W8", "cost of a step at 10,000 events of history, against 1", "x", floor=1.2),
+    Row("w8.closed_some", "W8", "cost of a step beside 100,000 closed runs, against none", "x", floor=1.2),
+    Row("w8.closed_many", "W8", "cost of a step beside 1,000,000 closed runs, against none", "x", floor=1.2),
+)
+ROW_OF = {row.key: row for row in ROWS}
+
+
+@dataclass
+class Results:
+    """All that was measured in this run of the benchmarks, and what must be said about single figures."""
+
+    values: dict[tuple[System, str], list[float]] = field(default_factory=dict)
+    notes: dict[tuple[System, str], str] = field(default_factory=dict)
+
+    def add(self, system: System, key: str, value: float) -> None:
+        """Record one trial's figure."""
+        assert key in ROW_OF, f"no row is called {key}"
+        self.values.setdefault((system, key), []).append(value)
+
+    def note(self, system: System, key: str, text: str) -> None:
+        """Say something beside a figure, such as the size when it is not the full one."""
+        self.notes[system, key] = text
+
+    def median(self, system: System, key: str) -> float | None:
+        """The median over the trials, or None if it was not measured."""
+        values = self.values.get((system, key))
+        return median(values) if values else None
+
+    def ratio(self, row: Row, other: System) -> float | None:
+        """How many times better Keepstep is than ``other``; below 1 it is worse."""
+        ours, theirs = self.median(System.KEEPSTEP, row.key), self.median(other, row.key)
+        if not ours or not theirs:
+            return None
+        return ours / theirs if row.more_is_better else theirs / ours
+
+    def shortfall(self, row: Row) -> str | None:
+        """Why Keepstep falls short of the row's floor, or None if it holds or there is none."""
+        ours = self.median(System.KEEPSTEP, row.key)
+        if ours is None:
+            return None
+        if row.floor is not None and (ours < row.floor if row.more_is_better else ours > row.floor):
+            return f"{'at least' if row.more_is_better else 'at most'} {row.floor:g} {row.unit}"
+        ratio = self.ratio(row, System.RAW)
+        if row.raw_ratio_floor is not None and ratio is not None and ratio < row.raw_ratio_floor:
+            return f"at least {row.raw_ratio_floor:g} of raw"
+        return None

@@ -1,0 +1,68 @@
+"""W8: does a step cost the same late in a long history, and beside very many closed runs?
+
+History: one run alone; the median time from step to step within windows of its history. Closed runs: the time a step
+takes when many runs go at once, on databases that hold none, many, and very many closed runs, in turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from keepstep import Engine
+
+from . import shop
+from .bench import Bench, url_of
+from .closed_runs import copy_closed_run
+from .w1_many_runs import many_runs
+
+WINDOW = 100
+RUNS_AT_ONCE = 200
+
+
+async def measure_history(bench: Bench) -> None:
+    length = bench.scale.w8_history
+    with bench.database() as database:
+        async with Engine(url_of(database)) as engine:
+            shop.watch.step_times.clear()
+            await engine.run(shop.many_steps, 1, length + WINDOW + 1)
+    times = shop.watch.step_times
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    first, second, last = (median(gaps[at : at + WINDOW]) for at in (0, WINDOW, length))
+    bench.add("w8.history_100", second / first)
+    bench.add("w8.history_10000", last / first)
+
+
+async def prepare(database: Path, closed: int) -> None:
+    """A database with so many closed runs."""
+    async with Engine(url_of(database)) as engine:
+        await engine.run(shop.many_steps, 0, 1)
+    if closed:
+        await asyncio.to_thread(copy_closed_run, database, closed)
+
+
+async def step_seconds(database: Path) -> float:
+    async with Engine(url_of(database)) as engine:
+        await many_runs(engine, RUNS_AT_ONCE // 4)  # the first pages of a large file come from the disk
+        return 1 / await many_runs(engine, RUNS_AT_ONCE)
+
+
+async def measure_closed(bench: Bench) -> None:
+    with ExitStack() as stack:
+        databases = [stack.enter_context(bench.database()) for _ in range(3)]
+        for database, closed in zip(databases, (0, *bench.scale.w8_closed), strict=True):
+            bench.say(f"filling a database with {closed:,} closed runs")
+            await prepare(database, closed)
+        for _ in range(bench.scale.trials):
+            none, some, many = [await step_seconds(database) for database in databases]
+            bench.add("w8.closed_some", some / none)
+            bench.add("w8.closed_many", many / none)
+
+
+async def measure(bench: Bench) -> None:
+    for _ in range(bench.scale.trials):
+        await measure_history(bench)
+    await measure_closed(bench)
