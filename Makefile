@@ -2,6 +2,8 @@
 SHELL := bash
 VENV ?= .venv
 BIN := $(VENV)/bin
+DBOS := .venv-dbos
+ORDERS := .benchmarks/.has-orders
 SOURCES := src tests examples benchmarks
 
 .DEFAULT_GOAL := help
@@ -31,20 +33,33 @@ lint: $(VENV)/.for-tests  ## style, types and the arrows between the rooms
 format: $(VENV)/.for-tests  ## format the code and put right what can be put right by itself
 	@$(BIN)/ruff check --fix --quiet $(SOURCES); $(BIN)/ruff format $(SOURCES)
 
-bench: $(VENV)/.for-demo  ## all benchmarks, beside the raw store and DBOS (up to 30 minutes); writes docs/benchmarks.md
+bench: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## all benchmarks, beside the raw store and DBOS (up to 30 minutes); writes docs/benchmarks.md
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(VENV)/.for-demo  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
+bench-quick: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks --quick $(ARGS)
 
 clean:  ## remove environments, caches and built files
-	rm -rf $(VENV) .venv-dbos build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(DBOS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.for-demo: pyproject.toml scripts/venv.sh
-	@scripts/venv.sh $(VENV) all
+	@scripts/venv.sh $(VENV) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.for-tests: pyproject.toml scripts/venv.sh
-	@scripts/venv.sh $(VENV) all,dev
+	@scripts/venv.sh $(VENV) --editable '.[all,dev]'
 	@touch $@ $(VENV)/.for-demo
+
+# The peer lives apart from Keepstep. It needs SQLite >= 3.42; where Python's own is older, it gets another one.
+$(DBOS)/.for-bench: scripts/venv.sh
+	@scripts/venv.sh $(DBOS) 'dbos==3.4.*'
+	@$(DBOS)/bin/python -c 'import sqlite3, sys; sys.exit(sqlite3.sqlite_version_info < (3, 42))' || \
+		scripts/venv.sh $(DBOS) pysqlite3-binary
+	@touch $@
+
+# The CDNOW orders come with the package lifetimes; only the file in it is wanted, so nothing is installed.
+$(ORDERS): $(VENV)/.for-demo
+	@echo "keepstep: fetching the CDNOW orders"
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest .benchmarks lifetimes
+	@touch $@

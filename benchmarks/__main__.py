@@ -66,13 +66,13 @@ def main() -> None:
     bench = Bench(QUICK if arguments.quick else FULL)
     facts = describe_machine()
     asyncio.run(run(bench, names))
-    print(plain_text(bench.results))
+    print(plain_text(bench.results, bench.scale))
     if not arguments.quick and names == list(WORKLOADS):
         REPORT.write_text(markdown(bench.results, bench.scale, facts))
         bench.say(f"wrote {REPORT}")
     short = [row for row in ROWS if bench.results.shortfall(row)]
     for row in short:
-        print(f"falls short: {row.workload}, {row.text}: {bench.results.shortfall(row)}")
+        print(f"falls short: {row.workload}, {row.text.format(scale=bench.scale)}: {bench.results.shortfall(row)}")
     sys.exit(1 if short and not arguments.quick else 0)
 
 

@@ -20,7 +20,7 @@ EXAMPLE = Path("examples/order_fulfilment/orders.csv")
 def read_orders(limit: int) -> tuple[list[CdnowOrder], str]:
     """The first ``limit`` orders, and where they are from."""
     for wheel in sorted(FOLDER.glob("[Ll]ifetimes-*.whl")):
-        lines = zipfile.ZipFile(wheel).read(MEMBER).decode().splitlines()
+        _, *lines = zipfile.ZipFile(wheel).read(MEMBER).decode().splitlines()
         return [parse(number, line) for number, line in enumerate(lines[:limit], 1)], "CDNOW_master.txt"
     rows = [line.replace(",", " ") for line in EXAMPLE.read_text().splitlines() if line[:1].isdigit()]
     lines = list(islice(cycle(rows), limit))

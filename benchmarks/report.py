@@ -28,7 +28,7 @@ def floor_text(row: Row) -> str:
     return text if row.raw_ratio_floor is None else f"{text}, {row.raw_ratio_floor:g} of raw"
 
 
-def table(results: Results) -> list[tuple[str, ...]]:
+def table(results: Results, scale: Scale) -> list[tuple[str, ...]]:
     """The lines of the table: every row that was measured."""
     lines: list[tuple[str, ...]] = []
     for row in ROWS:
@@ -39,8 +39,8 @@ def table(results: Results) -> list[tuple[str, ...]]:
         verdict = "" if not has_floor else "falls short" if results.shortfall(row) else "holds"
         of_raw, of_dbos = results.ratio(row, System.RAW), results.ratio(row, System.DBOS)
         lines.append(
-            (row.workload, row.text, row.unit, number(ours), number(raw), number(of_raw), number(dbos),
-             number(of_dbos), floor_text(row), verdict)
+            (row.workload, row.text.format(scale=scale), row.unit, number(ours), number(raw), number(of_raw),
+             number(dbos), number(of_dbos), floor_text(row), verdict)
         )  # fmt: skip
     return lines
 
@@ -50,9 +50,9 @@ def notes(results: Results) -> list[str]:
     return [f"{key.split('.')[0].upper()}, {system}: {text}" for (system, key), text in results.notes.items()]
 
 
-def plain_text(results: Results) -> str:
+def plain_text(results: Results, scale: Scale) -> str:
     """For the terminal: columns, aligned."""
-    lines = [HEADINGS, *table(results)]
+    lines = [HEADINGS, *table(results, scale)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
     left = {0, 1, 2, 9}
     rendered = [
@@ -64,7 +64,7 @@ def plain_text(results: Results) -> str:
 
 def markdown(results: Results, scale: Scale, facts: dict[str, str]) -> str:
     """The whole of ``docs/benchmarks.md``."""
-    lines = [f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *table(results))]
+    lines = [f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *table(results, scale))]
     return TEMPLATE.read_text().format(
         scale=scale,
         facts="| | |\n|---|---|\n" + "\n".join(f"| {name} | {fact} |" for name, fact in facts.items()),

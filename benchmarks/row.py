@@ -20,7 +20,10 @@ class System(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. ``floor`` is the least (or, where less is better, the most) that passes."""
+    """One line of the table. ``text`` may name sizes of the scale.
+
+    ``floor`` is the least (or, where less is better, the most) that passes.
+    """
 
     key: str
     workload: str
@@ -32,24 +35,30 @@ class Row:
 
 
 ROWS = (
-    Row("w1.steps", "W1", "many runs of 10 steps at once", "steps/s", True, 10_000, 0.15),
+    Row("w1.steps", "W1", "{scale.w1_runs:,} runs of 10 steps at once", "steps/s", True, 10_000, 0.15),
     Row("w2.step_p50", "W2", "one run alone: a step, p50", "ms", floor=0.7),
     Row("w2.empty_p50", "W2", "an empty run, p50", "ms", floor=2),
-    Row("w3.signals", "W3", "waiting runs, signalled and completed", "runs/s", True, 3_000),
+    Row("w3.signals", "W3", "{scale.w3_runs:,} waiting runs, signalled and completed", "runs/s", True, 3_000),
     Row("w4.disk", "W4", "disk for a sleeping run", "bytes", floor=1.2 * 1024),
-    Row("w4.rss", "W4", "memory of an idle worker with all sleepers", "MiB", floor=120),
+    Row("w4.rss", "W4", "an idle worker's memory beside {scale.w4_runs:,} sleepers", "MiB", floor=120),
     Row("w4.memory", "W4", "memory for a sleeping run", "bytes"),
-    Row("w5.after_kill", "W5", "kill -9: until all open runs are done, from the kill", "s"),
-    Row("w5.after_expiry", "W5", "owner frozen: until all are done, from the lease's end", "s", floor=2),
+    Row("w5.after_kill", "W5", "kill -9 with {scale.w5_runs:,} open runs: all done, from the kill", "s"),
+    Row("w5.after_expiry", "W5", "owner frozen: all done, from the lease's end", "s", floor=2),
     Row("w5.lost", "W5", "runs lost", "runs", floor=0),
-    Row("w6.replay", "W6", "replay of a long history", "s", floor=0.3),
-    Row("w7.orders", "W7", "CDNOW orders through six steps, two workers, killed", "orders/s", True),
+    Row("w6.replay", "W6", "a run with {scale.w6_steps:,} recorded steps goes on", "s", floor=0.3),
+    Row("w7.orders", "W7", "{scale.w7_orders:,} orders, six steps, two workers, killed", "orders/s", True),
     Row("w7.kills", "W7", "kills during it", "kills", True, 5),
     Row("w7.unclean", "W7", "orders lost, wrong, or with a step undone", "orders", floor=0),
     Row("w8.history_100", "W8", "cost of a step at 100 events of history, against 1", "x", floor=1.2),
-    Row("w8.history_10000", "W8", "cost of a step at 10,000 events of history, against 1", "x", floor=1.2),
-    Row("w8.closed_some", "W8", "cost of a step beside 100,000 closed runs, against none", "x", floor=1.2),
-    Row("w8.closed_many", "W8", "cost of a step beside 1,000,000 closed runs, against none", "x", floor=1.2),
+    Row(
+        "w8.history_10000", "W8", "cost of a step at {scale.w8_history:,} events of history, against 1", "x", floor=1.2
+    ),
+    Row(
+        "w8.closed_some", "W8", "cost of a step beside {scale.w8_closed[0]:,} closed runs, against none", "x", floor=1.2
+    ),
+    Row(
+        "w8.closed_many", "W8", "cost of a step beside {scale.w8_closed[1]:,} closed runs, against none", "x", floor=1.2
+    ),
 )
 ROW_OF = {row.key: row for row in ROWS}
 

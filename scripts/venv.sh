@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes the virtual environment FOLDER with Keepstep and the extras EXTRAS in it, from nothing but a Python >= 3.11.
-# Usage: scripts/venv.sh FOLDER EXTRAS
+# Makes the virtual environment FOLDER and installs into it, from nothing but a Python >= 3.11.
+# Usage: scripts/venv.sh FOLDER WHAT_PIP_INSTALLS...
 set -euo pipefail
-folder=$1 extras=$2
+folder=$1
+shift
 
 usable() {  # a Python may be on the path as a shim that points nowhere, or lack what venv needs
     "$1" -c 'import ensurepip, sqlite3, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
@@ -24,5 +25,5 @@ if ! usable "$folder/bin/python" || ! "$folder/bin/python" -m pip --version >/de
     rm -rf "$folder"
     "$python" -m venv "$folder"
 fi
-echo "keepstep: installing keepstep[$extras] into $folder (once; later runs skip this)"
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+echo "keepstep: installing ${*: -1} into $folder (once; later runs skip this)"
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
