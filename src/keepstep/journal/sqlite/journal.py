@@ -242,7 +242,7 @@ class SqliteJournal:
                 return await self._await_answer(ask_id, answer)
         finally:
             del self._waiting[ask_id]
-            if not self._closed:
+            if not self._closed and not answer.done():  # otherwise whoever answered took the ask away
                 self._put(asking.drop_asks, [ask_id])
 
     async def _await_answer(self, ask_id: str, answer: asyncio.Future[bytes]) -> bytes:

@@ -64,7 +64,7 @@ async def open_sqlite(
 def _open(
     named: Path, create: bool, clock: Clock, synchronous: Synchronous
 ) -> tuple[Path, sqlite3.Connection, Turn, int]:
-    path = named.expanduser().absolute()
+    path = named.expanduser().resolve()  # one file, one pair of locks, by whatever name it is opened
     check_place(path, create)
     try:
         turn = Turn(path)

@@ -195,12 +195,14 @@ class Picture:
         self._received: dict[tuple[int, str], int | None] = {}
         self._leases: dict[str, int | None] = {}
         self._cold: list[Head] = []
+        self._absent: set[str] = set()
+        """Run ids that were looked for and are not there."""
 
     def prefetch(self, wants: Wants) -> None:
         if wants.workflows:
             self._fetch_newest(wants.workflows)
             wants.run_ids.update(run_id for run_id in self._newest.values() if run_id is not None)
-        missing = wants.run_ids.difference(self.heads) if wants.run_ids else ()
+        missing = sorted(wants.run_ids.difference(self.heads)) if wants.run_ids else ()
         if missing:
             self._fetch_heads(missing)
         if wants.inboxes:
@@ -213,10 +215,12 @@ class Picture:
 
     def _fetch_heads(self, run_ids: Iterable[str]) -> None:
         (rows,) = self.connection.execute(sql.HEADS, (json_text(list(run_ids)),)).fetchone()
+        self._absent.update(run_ids)
         for row in from_json(rows):
             head = Head(row)
             self.heads[head.run_id] = head
             self._cold.append(head)
+            self._absent.discard(head.run_id)
 
     def _fetch_newest(self, workflows: Iterable[tuple[str, str]]) -> None:
         (rows,) = self.connection.execute(sql.NEWEST_OF_WORKFLOWS, (json_text(list(workflows)),)).fetchone()
@@ -246,7 +250,7 @@ class Picture:
 
     def find(self, run_id: str) -> Head | None:
         head = self.heads.get(run_id)
-        if head is None:
+        if head is None and run_id not in self._absent:
             self._fetch_heads([run_id])
             head = self.heads.get(run_id)
         return head
@@ -319,6 +323,7 @@ class Picture:
 
     def create(self, run_id: str, head: Head) -> None:
         self.heads[run_id] = head
+        self._absent.discard(run_id)
         self._created.append(head)
         self._cold.append(head)
         self._newest[head.namespace, head.workflow_id] = run_id

@@ -22,6 +22,7 @@ from .rows import (
     CONDITION_CODES,
     SHARD,
     STATUS_CODES,
+    WAITING,
     events_of,
     from_json,
     json_text,
@@ -49,15 +50,23 @@ def find_run(db: Connection, namespace: str, workflow_id: str) -> Run | None:
 
 def _filter(
     namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], int, str]:
+    """Parameters of a listing, and which index is to be walked how often for it."""
+    codes = [CONDITION_CODES[one] for one in dict.fromkeys(conditions)]
     asked: dict[str, Any] = {
         "namespace": namespace,
         "types": json_text(types) if types else None,
-        "conditions": json_text([CONDITION_CODES[one] for one in conditions]) if conditions else None,
+        "conditions": json_text(codes) if codes else None,
         "before": None,
         "before_run_id": None,
     }
-    return asked | {f"status{i}": STATUS_CODES[status] for i, status in enumerate(dict.fromkeys(statuses))}
+    if statuses:
+        walks, by = [STATUS_CODES[one] for one in dict.fromkeys(statuses)], "status"
+    elif codes and min(codes) > WAITING:
+        walks, by = codes, "condition"
+    else:
+        walks, by = [], ""
+    return asked | {f"walk{i}": code for i, code in enumerate(walks)}, len(walks), by
 
 
 def list_runs(
@@ -69,18 +78,19 @@ def list_runs(
     before: tuple[int, str] | None,
     limit: int,
 ) -> list[Run]:
-    asked = _filter(namespace, statuses, conditions, types) | {"limit": max(limit, 0)}
+    asked, walks, by = _filter(namespace, statuses, conditions, types)
+    asked["limit"] = max(limit, 0)
     if before is not None:
-        asked |= {"before": before[0], "before_run_id": before[1]}
-    (rows,) = db.execute(sql.list_runs(len(set(statuses))), asked).fetchone()
+        asked["before"], asked["before_run_id"] = before
+    (rows,) = db.execute(sql.list_runs(walks, by), asked).fetchone()
     return [run_of(row) for row in from_json(rows)]
 
 
 def count_runs(
     db: Connection, namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
 ) -> int:
-    asked = _filter(namespace, statuses, conditions, types)
-    return int(db.execute(sql.count_runs(len(set(statuses))), asked).fetchone()[0])
+    asked, walks, by = _filter(namespace, statuses, conditions, types)
+    return int(db.execute(sql.count_runs(walks, by), asked).fetchone()[0])
 
 
 def load(db: Connection, run_id: str) -> Loaded:

@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from .connection import connect_reader
+from keepstep.journal.errors import StoreUnavailable
+
+from .connection import connect_reader, is_damage, passing_trouble
 
 THREADS = 2
 
@@ -37,7 +39,13 @@ class Reader:
 
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         connection: sqlite3.Connection = self._local.connection
-        return question(connection)
+        try:
+            return question(connection)
+        except sqlite3.Error as error:
+            trouble = "it is damaged" if is_damage(error) else passing_trouble(error)
+            if trouble is None:
+                raise
+            raise StoreUnavailable(f"{self._path} cannot be read: {trouble} ({error})") from error
 
     def close(self) -> None:
         """Blocks until the questions under way are answered."""

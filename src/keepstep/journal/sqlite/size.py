@@ -52,6 +52,10 @@ def check_new_run(new: NewRun) -> int:
     _check_text("workflow type", new.type, limits.NAME_CHARS_MAX)
     size = sum(map(_event_bytes, new.events)) + sum(map(_message_bytes, new.messages))
     size += sum([len(task.data) for task in new.tasks])
+    if len(new.events) > limits.HISTORY_EVENTS_MAX:
+        raise TooLarge(
+            f"{new.workflow_id!r} starts with {len(new.events)} events, more than {limits.HISTORY_EVENTS_MAX}"
+        )
     _check_total(size, f"the start of {new.workflow_id!r}")
     return size
 

@@ -15,6 +15,7 @@ from .task import add_tasks
 
 def want_start(wants: Wants, new: NewRun) -> None:
     wants.workflows.add((new.namespace, new.workflow_id))
+    wants.run_ids.add(new.run_id)
 
 
 def want_send(wants: Wants, message: NewMessage) -> None:
@@ -25,7 +26,7 @@ def start(picture: Picture, new: NewRun) -> Started:
     """Start a run or attach to the newest one of its workflow id."""
     there = picture.newest(new.namespace, new.workflow_id)
     if there is None:
-        return _create(picture, new)
+        return _create_if_free(picture, new)
     rule = new.if_running if there.is_open() else new.if_closed
     if rule is IfRunning.REJECT:
         raise AlreadyStarted(
@@ -36,6 +37,12 @@ def start(picture: Picture, new: NewRun) -> Started:
         return _attach(picture, there, new)
     if there.is_open():
         raise Conflict(f"{new.workflow_id!r} is open (run {there.run_id}); close it before it is restarted")
+    return _create_if_free(picture, new)
+
+
+def _create_if_free(picture: Picture, new: NewRun) -> Started:
+    if picture.find(new.run_id) is not None:
+        raise Conflict(f"run id {new.run_id} is taken; make a new one for every start")
     return _create(picture, new)
 
 
@@ -49,7 +56,7 @@ def _attach(picture: Picture, head: Head, new: NewRun) -> Started:
 
 
 def _create(picture: Picture, new: NewRun) -> Started:
-    """Draw a new run, whose workflow id has no open run. A run id that is taken fails when it is written."""
+    """Draw a new run, whose run id is free and whose workflow id has no open run."""
     lease = None if new.lease_id is None else picture.lease(new.lease_id)
     epoch, events = 0 if lease is None else 1, len(new.events)
     run = picture.next_run()

@@ -235,20 +235,43 @@ DROP_TASK = "DELETE FROM tasks WHERE run = ? AND kind = ? AND key = ?"
 
 RELEASE_TASK = "UPDATE tasks SET owner = NULL, visible_at = ?2, attempt = ?3, data = coalesce(?4, data) WHERE task = ?1"
 
-CLAIMABLE_TASKS = """
-WITH served AS (SELECT q.value AS queue FROM leases, json_each(json(CAST(leases.body AS TEXT)), '$.queues') AS q),
-waiting AS (
+ANY_FAIR_TASKS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE fairness_key <> '' OR fairness_weight <> 1.0)"
+"""Whether any task asks for fairness. Turns are counted over all that wait, which takes long where a million do."""
+
+_VISIBLE = """
+    kind IN (SELECT value FROM json_each(:kinds)) AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
+"""
+
+_ON_FALLBACK = f"""
+    owner IS NULL AND fallback_queue IS NOT NULL AND fallback_queue IN (SELECT value FROM json_each(:queues))
+    AND queue NOT IN (SELECT value FROM json_each(:queues))
+    AND queue NOT IN (SELECT q.value FROM leases, json_each(CAST(leases.body AS TEXT), '$.queues') AS q)
+    AND {_VISIBLE}
+"""
+"""Tasks that are handed out on their fallback queue, because no open lease serves their own."""
+
+
+@cache
+def claimable_tasks(queues: int) -> str:
+    """Tasks by priority, then age; each queue walks its own stretch of the index. Where no task asks for fairness."""
+    stretches = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT task, priority FROM tasks INDEXED BY tasks_claimable WHERE owner IS NULL "
+        f"AND queue = :queue{i} AND {_VISIBLE} ORDER BY priority DESC, fairness_key, task LIMIT :limit)"
+        for i in range(queues)
+    )
+    return (
+        "SELECT json_group_array(task) FROM (SELECT task FROM ("
+        f"{stretches} UNION ALL SELECT task, priority FROM tasks INDEXED BY tasks_fallback WHERE {_ON_FALLBACK}"
+        ") ORDER BY priority DESC, task LIMIT :limit)"
+    )
+
+
+CLAIMABLE_TASKS_BY_TURN = f"""
+WITH waiting AS (
     SELECT task, priority, fairness_key, fairness_weight FROM tasks INDEXED BY tasks_claimable
-    WHERE owner IS NULL AND queue IN (SELECT value FROM json_each(:queues))
-      AND kind IN (SELECT value FROM json_each(:kinds))
-      AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
+    WHERE owner IS NULL AND queue IN (SELECT value FROM json_each(:queues)) AND {_VISIBLE}
     UNION ALL
-    SELECT task, priority, fairness_key, fairness_weight FROM tasks INDEXED BY tasks_fallback
-    WHERE owner IS NULL AND fallback_queue IS NOT NULL
-      AND fallback_queue IN (SELECT value FROM json_each(:queues))
-      AND queue NOT IN (SELECT value FROM json_each(:queues)) AND queue NOT IN (SELECT queue FROM served)
-      AND kind IN (SELECT value FROM json_each(:kinds))
-      AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
+    SELECT task, priority, fairness_key, fairness_weight FROM tasks INDEXED BY tasks_fallback WHERE {_ON_FALLBACK}
 ),
 held AS (SELECT fairness_key, count(*) AS n FROM tasks WHERE owner IS NOT NULL GROUP BY fairness_key),
 turns AS (
@@ -325,31 +348,33 @@ _FILTER = """
 """
 
 
-def _list(statuses: int, ids: str) -> str:
-    if not statuses:
+def _list(walks: int, by: str, ids: str) -> str:
+    """Runs that fit; each of several statuses (or conditions) walks its own stretch of an index."""
+    if not walks:
         return f"SELECT {ids} FROM runs AS r WHERE r.namespace = :namespace {_FILTER}"
+    partial = "AND r.condition > 1" if by == "condition" else ""
     return " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {ids} FROM runs AS r INDEXED BY runs_of_status "
-        f"WHERE r.namespace = :namespace AND r.status = :status{i} {_FILTER} {{order}})"
-        for i in range(statuses)
+        f"SELECT * FROM (SELECT {ids} FROM runs AS r INDEXED BY runs_of_{by} "
+        f"WHERE r.namespace = :namespace AND r.{by} = :walk{i} {partial} {_FILTER} {{order}})"
+        for i in range(walks)
     )
 
 
 @cache
-def list_runs(statuses: int) -> str:
-    """A page of runs, newest first; each status walks its own stretch of its index."""
+def list_runs(walks: int, by: str) -> str:
+    """A page of runs, newest first."""
     order = "ORDER BY r.started_at DESC, r.run_id DESC LIMIT :limit"
-    chosen = _list(statuses, "r.run AS run, r.started_at AS started_at, r.run_id AS run_id").format(order=order)
+    chosen = _list(walks, by, "r.run AS run, r.started_at AS started_at, r.run_id AS run_id").format(order=order)
     return (
-        f"SELECT json_group_array({_RUN}) FROM (SELECT run FROM ({chosen} {'' if statuses else order}) "
+        f"SELECT json_group_array({_RUN}) FROM (SELECT run FROM ({chosen} {'' if walks else order}) "
         "ORDER BY started_at DESC, run_id DESC LIMIT :limit) AS page CROSS JOIN runs AS r ON r.run = page.run"
     )
 
 
 @cache
-def count_runs(statuses: int) -> str:
+def count_runs(walks: int, by: str) -> str:
     """How many runs fit."""
-    return f"SELECT count(*) FROM ({_list(statuses, 'r.run').format(order='')})"
+    return f"SELECT count(*) FROM ({_list(walks, by, 'r.run').format(order='')})"
 
 
 READ_EVENTS = """

@@ -39,12 +39,26 @@ def held_task(picture: Picture, token: TaskToken, run: int | None = None) -> int
 def claim_tasks(picture: Picture, claim: tuple[str, Sequence[str], Sequence[str], int]) -> list[Task]:
     """Own up to ``limit`` visible tasks: by priority, then by each fairness key's turn, then by age."""
     lease_id, queues, kinds, limit = claim
+    queues = list(dict.fromkeys(queues))
     lease = picture.lease(lease_id)
     if lease is None:
         raise Fenced(f"lease {lease_id} is over; open another")
+    if not queues:
+        return []
     picture.write()
-    asked = {"queues": json_text(queues), "kinds": json_text(kinds), "now": picture.now, "limit": max(limit, 0)}
-    (chosen,) = picture.connection.execute(sql.CLAIMABLE_TASKS, asked).fetchone()
+    asked: dict[str, object] = {
+        "queues": json_text(queues),
+        "kinds": json_text(kinds),
+        "now": picture.now,
+        "limit": max(limit, 0),
+    }
+    (fair,) = picture.connection.execute(sql.ANY_FAIR_TASKS).fetchone()
+    if fair:
+        statement = sql.CLAIMABLE_TASKS_BY_TURN
+    else:
+        statement = sql.claimable_tasks(len(queues))
+        asked |= {f"queue{i}": queue for i, queue in enumerate(queues)}
+    (chosen,) = picture.connection.execute(statement, asked).fetchone()
     if not from_json(chosen):
         return []
     picture.connection.execute(sql.OWN_TASKS, (chosen, lease))

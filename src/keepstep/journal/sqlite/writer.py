@@ -138,12 +138,14 @@ class Writer:
         going = True
         while going:
             group, going = self._gather()
-            self._check_clock()
-            if time.monotonic() >= self._renew_at or group:
-                try:
+            try:
+                if self._dead is not None:
+                    self._refuse(group, str(self._dead))
+                elif group or time.monotonic() >= self._renew_at:
                     self._flush_until_done(group)
-                except Exception as error:
-                    self._die(group, error)
+                self._check_clock()
+            except Exception as error:
+                self._die(group, error)
         self._leave()
 
     def _leave(self) -> None:
@@ -174,6 +176,7 @@ class Writer:
 
     def _die(self, group: Sequence[Operation], error: Exception) -> None:
         """The database is damaged, or the store itself is wrong: nothing can be written any more."""
+        self._renew_at = float("inf")
         log.critical("the journal cannot be written any more: %s", error, exc_info=error)
         self._dead = StoreUnavailable(f"the journal cannot be written any more: {error}; see the log, then reopen it")
         for operation in group:

@@ -107,6 +107,7 @@ CREATE TABLE tasks (
 CREATE UNIQUE INDEX tasks_of_run ON tasks (run, kind, key);
 CREATE INDEX tasks_claimable ON tasks (queue, priority DESC, fairness_key, task) WHERE owner IS NULL;
 CREATE INDEX tasks_fallback ON tasks (fallback_queue, queue) WHERE owner IS NULL AND fallback_queue IS NOT NULL;
+CREATE INDEX tasks_fair ON tasks (fairness_key) WHERE fairness_key <> '' OR fairness_weight <> 1.0;
 CREATE INDEX tasks_owned ON tasks (owner) WHERE owner IS NOT NULL;
 
 -- AUTOINCREMENT: runs and tasks name their owner by this number, which must never come to mean another lease.
