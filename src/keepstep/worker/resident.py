@@ -103,7 +103,7 @@ class Resident:
         """The journal says that this run waits; the next event takes that back."""
         self.is_suspect = False
         self.blocked: Diff | None = None
-        self.quiet_since = 0.0
+        self.quiet_since = worker.journal.clock.monotonic()
         self._announced_compensation = False
 
     # beginning
@@ -311,6 +311,7 @@ class Resident:
             self.answer(operation, history.TIMER_FIRED, history.EMPTY)
         elif isinstance(operation, StepOperation):
             self.worker.steps.begin(self, operation)
+            self.worker.rest(self)
 
     # committing
 
@@ -518,6 +519,17 @@ class Resident:
             return
         if "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
+            changes |= {"wake_at": 0} if self._has_steps_to_do() else {}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)
         self.worker.released(self.worker.journal.submit(commit))
+
+    def _has_steps_to_do(self) -> bool:
+        """True if a step is cut off or not begun: whoever takes the run next must do that at once."""
+        return any(
+            isinstance(each, StepOperation)
+            and each.step.run_options.queue is None
+            and each.key not in self.due
+            and not (each.key in self.attempts and self.attempts[each.key].is_parked)
+            for each in self.execution.pending.values()
+        )

@@ -1,0 +1,61 @@
+"""A run that is given back in the middle of something goes on elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import keepstep
+from keepstep import Engine, Retry, step, workflow
+
+begun = asyncio.Event()
+calls: list[int] = []
+
+
+@step
+async def hang_at_first() -> int:
+    """Never ends in the first worker."""
+    calls.append(1)
+    if len(calls) == 1:
+        begun.set()
+        await asyncio.Event().wait()
+    return len(calls)
+
+
+@step(retry=Retry(initial=0.2, jitter=0.0))
+async def fail_then_take_a_while() -> str:
+    """Its second attempt is long enough for the run to be looked at meanwhile."""
+    if keepstep.step_info().attempt == 1:
+        raise RuntimeError("not this time")
+    await asyncio.sleep(0.3)
+    return "done"
+
+
+@workflow
+async def call_one_that_hangs() -> int:
+    return await hang_at_first()
+
+
+@workflow
+async def call_one_that_fails_first() -> str:
+    return await fail_then_take_a_while()
+
+
+async def test_a_step_that_a_graceful_stop_cut_off_is_done_by_the_next_worker(tmp_path: Path) -> None:
+    calls.clear()
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    first = await Engine(url).__aenter__()
+    await first.start(call_one_that_hangs, id="a")
+    await begun.wait()
+    await first.close(grace_seconds=0.0)
+    async with Engine(url) as second:
+        assert await second.get("a").result(timeout=10) == 2
+
+
+async def test_a_run_is_not_given_back_as_idle_while_its_next_attempt_runs(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with Engine(url, show_after_seconds=0.02, idle_seconds_max=0.35) as engine:
+        run = await engine.start(call_one_that_fails_first, id="a")
+        assert await run.result(timeout=10) == "done"
+        events = [event async for event in run.history()]
+        assert [event.data["attempts"] for event in events if event.type == "step_completed"] == [2]
