@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from . import (
@@ -44,6 +45,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, one trial each; writes no file")
     parser.add_argument("--only", default=",".join(WORKLOADS), help="which, such as W1,W3,DBOS; writes no file")
+    parser.add_argument("--trials", type=int, help="whole repetitions, of which the table shows the median")
     arguments = parser.parse_args()
     unknown = set(arguments.only.split(",")) - set(WORKLOADS)
     if unknown:
@@ -63,7 +65,8 @@ async def run(bench: Bench, names: list[str]) -> None:
 def main() -> None:
     arguments = parse_arguments()
     names = arguments.only.split(",")
-    bench = Bench(QUICK if arguments.quick else FULL)
+    scale = QUICK if arguments.quick else FULL
+    bench = Bench(replace(scale, trials=arguments.trials or scale.trials))
     facts = describe_machine()
     asyncio.run(run(bench, names))
     print(plain_text(bench.results, bench.scale))

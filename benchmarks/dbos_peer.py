@@ -32,7 +32,8 @@ class Trial:
         self.database = database.with_name("dbos.db")
         db = sqlite3.connect(self.database)
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA user_version = 0")
+        db.execute("CREATE TABLE seed (grain)")  # an empty file would forget its mode
+        db.execute("DROP TABLE seed")
         db.close()
 
     def play(self, role: str, size: int) -> Child:
