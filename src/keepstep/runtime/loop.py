@@ -7,8 +7,8 @@ durable: they are built from ``call_soon``, ``call_at`` and futures, and those a
 
 Invariants
 
-* Order is a function of the events delivered. Tasks and futures hash by creation number, so that sets of them (in
-  ``asyncio.wait``, in ``TaskGroup``) iterate alike in every process; ``asyncio.as_completed`` is given its coroutines
+* Order is a function of the events delivered. Tasks and futures hash by run and creation number, so that sets of them
+  (in ``asyncio.wait``, in ``TaskGroup``) iterate alike in every process; ``asyncio.as_completed`` is given its coroutines
   as tasks, in argument order, because a set of coroutines would iterate by address.
 * ``time()`` is seconds since the run's start at the event being delivered. It stands still during a turn.
 * A turn runs inside a callback of the worker's own loop, never inside one of its tasks; asyncio's notion of the current
@@ -28,6 +28,7 @@ from contextvars import Context, copy_context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
+from zlib import crc32
 
 from .errors import Restless
 from .guard import outside_call
@@ -113,7 +114,7 @@ class WorkflowTask(asyncio.Task[Any]):
     def __init__(self, coro: Any, loop: WorkflowLoop, scope: Scope, name: str | None, context: Context | None) -> None:
         self.number = loop.next_number()
         self.scope = scope
-        super().__init__(coro, loop=loop, name=name or f"Task-{self.number}", context=context)
+        super().__init__(coro, loop=loop, name=name or f"Task-{self.number & 0xFFFFF}", context=context)
 
     def __hash__(self) -> int:
         return self.number
@@ -126,7 +127,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self.execution = execution
         self._ready: deque[Ready] = deque()
         self._now_seconds = 0.0
-        self._numbers = 0
+        self._numbers = crc32(execution.identity.run_id.encode()) << 20
+        """Numbers of different runs lie far apart: asyncio keeps all tasks of a process in one set."""
         self._tasks: set[WorkflowTask] = set()
         self._closed = False
         self._running = False

@@ -1,6 +1,7 @@
 """Alarms: one heap of "this run wants to act at that time" for all residents of a worker.
 
 An alarm is never taken back; a resident that no longer wants it ignores it (``Resident.ring`` compares the moment).
+What is left behind by residents that were dropped is swept out when it makes up half of the heap.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 NAP_SECONDS_MAX = 3600.0
 
+SWEEP_MIN = 1000
+
 
 class Alarms:
     """Rings residents when engine time has come."""
@@ -26,6 +29,7 @@ class Alarms:
         self._count = 0
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for = 0
+        self._left_behind = 0
 
     def set(self, moment: int, resident: Resident, key: str) -> None:
         """Ring ``resident`` for ``key`` at engine time ``moment``."""
@@ -33,6 +37,14 @@ class Alarms:
         heapq.heappush(self._heap, (moment, self._count, resident, key))
         if self._handle is None or moment < self._armed_for:
             self._arm()
+
+    def leave(self, count: int) -> None:
+        """A resident with so many alarms was dropped."""
+        self._left_behind += count
+        if self._left_behind > SWEEP_MIN and self._left_behind * 2 > len(self._heap):
+            self._heap = [each for each in self._heap if not each[2].is_dropped]
+            heapq.heapify(self._heap)
+            self._left_behind = 0
 
     def _arm(self) -> None:
         if self._handle is not None:

@@ -57,6 +57,9 @@ logger = logging.getLogger("keepstep.worker")
 
 LANGUAGE = "python"
 
+CLAIMED_BY_OTHERS_SECONDS = 0.02
+"""Pause after a run that was due turned out to be somebody else's by now."""
+
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker may do at once, and how patient it is."""
@@ -198,8 +201,9 @@ class Worker:
             logger.error("background work failed: %r", task.exception())
 
     def _hear(self, hint: Hint) -> None:
-        if hint.kind in (HintKind.READY, HintKind.CLOSED):
+        if hint.kind is HintKind.READY:
             self._work.set()
+        elif hint.kind is HintKind.CLOSED:
             for closing in hint.closings:
                 self._closed_elsewhere(closing.run_id)
         elif hint.kind is HintKind.INBOX:
@@ -229,39 +233,39 @@ class Worker:
     # claiming
 
     async def _claim_loop(self) -> None:
-        pause = 0.0
+        trouble = 0.0
+        reap_at = self.journal.clock.monotonic()
         while True:
             self._work.clear()
             try:
-                await self.journal.reap()
-                claimed = await self._claim()
-                pause = 0.0 if claimed else await self._seconds_to_wake()
+                if self.journal.clock.monotonic() >= reap_at:
+                    reap_at = self.journal.clock.monotonic() + self.options.poll_seconds
+                    await self.journal.reap()
+                pause = await self._seconds_to_wake()
+                if pause <= 0 and await self._claim():
+                    continue
+                trouble, pause = 0.0, max(pause, CLAIMED_BY_OTHERS_SECONDS)
             except Fenced:
                 pause = self.options.poll_seconds
             except JournalError as error:
-                pause = min(max(pause * 2, 0.1), 10.0)
+                pause = trouble = min(max(trouble * 2, 0.1), 10.0)
                 logger.warning("claiming failed (%s); trying again in %.1f s", error, pause)
-            if pause > 0:
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._work.wait()
-                except TimeoutError:
-                    pass
+            try:
+                async with asyncio.timeout(pause):
+                    await self._work.wait()
+            except TimeoutError:
+                pass
 
     async def _seconds_to_wake(self) -> float:
-        """How long to wait for a hint before looking again."""
+        """How long to wait for a hint before looking again; 0 or less if there is something to claim."""
         poll = self.options.poll_seconds
-        if self._room() <= 0:
+        if self._room() <= 0 or self._is_stopping:
             return poll
         wake = await self.journal.next_wake(self.lease_id, self._types())
-        if wake is None:
-            return poll
-        return min(max((wake - self.journal.clock.now()) / 1e6, 0.001), poll)
+        return poll if wake is None else min((wake - self.journal.clock.now()) / 1e6, poll)
 
     async def _claim(self) -> int:
         room = self._room()
-        if room <= 0 or self._is_stopping:
-            return 0
         runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self._types())
         for run in runs:
             if run.strikes >= PROBE_STRIKES:
@@ -424,6 +428,7 @@ class Worker:
         for attempt in list(resident.running.values()):
             attempt.cancel()
         resident.running.clear()
+        self.alarms.leave(len(resident.due))
         self._remove(resident)
         resident.execution.detach()
 
