@@ -21,7 +21,7 @@ import keepstep
 
 from .audit import audit
 from .killing import Killer, kill_moments
-from .model import Order, Patience
+from .model import Order, Patience, Receipt
 from .orders import BadOrdersFile, read_orders
 from .processes import DidNotStart, Process, free_ports, worker_process, world_process
 from .progress import Screen, Standing
@@ -42,7 +42,6 @@ ORDERS_PER_SECOND = (15.0, 60.0)
 KILL_SECONDS_MIN = 1.2
 FINISH_SECONDS = 75.0
 FINISH_SECONDS_SABOTAGED = 15.0
-SABOTAGE = {"KEEPSTEP_SABOTAGE": "charge_payment"}
 
 
 def run_demo(
@@ -102,7 +101,7 @@ class Demo:
         stock = int(STOCK_SHARE * sum(order.quantity for order in orders))
         self._world = world_process(world_port, folder, Plan(seed=seed, stock=stock, doors=doors))
         self._workers = [
-            worker_process(number, port, folder, db, self._world.url, SABOTAGE if sabotage else {})
+            worker_process(number, port, folder, db, self._world.url, sabotage)
             for number, port in enumerate(self._worker_ports, start=1)
         ]
 
@@ -173,7 +172,7 @@ class Demo:
             self._standing.placed += 1
             group.create_task(self._follow(run, room))
 
-    async def _follow(self, run: keepstep.RunHandle, room: asyncio.Semaphore) -> None:
+    async def _follow(self, run: keepstep.RunHandle[Receipt], room: asyncio.Semaphore) -> None:
         """Waits for the end of one order. Whether it is a good one is for the books to say."""
         with suppress(keepstep.WorkflowFailed):
             await run.result()

@@ -100,11 +100,15 @@ def world_process(port: int, folder: Path, plan: Plan) -> Process:
     return Process("world", port, command, folder, {})
 
 
-def worker_process(number: int, port: int, folder: Path, db: str, world_url: str, env: dict[str, str]) -> Process:
-    """A worker of Keepstep: ``keepstep worker order_fulfilment.workflow --http PORT --db URL``."""
-    name = f"worker-{number}"
-    command = [sys.executable, "-m", "keepstep.cli", "worker", f"{PACKAGE}.workflow", "--http", str(port), "--db", db]
-    return Process(name, port, command, folder, {WORLD_URL: world_url, **env})
+def worker_process(number: int, port: int, folder: Path, db: str, world_url: str, sabotage: bool) -> Process:
+    """A worker of Keepstep: ``keepstep worker order_fulfilment.workflow --http PORT --db URL``.
+
+    :param sabotage: the worker does not record that a customer was charged.
+    """
+    keepstep = ["keepstep.testing.sabotage", "charge_payment"] if sabotage else ["keepstep.cli"]
+    arguments = ["worker", f"{PACKAGE}.workflow", "--http", str(port), "--db", db]
+    command = [sys.executable, "-m", *keepstep, *arguments]
+    return Process(f"worker-{number}", port, command, folder, {WORLD_URL: world_url})
 
 
 def free_ports(count: int) -> list[int]:

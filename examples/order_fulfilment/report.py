@@ -9,7 +9,7 @@ from rich.text import Text
 from .audit import Audit
 
 ALWAYS_SHOWN = ("charged twice", "charged but neither shipped nor refunded", "e-mails sent twice")
-EXAMPLES_SHOWN = 5
+EXAMPLES_SHOWN = 2
 
 
 def show_audit(console: Console, found: Audit) -> None:
@@ -39,19 +39,19 @@ def _table(found: Audit) -> RenderableType:
 def _outcomes(found: Audit) -> list[tuple[int, str, str]]:
     return [
         (found.orders, "orders", ""),
-        (found.completed, "completed", "charged, shipped and announced, each once"),
+        (found.completed, "completed", "everything exactly once"),
         (found.compensated, "compensated", "all that was done is undone"),
-        (found.turned_away, "turned away", "card declined, nothing was done"),
+        (found.turned_away, "turned away", "card declined, nothing done"),
     ]
 
 
 def _traffic(found: Audit) -> list[tuple[int, str, str]]:
     return [
-        (found.kills, "workers killed", f"with {found.requests_cut_off} requests in the middle of being answered"),
-        (found.requests, "requests came in", f"{found.requests_failed} of them failed on purpose"),
-        (found.requests_repeated, "of them repeated an earlier one", "same idempotency key, no second effect"),
-        (found.done_but_not_said, "were done, but the answer was lost", "an error or silence instead"),
-        (found.deliveries, "webhook deliveries", f"{found.deliveries_in_vain} of them found nobody listening"),
+        (found.kills, "workers killed", f"while {found.requests_cut_off} requests were open"),
+        (found.requests, "requests came in", f"{found.requests_failed} failed on purpose"),
+        (found.requests_repeated, "of them repeated an earlier one", "same key, no second effect"),
+        (found.done_but_not_said, "did their work, but the answer was lost", "error or silence instead"),
+        (found.deliveries, "webhook deliveries", f"{found.deliveries_in_vain} found nobody listening"),
     ]
 
 
@@ -60,8 +60,8 @@ def _count(count: int) -> Text:
 
 
 def _examples(orders: list[str]) -> str:
-    more = f" and {len(orders) - EXAMPLES_SHOWN} more" if len(orders) > EXAMPLES_SHOWN else ""
-    return ", ".join(orders[:EXAMPLES_SHOWN]) + more
+    more = ["…"] if len(orders) > EXAMPLES_SHOWN else []
+    return ", ".join(orders[:EXAMPLES_SHOWN] + more)
 
 
 def _verdict(found: Audit) -> Text:

@@ -22,7 +22,7 @@ Answering = Callable[[int, object], list[httpx2.Request]]
 @pytest.fixture
 async def answering() -> Answering:
     """Makes the world answer with a status and a body; returns the requests that it will have got."""
-    enter_step(StepInfo("run", "order-00001", "charge_payment", 2, None, lambda _: None))
+    enter_step(StepInfo("run", "order-00001", "charge_payment", 2, b"", lambda _: None))
 
     def answer(status: int, body: object) -> list[httpx2.Request]:
         got: list[httpx2.Request] = []

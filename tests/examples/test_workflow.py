@@ -64,7 +64,7 @@ class Shop:
 
     async def sell(
         self, fate: Fate, quantity: int = 2, patience: Patience = LEISURE, faults: tuple[Fault, ...] = ()
-    ) -> keepstep.RunHandle:
+    ) -> keepstep.RunHandle[Receipt]:
         town = LiveTown(self.folder / "books.db", Arranged(fate, faults), self.engine)
         transport = httpx2.MockTransport(town.receive)
         client = httpx2.AsyncClient(transport=transport, base_url="http://world")

@@ -12,7 +12,7 @@ import binascii
 import hashlib
 import hmac
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from keepstep.journal import InvalidInput
 
@@ -22,6 +22,8 @@ from .waiting import limited
 
 if TYPE_CHECKING:
     from .operation import CallbackOperation
+
+T = TypeVar("T")
 
 _CODE_BYTES = 12
 
@@ -71,6 +73,10 @@ class Callback:
         """Where a webhook can be posted to; empty if no worker was told its ``callback_url``."""
         return self._operation.url
 
+    @overload
+    async def result(self, type: type[T], timeout: Duration | None = None) -> T: ...
+    @overload
+    async def result(self, type: Any = None, timeout: Duration | None = None) -> Any: ...
     async def result(self, type: Any = None, timeout: Duration | None = None) -> Any:
         """What the callback brings, decoded as ``type``.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import msgspec
 
 from .call import required
 from .data import Duration, decoder, to_seconds
 from .data.schema import schema_of
+
+T = TypeVar("T")
 
 
 class HumanTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +26,14 @@ class HumanTask(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""
 
 
+@overload
+async def human_task(
+    title: str, form: type[T], assignee: str | None = None, due: Duration | datetime | None = None
+) -> T: ...
+@overload
+async def human_task(
+    title: str, form: Any = None, assignee: str | None = None, due: Duration | datetime | None = None
+) -> Any: ...
 async def human_task(
     title: str, form: Any = None, assignee: str | None = None, due: Duration | datetime | None = None
 ) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from .call import required
 from .data import Duration, decoder, to_seconds
@@ -31,6 +31,10 @@ async def sleep(duration: Duration) -> None:
     await asyncio.sleep(to_seconds(duration))
 
 
+@overload
+async def receive(name: str, type: type[T], timeout: Duration | None = None) -> T: ...
+@overload
+async def receive(name: str, type: Any = None, timeout: Duration | None = None) -> Any: ...
 async def receive(name: str, type: Any = None, timeout: Duration | None = None) -> Any:
     """The next signal of that name, in order of arrival, decoded as ``type``.
 
