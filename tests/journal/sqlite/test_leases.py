@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keepstep.journal import Fenced, HintKind
-from keepstep.journal.sqlite import open_sqlite
+from keepstep.journal.sqlite import SqliteJournal, open_sqlite
 from tests.journal.scene import WAIT_SECONDS_MAX, Ears, ManualClock, advance, event, lease, start_owned, wait_until
 
 
@@ -109,3 +110,16 @@ async def test_a_wall_clock_that_jumps_is_reported_once(database: Path, caplog: 
     assert jumps == [-5_000_000, 7_000_000]
     assert caplog.text.count("the wall clock jumped") == 2
     await journal.close()
+
+
+def test_a_store_whose_event_loop_ended_stops_renewing_its_leases(database: Path) -> None:
+    async def open_and_forget() -> SqliteJournal:
+        journal = await open_sqlite(database)
+        await journal.open_lease(lease(lease_seconds=0.06))
+        return journal
+
+    loop = asyncio.new_event_loop()
+    journal = loop.run_until_complete(open_and_forget())
+    loop.close()
+    journal._writer._thread.join(WAIT_SECONDS_MAX)
+    assert not journal._writer._thread.is_alive()

@@ -73,8 +73,8 @@ class SqliteJournal:
             self._peers.tell(kinds)
         try:
             self._loop.call_soon_threadsafe(self._resolve, group, hints)
-        except RuntimeError:
-            """The loop was closed without closing the store: nobody is left who could be told."""
+        except RuntimeError:  # the loop was closed, and the store was not: nobody is left who could be told
+            self._writer.abandon()
 
     def _resolve(self, group: Sequence[Operation], hints: Sequence[Hint]) -> None:
         for operation in group:

@@ -134,6 +134,14 @@ class Writer:
 
     # -- on the writer's thread
 
+    def abandon(self) -> None:
+        """Whoever used the store is gone: end, and let other processes take over what its leases hold."""
+        if self._renewed:
+            log.error("the journal's event loop ended without closing it; its leases are left to run out")
+        self._renewed.clear()
+        self._renew_at = float("inf")
+        self._queue.put(None)
+
     def _run(self) -> None:
         going = True
         while going:
