@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import resource
 import sqlite3
 import sys
 from pathlib import Path
@@ -57,6 +59,27 @@ async def start_one(path: str) -> None:
     await journal.start(new_run())
     await journal.close()
     say("started")
+
+
+async def outgrow_the_disk(path: str) -> None:
+    """Commit more than files may hold, until they may hold more: what the kernel refuses is the log at COMMIT."""
+    journal = await open_sqlite(path)
+    run_ids = await start_owned_runs(journal, "child", 2)
+    loop, stuck = asyncio.get_running_loop(), asyncio.Event()
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: loop.call_soon_threadsafe(stuck.set)  # type: ignore[assignment]
+    logging.getLogger("keepstep.journal").addHandler(handler)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, hard))
+    data = os.urandom(400_000)
+    commits = [journal.submit(Commit(run_id=run_id, epoch=1, events=(event(data=data),))) for run_id in run_ids]
+    await stuck.wait()
+    say("stuck", sum(commit.done() for commit in commits))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    await asyncio.gather(*commits)
+    whole = [(await journal.read_events(run_id))[1].data == data for run_id in run_ids]
+    say("resumed", *whole)
+    await journal.close()
 
 
 async def hold_turn(path: str) -> None:

@@ -63,6 +63,12 @@ async def test_what_was_acknowledged_before_a_kill_is_there_and_the_runs_go_on_w
     await journal.close()
 
 
+async def test_a_log_that_cannot_grow_delays_commits_until_it_can(database: Path, spawn: Spawn) -> None:
+    child = spawn("outgrow_the_disk", database)
+    assert next_line(child) == "stuck 0"
+    assert next_line(child) == "resumed True True"
+
+
 async def test_a_process_killed_while_it_holds_the_lock_stops_nobody(database: Path, spawn: Spawn) -> None:
     journal = await open_sqlite(database)
     child = spawn("hold_turn", database)
