@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 
 import msgspec
 
@@ -15,7 +16,12 @@ from keepstep.journal import Event, Hint, HintKind, Journal, JournalError, Run, 
 
 logger = logging.getLogger("keepstep.client")
 
+RECENT_BYTES_MAX = 16 * 1024 * 1024
+"""Last events of runs that closed here a moment ago, kept for whoever asks for the result only now."""
+
 POLL_SECONDS = 1.0
+RECENT_BYTES_EACH = 500
+
 POLL_PAUSE_SECONDS = 0.02
 """Hints that come closer together than this are answered by one look."""
 
@@ -37,6 +43,10 @@ class Closings:
         self._waiting: dict[str, list[asyncio.Future[Closed]]] = {}
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
+        self._recent: OrderedDict[str, Closed] = OrderedDict()
+        self._recent_bytes = 0
+        self.forgotten = 0
+        """How many recent closings had to be forgotten; a handle that is older than one of them must look."""
         journal.listen(self._hear)
 
     def close(self) -> None:
@@ -50,7 +60,14 @@ class Closings:
         self._waiting.clear()
 
     async def wait(self, run_id: str, *, is_fresh: bool = False) -> Closed:
-        """Wait until the run is closed. ``is_fresh``: it was started here a moment ago, there is no need to look."""
+        """Wait until the run is closed.
+
+        ``is_fresh``: it was started under a lease of this process since the last closing was forgotten, so that its end
+        is either among the recent ones or still to come.
+        """
+        recent = self._recent.get(run_id)
+        if recent is not None:
+            return recent
         future: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, []).append(future)
         try:
@@ -70,14 +87,22 @@ class Closings:
         if hint.kind is not HintKind.CLOSED:
             return
         for closing in hint.closings:
-            if closing.run_id in self._waiting:
-                if closing.event is None:
-                    self._news.set()
-                else:
-                    event = closing.event
-                    self._resolve(Closed(closing.run_id, closing.status, event.type, event.data))
+            if closing.event is None:
+                self._news.set()
+            else:
+                closed = Closed(closing.run_id, closing.status, closing.event.type, closing.event.data)
+                self._remember(closed)
+                self._resolve(closed)
         if not hint.closings:
             self._news.set()
+
+    def _remember(self, closed: Closed) -> None:
+        self._recent[closed.run_id] = closed
+        self._recent_bytes += RECENT_BYTES_EACH + len(closed.data)
+        while self._recent_bytes > RECENT_BYTES_MAX:
+            _, oldest = self._recent.popitem(last=False)
+            self._recent_bytes -= RECENT_BYTES_EACH + len(oldest.data)
+            self.forgotten += 1
 
     def _resolve(self, closed: Closed) -> None:
         for future in self._waiting.pop(closed.run_id, ()):

@@ -33,6 +33,7 @@ class RunHandle(Generic[R]):
         self._engine = engine
         self._journal = engine.journal
         self._is_fresh = is_fresh
+        self._forgotten_before = engine.closings.forgotten
         self.id = id
         """The workflow id."""
         self.run_id = run_id
@@ -72,7 +73,7 @@ class RunHandle(Generic[R]):
         if run_id is None:
             run = await self._run()
             run_id, type_ = run.run_id, run.type
-        fresh = self._is_fresh
+        fresh = self._is_fresh and self._forgotten_before == self._engine.closings.forgotten
         while True:
             closed = await self._engine.closings.wait(run_id, is_fresh=fresh)
             fresh = False

@@ -97,6 +97,7 @@ class Resident:
         self.inbox_seen = 0
         self.in_flight = 0
         """Commits submitted and not yet durable."""
+        self.has_begun = False
         self.is_dropped = False
         self.is_closing = False
         self.is_shown = False
@@ -110,6 +111,7 @@ class Resident:
 
     def begin(self, events: Sequence[Event], state: dict[tuple[str, str], bytes]) -> None:
         """Replay what is recorded and go on from there."""
+        self.has_begun = True
         self.state_keys.update(state)
         for (kind, key), data in state.items():
             if kind == ATTEMPT:
@@ -129,6 +131,8 @@ class Resident:
             self.block(error.diff)
         except (Nondeterminism, Restless, InvalidInput) as error:
             self.block(Diff(str(error)))
+        except SystemExit:
+            self.block(Diff("the workflow's code asked the process to exit; raise an error instead"))
         except Exception as error:
             logger.exception("run %s: unexpected error while advancing", self.run_id)
             self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
@@ -345,9 +349,18 @@ class Resident:
         self.last_seq += len(events)
         self.in_flight += 1
         self.quiet_since = self.worker.journal.clock.monotonic()
-        future = self.worker.journal.submit(commit)
+        future = self._submit(commit)
         future.add_done_callback(partial(self._committed, first_seq, events))
         return future
+
+    def _submit(self, commit: Commit) -> asyncio.Future[Committed]:
+        """Submit to the journal; a refusal at the door comes back like any other."""
+        try:
+            return self.worker.journal.submit(commit)
+        except JournalError as error:
+            refused: asyncio.Future[Committed] = self.worker.loop.create_future()
+            refused.set_exception(error)
+            return refused
 
     def _committed(self, first_seq: int, events: Sequence[NewEvent], done: asyncio.Future[Committed]) -> None:
         self.in_flight -= 1
@@ -378,14 +391,13 @@ class Resident:
         if isinstance(error, Fenced | RunClosed | NotFound):
             logger.info("run %s is not this worker's any more: %s", self.run_id, error)
             self.worker.drop(self)
+        elif self.blocked is not None:
+            self._finish_blocking()
         elif isinstance(error, TooLarge):
             self.block(Diff(str(error)))
-            self.worker.reload(self)
-        elif isinstance(error, Conflict | JournalError):
-            logger.warning("run %s: %s; reading it again", self.run_id, error)
-            self.worker.reload(self)
+            self._finish_blocking()
         else:
-            logger.error("run %s: commit failed: %r; reading it again", self.run_id, error)
+            logger.warning("run %s: %r; reading it again", self.run_id, error)
             self.worker.reload(self)
 
     def _tell_ambient(self) -> None:
@@ -430,7 +442,7 @@ class Resident:
             **changes,
         )
         self.in_flight += 1
-        self.worker.journal.submit(commit).add_done_callback(self._closed)
+        self._submit(commit).add_done_callback(self._closed)
 
     def _closed(self, done: asyncio.Future[Committed]) -> None:
         self.in_flight -= 1
@@ -519,10 +531,11 @@ class Resident:
             return
         if "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
-            changes |= {"wake_at": 0} if self._has_steps_to_do() else {}
+            if not self.has_begun or self.in_flight or self._has_steps_to_do():
+                changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)
-        self.worker.released(self.worker.journal.submit(commit))
+        self.worker.released(self._submit(commit))
 
     def _has_steps_to_do(self) -> bool:
         """True if a step is cut off or not begun: whoever takes the run next must do that at once."""

@@ -28,6 +28,7 @@ from keepstep.journal import (
     JournalError,
     Lease,
     Loaded,
+    Message,
     NewEvent,
     NewRun,
     NotFound,
@@ -59,6 +60,9 @@ LANGUAGE = "python"
 
 CLAIMED_BY_OTHERS_SECONDS = 0.02
 """Pause after a run that was due turned out to be somebody else's by now."""
+
+
+EARLY_RUNS_MAX = 10_000
 
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +120,8 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._inbox_cursor = 0
+        self._early: OrderedDict[str, list[Message]] = OrderedDict()
+        """Messages to runs that are just being brought into memory."""
         self._is_open = False
         self._is_stopping = False
         self.loop: asyncio.AbstractEventLoop
@@ -318,9 +324,12 @@ class Worker:
             resumed = resident.event(history.RESUMED, None, pack(history.Resumed()))
             self.spawn(self._begin_late(resident, loaded, resumed))
         else:
-            resident.begin(loaded.events, loaded.state)
-            resident.take_messages(loaded.messages)
+            self._begin_loaded(resident, loaded)
         return resident
+
+    def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
+        resident.begin(loaded.events, loaded.state)
+        resident.take_messages([*loaded.messages, *self._early.pop(resident.run_id, ())])
 
     def _is_late(self, started_at: int) -> bool:
         return self.journal.clock.now() - started_at > 1_000_000
@@ -333,8 +342,7 @@ class Worker:
         except JournalError:
             return
         if not resident.is_dropped:
-            resident.begin(loaded.events, loaded.state)
-            resident.take_messages(loaded.messages)
+            self._begin_loaded(resident, loaded)
 
     def _identity(self, run: Run) -> Identity:
         return Identity(
@@ -416,7 +424,9 @@ class Worker:
             self._mail.set()
 
     def _begin_adopted(self, resident: Resident, events: Sequence[NewEvent]) -> None:
-        resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
+        if not resident.is_dropped:
+            resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
+            resident.take_messages(self._early.pop(resident.run_id, ()))
 
     # letting go
 
@@ -455,8 +465,10 @@ class Worker:
             self.spawn(self._reload(resident.run_id))
 
     async def _reload(self, run_id: str) -> None:
-        for pause in (0.0, 0.2, 1.0, 5.0, 10.0):
+        pause = 0.1
+        while self._is_open:
             await asyncio.sleep(pause)
+            pause = min(pause * 2, 10.0)
             try:
                 run = await self.journal.read_run(run_id)
                 if run is not None and run.owner == self.lease_id and run.status is Status.RUNNING:
@@ -542,13 +554,17 @@ class Worker:
             messages = await self.journal.read_inbox(self.lease_id, self._inbox_cursor)
             if not messages:
                 return
-            by_run: dict[str, list[Any]] = {}
+            by_run: dict[str, list[Message]] = {}
             for message in messages:
                 by_run.setdefault(message.run_id, []).append(message)
             for run_id, said in by_run.items():
                 resident = self._residents.get(run_id)
-                if resident is not None:
+                if resident is not None and resident.has_begun:
                     resident.take_messages(said)
+                else:
+                    self._early.setdefault(run_id, []).extend(said)
+                    if len(self._early) > EARLY_RUNS_MAX:
+                        self._early.popitem(last=False)
             self._inbox_cursor = messages[-1].n
 
     # suspects
