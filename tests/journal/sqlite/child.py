@@ -10,12 +10,13 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from keepstep.journal import Commit, Error, Journal
+from keepstep.journal import Commit, Error, Journal, Status, this_process
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.journal.sqlite.turn import Turn
 from tests.journal.scene import event, lease, new_run
 
 RUNS = 10
+STEPS_OF_LABOUR = 20
 
 
 def say(*words: object) -> None:
@@ -52,6 +53,28 @@ async def commit_aloud(path: str) -> None:
     journal = await open_sqlite(path)
     run_ids = await start_owned_runs(journal, "child")
     await asyncio.gather(*[commit_steps(journal, run_id, 1_000_000, aloud=True) for run_id in run_ids])
+
+
+async def labour(path: str, name: str) -> None:
+    """Claim whatever is due, advance it by one step, give it back; close it when it has had all its steps."""
+    journal = await open_sqlite(path)
+    await journal.open_lease(lease(name, lease_seconds=10.0, process=this_process()))
+    while True:
+        await journal.reap()
+        for run in await journal.claim_runs(name, 5):
+            last = run.last_seq > STEPS_OF_LABOUR
+            commit = Commit(
+                run_id=run.run_id,
+                epoch=run.epoch,
+                first_seq=run.last_seq + 1,
+                events=(event(data=f"{run.last_seq + 1}".encode()),),
+                status=Status.COMPLETED if last else None,
+                release=not last,
+                wake_at=0,
+                clear_strikes=True,
+            )
+            await journal.commit(commit)
+            say(run.run_id, run.last_seq + 1)
 
 
 async def start_one(path: str) -> None:
