@@ -40,8 +40,9 @@ STOCK_SHARE = 0.8
 ORDERS_OPEN_MAX = 500
 ORDERS_PER_SECOND = (15.0, 60.0)
 KILL_SECONDS_MIN = 1.2
-FINISH_SECONDS = 75.0
-FINISH_SECONDS_SABOTAGED = 15.0
+STANDSTILL_SECONDS = 40.0
+STANDSTILL_SECONDS_SABOTAGED = 12.0
+"""So long after anything has happened to any order, the demo gives up. One order alone needs half a minute at worst."""
 
 
 def run_demo(
@@ -77,6 +78,8 @@ def run_demo(
     except DidNotStart as error:
         console.print(str(error), style="red", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("Stopped before all orders were finished; this is where they stand.")
     return demo.conclude()
 
 
@@ -88,7 +91,8 @@ class Demo:
     ) -> None:
         self._orders = orders
         self._db = db
-        self._sabotage = sabotage
+        self._standstill_seconds = STANDSTILL_SECONDS_SABOTAGED if sabotage else STANDSTILL_SECONDS
+        self._limit: asyncio.Timeout
         self._folder = folder
         self._console = console
         self._standing = Standing(orders=len(orders), kills_planned=kills)
@@ -106,7 +110,7 @@ class Demo:
         ]
 
     async def run(self) -> None:
-        """Runs everything until all orders are finished, or time is up."""
+        """Runs everything until all orders are finished, or nothing happens any more."""
         self._console.print(
             f"{len(self._orders)} orders, {WORKERS} workers, {self._standing.kills_planned} kills. "
             f"Books and logs: {self._folder}",
@@ -151,13 +155,16 @@ class Demo:
                     screen.cancel()
 
     async def _until_all_are_finished(self, engine: keepstep.Engine, killer: Killer) -> None:
-        limit = self._span_seconds + (FINISH_SECONDS_SABOTAGED if self._sabotage else FINISH_SECONDS)
         try:
-            async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(self._standstill_seconds) as self._limit, asyncio.TaskGroup() as group:
                 group.create_task(killer.run(self._moments))
                 await self._place(engine, group)
         except TimeoutError:
-            self._console.print("Time is up: some orders are not finished.", style="bold red")
+            self._console.print("Nothing happens any more, and some orders are not finished.", style="bold red")
+
+    def _go_on(self) -> None:
+        """Something has happened: the wait for the next thing begins anew."""
+        self._limit.reschedule(asyncio.get_running_loop().time() + self._standstill_seconds)
 
     async def _place(self, engine: keepstep.Engine, group: asyncio.TaskGroup) -> None:
         """Places the orders one after the other, never more than ``ORDERS_OPEN_MAX`` at a time."""
@@ -170,13 +177,15 @@ class Demo:
                 fulfil_order, order, PATIENCE, id=order.id, if_running="restart", if_closed="restart"
             )
             self._standing.placed += 1
+            self._go_on()
             group.create_task(self._follow(run, room))
 
     async def _follow(self, run: keepstep.RunHandle[Receipt], room: asyncio.Semaphore) -> None:
         """Waits for the end of one order. Whether it is a good one is for the books to say."""
-        with suppress(keepstep.WorkflowFailed):
+        with suppress(keepstep.Error):
             await run.result()
         self._standing.finished += 1
+        self._go_on()
         room.release()
 
     async def _watch(self, world: httpx2.AsyncClient, killer: Killer) -> None:
