@@ -66,12 +66,12 @@ class Closings:
         is either among the recent ones or still to come.
         """
         recent = self._recent.get(run_id)
-        if recent is not None:
+        if recent is not None and recent.status is not Status.FAILED:
             return recent
         future: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, []).append(future)
         try:
-            if not is_fresh:
+            if recent is not None or not is_fresh:  # a failed run may have been reopened since
                 await self._look_at(run_id)
             if self._watching is None or self._watching.done():
                 self._watching = asyncio.create_task(self._watch())
@@ -97,6 +97,9 @@ class Closings:
             self._news.set()
 
     def _remember(self, closed: Closed) -> None:
+        before = self._recent.pop(closed.run_id, None)
+        if before is not None:
+            self._recent_bytes -= RECENT_BYTES_EACH + len(before.data)
         self._recent[closed.run_id] = closed
         self._recent_bytes += RECENT_BYTES_EACH + len(closed.data)
         while self._recent_bytes > RECENT_BYTES_MAX:

@@ -31,7 +31,7 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.callback import is_genuine, parse_token
-from keepstep.runtime.data import describe, encode, encode_failure
+from keepstep.runtime.data import describe, encode, encode_failure, within_limit
 from keepstep.runtime.history import pack
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import find_workflow
@@ -182,6 +182,7 @@ class Engine:
         else:
             known.signature.check_args(args, kwargs)
             name, arguments, timeout = known.name, known.signature.encode_args(args, kwargs), known.timeout_seconds
+        within_limit(arguments, "the arguments of workflow", name)
         run_id = self._ids()
         self._remember_type(run_id, name)
         return started_run(
@@ -282,7 +283,8 @@ class Engine:
 
         Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came.
         """
-        await self._answer_callback("callback", token, encode(value))
+        payload = within_limit(encode(value), "the value of the callback")
+        await self._answer_callback("callback", token, payload)
 
     async def fail_callback(self, token: str, error: BaseException | str) -> None:
         """Let the wait for a callback raise an error."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from keepstep.journal import Commit, Condition, Conflict, InvalidInput, NewEvent, NewMessage, NotFound, Run, RunClosed, Status
 from keepstep.runtime import history
-from keepstep.runtime.data import Duration, decoder, encode, to_seconds
+from keepstep.runtime.data import Duration, decoder, encode, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.history import pack
@@ -121,7 +121,7 @@ class RunHandle(Generic[R]):
 
     async def signal(self, name: str, value: Any = None, *, id: str | None = None) -> None:
         """Send a signal. ``id``: a second one of that id is dropped. Raises ``NotFound``, ``RunClosed``."""
-        await self._send("signal", name, encode(value), id)
+        await self._send("signal", name, within_limit(encode(value), "the value of signal", name), id)
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""

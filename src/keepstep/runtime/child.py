@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from keepstep.journal import InvalidInput
 
 from .call import DurableCall, required
+from .data import within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import ChildOperation
@@ -35,7 +36,8 @@ class ChildCall(DurableCall[Any]):
         super().__init__(execution)
         self.workflow = workflow
         self.options = options
-        self.arguments = workflow.signature.encode_args(args, kwargs)
+        encoded = workflow.signature.encode_args(args, kwargs)
+        self.arguments = within_limit(encoded, "the arguments of workflow", workflow.name)
         self.key = execution.loop.current_scope().key(workflow.name)
         self.operation: ChildOperation | None = None
 

@@ -98,7 +98,12 @@ class Execution:
         self.attributes: dict[str, Any] = {}
         self.timeout_seconds: float | None = None
         self.seed = b""
-        self.last_failed_seq = 0
+        self.failure: tuple[int, BaseException] | None = None
+        """The latest step failure that code has seen: seq of its event, and the error."""
+        self.reactions: list[int] = []
+        """Events that belong to what code asked for after that failure."""
+        self._seq = 0
+        """Of the event being delivered."""
         self.waits: list[tuple[Callable[[], bool], WorkflowFuture]] = []
         self.receivers: dict[str, deque[WorkflowFuture]] = {}
         self.signals: dict[str, deque[history.SignalReceived]] = {}
@@ -130,6 +135,7 @@ class Execution:
 
     def deliver(self, event: Event, now: int | None = None) -> None:
         """Deliver one event and run until quiet. ``now`` is the turn's time where it is not the event's own."""
+        self._seq = event.seq
         self.now = max(self.now, event.time if now is None else now)
         apply = _APPLY.get(event.type)
         if apply is None:
@@ -191,6 +197,13 @@ class Execution:
             raise error
         return Outcome(Status.FAILED, error=error)
 
+    def failed_step(self) -> tuple[int, tuple[int, ...]]:
+        """The step failure that the run's own failure comes from, and the events that came of it; 0 if none did."""
+        error = None if self.outcome is None else self.outcome.error
+        if self.failure is None or error is None or not _comes_from(error, self.failure[1]):
+            return 0, ()
+        return self.failure[0], tuple(self.reactions)
+
     # what the worker takes
 
     def take_new(self) -> list[Operation]:
@@ -223,6 +236,7 @@ class Execution:
                 f"the key {operation.key!r} is in use by an operation that is still running; give each call its own key="
             )
         self._abandoned.pop(operation.key, None)
+        operation.asked_seq = self._seq
         self.pending[operation.key] = operation
         self._new.append(operation)
 
@@ -286,6 +300,8 @@ class Execution:
         if operation.kind != kind:
             why = f"history has a {kind} at {key!r}, the code asks for a {operation.name}"
             raise asked_differently(event, kind, operation, why)
+        if self.failure is not None and operation.asked_seq >= self.failure[0]:
+            self.reactions.append(event.seq)
         if answers:
             del self.pending[key]
         return operation
@@ -322,10 +338,10 @@ class Execution:
         if operation is None:
             return
         self._check_digest(event, operation, data.digest)
-        self.last_failed_seq = event.seq
         failure = decode_failure(data.failure)
         error = StepFailed(operation.step.name, data.attempts, failure.summary(), uncertain=data.uncertain)
         error.__cause__ = rebuild(failure)
+        self.failure, self.reactions = (event.seq, error), []
         operation.future.set_exception(error)
 
     def _apply_timer_started(self, event: Event, data: history.TimerStarted) -> None:
@@ -428,6 +444,23 @@ def without_superseded(events: Sequence[Event]) -> Sequence[Event]:
         if event.type == history.WORKFLOW_REOPENED:
             superseded.update(history.unpack(event.type, event.data).superseded)
     return [each for each in events if each.seq not in superseded] if superseded else events
+
+
+def _comes_from(error: BaseException, origin: BaseException) -> bool:
+    """True if ``origin`` is the error, one of its causes, or a member of its group."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        if each is origin:
+            return True
+        seen.add(id(each))
+        waiting += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+    return False
 
 
 def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None) -> BaseException:

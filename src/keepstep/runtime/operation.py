@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Operation:
     """What all kinds have in common."""
 
-    __slots__ = ("abandoned", "began", "digest", "future", "key", "task")
+    __slots__ = ("abandoned", "asked_seq", "digest", "future", "key", "task")
 
     kind = "operation"
 
@@ -29,8 +29,8 @@ class Operation:
         self.key = key
         self.digest = digest
         self.abandoned = False
-        self.began = False
-        """True once a worker of this process has taken it up."""
+        self.asked_seq = 0
+        """Seq of the event during whose delivery the code asked."""
         self.task: asyncio.Task[Any] | None = task_of(execution.loop)
         """The task that asked; tells where in the code that was."""
         self.future: WorkflowFuture = execution.loop.future(self)
@@ -54,7 +54,7 @@ class StepOperation(Operation):
         self.key = key
         self.digest = digest
         self.abandoned = False
-        self.began = False
+        self.asked_seq = 0
         self.task = task_of(execution.loop)
         self.future = execution.loop.future(self)
         self.step = step
@@ -78,7 +78,7 @@ class TimerOperation(Operation):
         self.key = key
         self.digest = b""
         self.abandoned = False
-        self.began = False
+        self.asked_seq = 0
         self.task = task_of(execution.loop)
         self.delay = delay
         """Microseconds, as asked for."""

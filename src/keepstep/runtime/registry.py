@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import InvalidInput
@@ -27,6 +28,16 @@ def register(definition: Any) -> None:
             f"{definition.__module__}.{definition.__qualname__}; give one of them name=..."
         )
     _definitions[key] = definition
+
+
+def names_around(function: Callable[..., Any]) -> Mapping[str, Any] | None:
+    """The local names of the place where a function inside a function is being decorated; its annotations use them."""
+    if "<locals>" not in function.__qualname__:
+        return None
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("keepstep.runtime"):
+        frame = frame.f_back
+    return dict(frame.f_locals)
 
 
 def _same_place(known: Any, new: Any) -> bool:

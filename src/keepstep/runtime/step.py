@@ -11,11 +11,11 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from .call import DurableCall, current
-from .data import Duration, Retry, Signature, to_seconds
+from .data import Duration, Retry, Signature, to_seconds, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import StepOperation
-from .registry import register
+from .registry import names_around, register
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -53,7 +53,7 @@ class Step(Generic[P, R]):
         self.fn = fn
         self.name = name
         self.run_options = options
-        self.signature = Signature.of(fn)
+        self.signature = Signature.of(fn, names=names_around(fn))
         self.is_async = inspect.iscoroutinefunction(fn)
         self.__name__ = name
         self.__qualname__ = getattr(fn, "__qualname__", name)
@@ -96,7 +96,7 @@ class StepCall(DurableCall[Any]):
     ) -> None:
         super().__init__(execution)
         self.step = step
-        self.arguments = step.signature.encode_args(args, kwargs)
+        self.arguments = within_limit(step.signature.encode_args(args, kwargs), "the arguments of step", step.name)
         scope = execution.loop.current_scope()
         given = step.run_options.key
         self.key = scope.key(step.name) if given is None else scope.fixed_key(step.name, given)

@@ -12,7 +12,7 @@ from .call import current
 from .child import ChildCall
 from .data import Duration, Signature, to_seconds
 from .guard import scan
-from .registry import register
+from .registry import names_around, register
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +32,7 @@ class Workflow(Generic[P, R]):
         self.timeout_seconds = timeout_seconds
         self.version = version
         self.is_guarded = guard
-        self.signature = Signature.of(fn)
+        self.signature = Signature.of(fn, names=names_around(fn))
         self.__name__ = name
         self.__qualname__ = getattr(fn, "__qualname__", name)
         self.__module__ = fn.__module__

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import Commit, Fenced, JournalError, NewMessage, NotFound, Task
-from keepstep.runtime.data import describe, encode, encode_failure
+from keepstep.runtime.data import describe, encode, encode_failure, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step
@@ -100,7 +100,8 @@ class RemoteSteps:
         began = work.record.first_at or self._worker.journal.clock.now()
         attempts = work.record.attempts + 1
         try:
-            payload = step.signature.encode_result(await self._call(task, step, work, attempts))
+            value = await self._call(task, step, work, attempts)
+            payload = within_limit(step.signature.encode_result(value), "the result of step", step.name)
         except asyncio.CancelledError:
             raise
         except (Exception, SystemExit) as error:

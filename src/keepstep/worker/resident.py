@@ -46,7 +46,7 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Contradiction, Diff
-from keepstep.runtime.data import describe, encode_failure
+from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.errors import Restless
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.guard import Nondeterminism
@@ -477,14 +477,16 @@ class Resident:
         error = outcome.error
         if outcome.status is Status.COMPLETED:
             try:
-                payload = execution.workflow.signature.encode_result(outcome.value)
+                workflow = execution.workflow
+                payload = within_limit(workflow.signature.encode_result(outcome.value), "the result of", workflow.name)
                 data = pack(history.WorkflowCompleted(payload))
                 return Status.COMPLETED, self.event(history.WORKFLOW_COMPLETED, None, data), payload
             except InvalidInput as unfit:
                 error = unfit
         if error is not None:
             failure = encode_failure(describe(error))
-            failed = history.WorkflowFailed(failure, execution.last_failed_seq, execution.compensated)
+            failed_seq, reactions = execution.failed_step()
+            failed = history.WorkflowFailed(failure, failed_seq, execution.compensated, reactions)
             return Status.FAILED, self.event(history.WORKFLOW_FAILED, None, pack(failed)), failure
         if outcome.status is Status.TIMED_OUT:
             return outcome.status, self.event(history.WORKFLOW_TIMED_OUT, None, pack(history.WorkflowTimedOut())), b""

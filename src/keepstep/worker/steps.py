@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import InvalidInput, StateChange
-from keepstep.runtime.data import describe, encode, encode_failure
+from keepstep.runtime.data import describe, encode, encode_failure, within_limit
 from keepstep.runtime.errors import TimedOut, Uncertain
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.saga import Outcome
@@ -101,7 +101,7 @@ class Steps:
         payload = b""
         try:
             value = await self._call(resident, operation, record)
-            payload = operation.step.signature.encode_result(value)
+            payload = _sealed_result(operation.step, value)
         except asyncio.CancelledError:
             if not mine.cancelling():
                 failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
@@ -130,7 +130,7 @@ class Steps:
             raise
         try:
             value = await self._call(resident, operation, record)
-            payload = operation.step.signature.encode_result(value)
+            payload = _sealed_result(operation.step, value)
         except asyncio.CancelledError:
             return
         except TimedOut as error:
@@ -262,7 +262,7 @@ class Steps:
                 resident.fail_step(operation, _sealed(refusal), 1, uncertain=False, resolved_by="resolver")
                 return True
             said = said.result
-        resident.complete_step(operation, operation.step.signature.encode_result(said), 1, resolved_by="resolver")
+        resident.complete_step(operation, _sealed_result(operation.step, said), 1, resolved_by="resolver")
         return True
 
     def stop(self) -> None:
@@ -290,7 +290,7 @@ class Heart:
     def beat(self, details: Any) -> None:
         """Called by user code, from the loop or from a thread."""
         self._beats += 1
-        payload = encode(details)
+        payload = within_limit(encode(details), "the heartbeat's details")
         self._loop.call_soon_threadsafe(self._keep, payload)
 
     def _keep(self, payload: bytes) -> None:
@@ -323,6 +323,10 @@ class Heart:
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,), timeout=0.05)
+
+
+def _sealed_result(step: Step[Any, Any], value: Any) -> bytes:
+    return within_limit(step.signature.encode_result(value), "the result of step", step.name)
 
 
 def _sealed(error: BaseException) -> bytes:

@@ -6,6 +6,7 @@ from .failure import Failure, RemoteError, decode_failure, describe, encode_fail
 from .inputs import parse_json, parse_json_inputs
 from .retry import Retry
 from .signature import Signature, digest
+from .size import within_limit
 
 __all__ = [
     "Duration",
@@ -23,4 +24,5 @@ __all__ = [
     "parse_json_inputs",
     "rebuild",
     "to_seconds",
+    "within_limit",
 ]
