@@ -43,6 +43,12 @@ async def test_a_missing_file_is_made_only_where_that_is_asked_for(database: Pat
     await journal.close()
 
 
+async def test_a_sqlite_that_is_too_old_is_named(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+    with pytest.raises(StoreUnavailable, match=r"needs 3\.35\.0 or later"):
+        await open_sqlite(database)
+
+
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=r"the folder .*nowhere does not exist"):
         await open_sqlite(tmp_path / "nowhere" / "journal.db")

@@ -20,7 +20,6 @@ from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import Lease, LeaseState
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
-from keepstep.journal.process import is_surely_dead
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task, TaskToken
 
@@ -184,20 +183,18 @@ class SqliteJournal:
         await self._put(ownership.close_lease, lease_id)
 
     async def reap(self) -> list[str]:
-        states: list[LeaseState] = await self._read(query.list_leases)
-        over = [state for state in states if self._is_over(state)]
-        self._seen = {state.lease.lease_id: self._seen[state.lease.lease_id] for state in states}
-        ended: list[str] = []
-        for state in over:
-            if await self._put(ownership.end_lease, (state.lease.lease_id, state.counter)):
-                ended.append(state.lease.lease_id)
-                self._seen.pop(state.lease.lease_id, None)
+        judged = await self._read(query.judge_leases)
+        over = [state for state, is_dead in judged if self._has_stood_still(state) or is_dead]
+        self._seen = {state.lease.lease_id: self._seen[state.lease.lease_id] for state, _ in judged}
+        ending = [self._put(ownership.end_lease, (state.lease.lease_id, state.counter)) for state in over]
+        outcomes = await asyncio.gather(*ending)
+        ended = [state.lease.lease_id for state, was_ended in zip(over, outcomes, strict=True) if was_ended]
         if set(ended).intersection(self._writer.leases()):
             self._look_at_leases()
         return ended
 
-    def _is_over(self, state: LeaseState) -> bool:
-        """Its process is dead, or its counter has not moved for a lease length on our own clock.
+    def _has_stood_still(self, state: LeaseState) -> bool:
+        """Whether its counter has not moved for a lease length on our own clock.
 
         This store's own leases are never judged by the clock: the thread that renews them is ours.
         """
@@ -206,8 +203,6 @@ class SqliteJournal:
         if counter != state.counter:
             since = now
         self._seen[lease.lease_id] = (state.counter, since)
-        if is_surely_dead(lease.process):
-            return True
         return lease.lease_id not in self._writer.leases() and now - since >= lease.lease_seconds
 
     async def claim_runs(self, lease_id: str, limit: int, types: Sequence[str] | None = None) -> list[Run]:

@@ -38,6 +38,8 @@ APPLICATION_ID = 0x4B505354
 QUICK_CHECK_BYTES_MAX = 16 * 1024 * 1024
 SMALL_TABLES = ("meta", "leases", "processes", "tasks", "timers")
 
+SQLITE_MIN = (3, 35, 0)
+
 T = TypeVar("T")
 
 
@@ -64,6 +66,12 @@ async def open_sqlite(
 def _open(
     named: Path, create: bool, clock: Clock, synchronous: Synchronous
 ) -> tuple[Path, sqlite3.Connection, Turn, int]:
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        wanted = ".".join(map(str, SQLITE_MIN))
+        raise StoreUnavailable(
+            f"this Python brings SQLite {sqlite3.sqlite_version}, and Keepstep needs {wanted} or later; "
+            "use another build of Python"
+        )
     path = named.expanduser().resolve()  # one file, one pair of locks, by whatever name it is opened
     check_place(path, create)
     try:

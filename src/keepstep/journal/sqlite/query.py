@@ -14,6 +14,7 @@ from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.process import is_surely_dead
 from keepstep.journal.run import Condition, Run, Status
 
 from . import statements as sql
@@ -199,6 +200,11 @@ def read_audit(db: Connection, run_id: str) -> list[AuditLine]:
 
 def list_leases(db: Connection) -> list[LeaseState]:
     return leases_of(db.execute(sql.LIST_LEASES).fetchone()[0])
+
+
+def judge_leases(db: Connection) -> list[tuple[LeaseState, bool]]:
+    """Each open lease, and whether its process is surely dead. To ask that can take a while on some systems."""
+    return [(state, is_surely_dead(state.lease.process)) for state in list_leases(db)]
 
 
 def read_cursor(db: Connection, subscriber: str, shard: int) -> Position | None:

@@ -81,9 +81,10 @@ INSERT_RECEIVED = _insert("received", "run, id, n")
 
 UPSERT_STATE = _insert("state", "run, kind, key, data", "ON CONFLICT DO UPDATE SET data = excluded.data")
 
-DELETE_STATE = (
-    "DELETE FROM state WHERE (run, kind, key) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
-)
+DELETE_STATE = """
+DELETE FROM state WHERE (run, kind, key) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?))
+"""
 
 DELETE_TIMERS = "DELETE FROM timers WHERE run IN (SELECT value FROM json_each(?))"
 
@@ -130,12 +131,13 @@ SELECT json_group_array(json_array(
 FROM json_each(?) AS wanted CROSS JOIN runs AS r ON r.run_id = wanted.value
 """
 
-NEWEST_OF_WORKFLOWS = """
-SELECT json_group_array(json_array(w.value ->> 0, w.value ->> 1, coalesce(
-    (SELECT run_id FROM runs WHERE namespace = w.value ->> 0 AND workflow_id = w.value ->> 1 AND status = 0),
-    (SELECT run_id FROM runs WHERE namespace = w.value ->> 0 AND workflow_id = w.value ->> 1
-     ORDER BY run DESC LIMIT 1))))
-FROM json_each(?) AS w
+_PAIRS = "SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS second FROM json_each(?)"
+
+NEWEST_OF_WORKFLOWS = f"""
+SELECT json_group_array(json_array(w.first, w.second, coalesce(
+    (SELECT run_id FROM runs WHERE namespace = w.first AND workflow_id = w.second AND status = 0),
+    (SELECT run_id FROM runs WHERE namespace = w.first AND workflow_id = w.second ORDER BY run DESC LIMIT 1))))
+FROM ({_PAIRS}) AS w
 """
 
 RUN_ORIGIN = "SELECT type, input_digest FROM runs WHERE run = ?"
@@ -149,9 +151,9 @@ SELECT json_group_array(json_array(m.run, m.n, m.wakes))
 FROM json_each(?) AS wanted CROSS JOIN messages AS m ON m.run = wanted.value
 """
 
-RECEIVED = """
+RECEIVED = f"""
 SELECT json_group_array(json_array(r.run, r.id, r.n))
-FROM json_each(?) AS wanted CROSS JOIN received AS r ON r.run = wanted.value ->> 0 AND r.id = wanted.value ->> 1
+FROM ({_PAIRS}) AS wanted CROSS JOIN received AS r ON r.run = wanted.first AND r.id = wanted.second
 """
 
 LEASE_NUMBER = "SELECT lease FROM leases WHERE lease_id = ?"
