@@ -39,6 +39,8 @@ from .operation import CallbackOperation, ChildOperation, Operation, StepOperati
 if TYPE_CHECKING:
     from .workflow import Workflow
 
+_NOTHING: tuple[Operation, ...] = ()
+
 DELAY_TOLERANCE_MICROSECONDS = 1000
 """Two waits that differ by less are the same: delays come from differences of floats."""
 
@@ -206,16 +208,18 @@ class Execution:
 
     # what the worker takes
 
-    def take_new(self) -> list[Operation]:
+    def take_new(self) -> Sequence[Operation]:
         """Operations asked for since the last call and still wanted, in the order asked."""
         if not self._new:
-            return []
+            return _NOTHING
         new = [each for each in self._new if not each.abandoned and self.pending.get(each.key) is each]
         self._new = []
         return new
 
-    def take_dropped(self) -> list[Operation]:
+    def take_dropped(self) -> Sequence[Operation]:
         """Operations that the code stopped wanting since the last call."""
+        if not self._dropped:
+            return _NOTHING
         dropped, self._dropped = self._dropped, []
         return dropped
 

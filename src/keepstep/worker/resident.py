@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,10 @@ class Resident:
         self.is_closing = False
         self.is_shown = False
         """The journal says that this run waits; the next event takes that back."""
+        self.is_resting = False
+        """The worker has it among the idle ones."""
+        self.is_to_be_shown = False
+        """The worker shows it when it has been quiet for a while."""
         self.is_suspect = False
         self.blocked: Diff | None = None
         self.quiet_since = worker.journal.clock.monotonic()
@@ -162,8 +166,11 @@ class Resident:
 
     # operations
 
-    def _take_up(self, new: Iterable[Operation]) -> None:
+    def _take_up(self, new: Sequence[Operation]) -> None:
         """Begin what the code has asked for; whatever must be recorded of it travels in one commit."""
+        if len(new) == 1 and type(new[0]) is StepOperation and new[0].step.run_options.queue is None:
+            self.worker.steps.begin(self, new[0])
+            return
         events: list[NewEvent] = []
         state: list[StateChange] = []
         tasks: list[NewTask] = []

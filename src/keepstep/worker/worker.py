@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import random as random_module
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -110,7 +110,7 @@ class Worker:
         self.watchdog = Watchdog()
         self._residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
-        self._unshown: OrderedDict[str, Resident] = OrderedDict()
+        self._unshown: deque[Resident] = deque()
         self._suspects: asyncio.Queue[Run] = asyncio.Queue()
         self._probed: Resident | None = None
         self._probe_over = asyncio.Event()
@@ -451,7 +451,6 @@ class Worker:
         if self._residents.get(resident.run_id) is resident:
             del self._residents[resident.run_id]
         self._idle.pop(resident.run_id, None)
-        self._unshown.pop(resident.run_id, None)
         if resident is self._probed:
             self._probe_over.set()
         if self._room() == 1:
@@ -494,7 +493,11 @@ class Worker:
         """Called whenever a resident may have become idle, or busy."""
         if resident.is_dropped:
             return
+        if not resident.is_shown and not resident.is_to_be_shown and not resident.is_closing:
+            resident.is_to_be_shown = True
+            self._unshown.append(resident)
         if resident.is_idle:
+            resident.is_resting = True
             self._idle[resident.run_id] = resident
             self._idle.move_to_end(resident.run_id)
             if resident.is_suspect:
@@ -505,12 +508,11 @@ class Worker:
             while len(self._idle) > self.options.idle_runs_max:
                 _, oldest = self._idle.popitem(last=False)
                 oldest.release()
-        else:
+        elif resident.is_resting:
+            resident.is_resting = False
             self._idle.pop(resident.run_id, None)
-        if not resident.is_shown and not resident.is_closing:
-            self._unshown[resident.run_id] = resident
-            self._unshown.move_to_end(resident.run_id)
-        self._check_emptied()
+        if self._is_stopping:
+            self._check_emptied()
 
     def _check_emptied(self) -> None:
         if self._is_stopping and not any(each.running or each.in_flight for each in self._residents.values()):
@@ -520,13 +522,15 @@ class Worker:
         while True:
             await asyncio.sleep(self.options.show_after_seconds / 2)
             now = self.journal.clock.monotonic()
-            while self._unshown:
-                resident = next(iter(self._unshown.values()))
+            for _ in range(len(self._unshown)):
+                resident = self._unshown.popleft()
+                if resident.is_dropped or resident.is_closing or resident.blocked is not None:
+                    continue
                 if now - resident.quiet_since < self.options.show_after_seconds:
-                    break
-                del self._unshown[resident.run_id]
-                if not resident.is_dropped and not resident.is_closing and resident.blocked is None:
-                    resident.show()
+                    self._unshown.append(resident)
+                    continue
+                resident.is_to_be_shown = False
+                resident.show()
             while self._idle:
                 resident = next(iter(self._idle.values()))
                 if now - resident.quiet_since < self.options.idle_seconds_max:
