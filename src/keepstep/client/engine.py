@@ -182,6 +182,7 @@ class Engine:
         else:
             known.signature.check_args(args, kwargs)
             name, arguments, timeout = known.name, known.signature.encode_args(args, kwargs), known.timeout_seconds
+            known.signature.decode_args(arguments)  # what does not fit is the caller's error, not the run's
         within_limit(arguments, "the arguments of workflow", name)
         run_id = self._ids()
         self._remember_type(run_id, name)

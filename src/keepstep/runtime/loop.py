@@ -20,6 +20,7 @@ The loop's semantics carry a version, recorded when a run starts (``LOOP_VERSION
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
@@ -37,6 +38,8 @@ from .scope import Scope
 if TYPE_CHECKING:
     from .execution import Execution
     from .operation import Operation
+
+logger = logging.getLogger("keepstep.workflow")
 
 LOOP_VERSION = 1
 
@@ -278,8 +281,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if error is not None:
+        if error is not None and not self._closed:
             self.errors.append(error)
+            run = self.execution.identity
+            what = context.get("message", "error in a callback")
+            logger.error("workflow %s, run %s: %s", run.type, run.run_id, what, exc_info=error)
 
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do: generators end with the run."""
