@@ -23,7 +23,7 @@ from .audit import audit
 from .killing import Killer, kill_moments
 from .model import Order, Patience, Receipt
 from .orders import BadOrdersFile, read_orders
-from .processes import DidNotStart, Process, free_ports, worker_process, world_process
+from .processes import NotRunning, Process, free_ports, worker_process, world_process
 from .progress import Screen, Standing
 from .report import show_audit
 from .task_screen import TaskScreen
@@ -75,7 +75,7 @@ def run_demo(
     demo = Demo(placed, kills, seed, db or f"sqlite:///{folder / 'keepstep.db'}", sabotage, folder, console)
     try:
         asyncio.run(demo.run())
-    except DidNotStart as error:
+    except NotRunning as error:
         console.print(str(error), style="red", highlight=False)
         return 1
     except KeyboardInterrupt:
@@ -189,11 +189,19 @@ class Demo:
         room.release()
 
     async def _watch(self, world: httpx2.AsyncClient, killer: Killer) -> None:
+        """Shows how things stand, and ends it all if a worker dies of something else than the killer."""
         with Screen(self._console) as screen:
             while True:
                 self._standing.ledger = (await world.get("/watch")).json()["totals"]
                 self._standing.kills, self._standing.last_killed = killer.kills, killer.last_killed
                 screen.show(self._standing)
+                try:
+                    for worker in self._workers:
+                        worker.must_run()
+                except NotRunning as ended:
+                    self._console.print(str(ended), style="red", highlight=False)
+                    self._limit.reschedule(0.0)
+                    return
                 await asyncio.sleep(0.25)
 
 

@@ -9,7 +9,8 @@ from random import Random
 from typing import Protocol
 
 GLANCE_SECONDS = 0.01
-PATIENCE_SECONDS = 3.0
+TOGETHER_EVERY = 4
+TOGETHER_SECONDS = 0.02
 
 
 class Victim(Protocol):
@@ -34,9 +35,15 @@ NoteKill = Callable[[str, int], Awaitable[None]]
 
 
 def kill_moments(kills: int, span_seconds: float, dice: Random) -> list[float]:
-    """When to kill, in seconds from the beginning: at random, one kill in each of ``kills`` equal slices."""
+    """When to kill, in seconds from the beginning: at random, one kill in each of ``kills`` equal slices.
+
+    Every fourth kill comes right after the one before, so that for a moment no worker is alive.
+    """
     slice_seconds = span_seconds / kills if kills else 0.0
-    return [slice_seconds * (number + dice.random()) for number in range(kills)]
+    moments = [slice_seconds * (number + dice.random()) for number in range(kills)]
+    for number in range(TOGETHER_EVERY - 1, kills, TOGETHER_EVERY):
+        moments[number] = moments[number - 1] + TOGETHER_SECONDS
+    return moments
 
 
 class Killer:
@@ -71,13 +78,11 @@ class Killer:
         await self._note_kill(self.last_killed, requests_open)
 
     async def _choose(self) -> tuple[Victim, int]:
-        """The drawn victim once it is busy; if it stays idle for long, whichever is."""
-        drawn = self._dice.choice(self._victims)
-        began = time.monotonic()
+        """Any of the victims that is busy; the dice say who is looked at first."""
+        order = self._dice.sample(self._victims, len(self._victims))
         while True:
             busy = await self._open_requests()
-            patient = time.monotonic() - began < PATIENCE_SECONDS
-            for victim in [drawn] if patient else self._victims:
+            for victim in order:
                 if busy.get(victim.life, 0) > 0:
                     return victim, busy[victim.life]
             await asyncio.sleep(GLANCE_SECONDS)

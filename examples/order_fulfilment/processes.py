@@ -23,8 +23,8 @@ STARTUP_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 10.0
 
 
-class DidNotStart(Exception):
-    """A process of the demo ended or stayed silent; the text says where its output is."""
+class NotRunning(Exception):
+    """A process of the demo ended by itself or stayed silent; the text says what it said last, or where to look."""
 
 
 class Process:
@@ -61,16 +61,23 @@ class Process:
     async def listening(self) -> None:
         """Returns once it accepts connections.
 
-        :raises DidNotStart: if it ends before that, or takes longer than ``STARTUP_SECONDS_MAX``.
+        :raises NotRunning: if it ends before that, or takes longer than ``STARTUP_SECONDS_MAX``.
         """
         try:
             async with asyncio.timeout(STARTUP_SECONDS_MAX):
                 while not await _accepts(self.port):
-                    if self._running is None or self._running.poll() is not None:
-                        raise DidNotStart(f"{self.name} has ended right after its start:\n{self._last_words()}")
+                    self.must_run()
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise DidNotStart(f"{self.name} does not listen on port {self.port}; see {self._log}") from None
+            raise NotRunning(f"{self.name} does not listen on port {self.port}; see {self._log}") from None
+
+    def must_run(self) -> None:
+        """Does nothing, as long as it runs.
+
+        :raises NotRunning: if it has ended by itself.
+        """
+        if self._running is None or self._running.poll() is not None:
+            raise NotRunning(f"{self.life} has ended by itself:\n{self._last_words()}")
 
     def kill(self) -> None:
         """Ends it as a power failure would: SIGKILL, no goodbye."""

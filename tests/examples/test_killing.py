@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 from examples.order_fulfilment.killing import Killer, kill_moments
@@ -41,8 +42,21 @@ class World:
 
 
 def test_there_is_one_kill_in_each_slice_of_the_time() -> None:
+    moments = kill_moments(3, 6.0, Random(1))
+    assert [int(moment // 2) for moment in moments] == [0, 1, 2]
+
+
+def test_every_fourth_kill_comes_right_after_the_one_before() -> None:
     moments = kill_moments(10, 20.0, Random(1))
-    assert [int(moment // 2) for moment in moments] == list(range(10))
+    pauses = [later - earlier for earlier, later in pairwise(moments)]
+    assert [number for number, pause in enumerate(pauses, start=2) if pause < 0.05] == [4, 8]
+
+
+async def test_when_one_worker_has_just_been_killed_the_next_kill_hits_the_other() -> None:
+    one, two = Worker("worker-1"), Worker("worker-2")
+    world = World({"worker-1.1": 1, "worker-2.1": 1})
+    await Killer([one, two], world.look, world.note, Random(1)).run([0.0, 0.0])
+    assert one.deaths + two.deaths == ["worker-1.1", "worker-2.1"]
 
 
 def test_the_moments_follow_from_the_seed() -> None:

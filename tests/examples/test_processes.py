@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from examples.order_fulfilment.audit import audit
-from examples.order_fulfilment.processes import DidNotStart, Process, free_ports, world_process
+from examples.order_fulfilment.processes import NotRunning, Process, free_ports, world_process
 from examples.order_fulfilment.world.plan import Plan
 
 
@@ -49,7 +49,7 @@ async def test_a_killed_process_is_gone_and_its_next_life_has_another_name(tmp_p
 async def test_a_process_that_ends_at_once_is_reported_with_its_last_words(tmp_path: Path) -> None:
     broken = Process("worker-1", free_ports(1)[0], [sys.executable, "-c", "print('no such module')"], tmp_path, {})
     broken.start()
-    with pytest.raises(DidNotStart, match=r"worker-1 has ended right after its start:\nno such module"):
+    with pytest.raises(NotRunning, match=r"worker-1.1 has ended by itself:\nno such module"):
         await broken.listening()
 
 
