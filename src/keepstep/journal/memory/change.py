@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from keepstep.journal.commit import Commit, Committed, Started
-from keepstep.journal.errors import Conflict, Fenced, InvalidInput, RunClosed
+from keepstep.journal.errors import Conflict, Fenced, RunClosed
 from keepstep.journal.hint import Closing
 from keepstep.journal.port import AuditLine
 from keepstep.journal.run import Condition, Status
@@ -19,16 +19,6 @@ from .start import start_from
 from .task import add_tasks, held_task
 
 BLOCKED_FOR_MAX = 64
-
-
-def check_form(commit: Commit) -> None:
-    """Raises ``InvalidInput`` for a commit that could not be right for any run."""
-    if commit.epoch is None and commit.version is None and commit.task_token is None:
-        raise InvalidInput(
-            f"the commit to run {commit.run_id} expects nothing; give an epoch, a version or a task token"
-        )
-    if commit.seize and commit.version is None:
-        raise InvalidInput(f"the commit to run {commit.run_id} seizes the run, which needs a version")
 
 
 def commit_run(tx: Transaction, commit: Commit) -> Committed:
@@ -144,7 +134,8 @@ def _run_changes(row: RunRow, commit: Commit) -> dict[str, Any]:
 def _change_blocked_for(row: RunRow, commit: Commit) -> None:
     if commit.condition not in (None, Condition.BLOCKED):
         row.blocked_for = ()
-    elif commit.blocked_for is not None and commit.blocked_for not in row.blocked_for:
+    elif row.run.condition is Condition.BLOCKED and commit.blocked_for not in (None, *row.blocked_for):
+        assert commit.blocked_for is not None
         row.blocked_for = (*row.blocked_for, commit.blocked_for)[-BLOCKED_FOR_MAX:]
 
 
@@ -164,6 +155,8 @@ def _change_owner(row: RunRow, commit: Commit) -> None:
         row.claimed_seq = row.run.last_seq
     else:
         row.change(owner=None)
+    if row.run.owner is not None:
+        row.change(wake_at=None)
 
 
 def _close(tx: Transaction, row: RunRow, commit: Commit) -> None:

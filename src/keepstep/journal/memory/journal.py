@@ -23,6 +23,7 @@ from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.size import check_commit, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
 from . import change, history, inbox, listing, ownership, question, start, task
@@ -30,7 +31,6 @@ from .disk import AskRow, MemoryDisk, Transaction
 from .flush import Flusher
 from .news import News
 from .renewal import Renewals, Watch
-from .size import check_address, check_commit_size, check_message, check_new_run
 
 T = TypeVar("T")
 
@@ -111,8 +111,7 @@ class MemoryJournal:
 
     def submit(self, commit: Commit) -> asyncio.Future[Committed]:
         self._check_usable()
-        change.check_form(commit)
-        check_commit_size(commit)
+        check_commit(commit)
         if self._crashed:
             return asyncio.get_running_loop().create_future()
         return self._flusher.submit(lambda tx: change.commit_run(tx, commit))
@@ -125,7 +124,6 @@ class MemoryJournal:
         return commit_id in self.disk.commits
 
     async def send(self, message: NewMessage) -> Sent:
-        check_address(message)
         check_message(message)
         return await self._write(lambda tx: inbox.send(tx, message))
 

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from keepstep.journal import size
 from keepstep.journal.ask import Ask
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
@@ -23,7 +24,7 @@ from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task, TaskToken
 
-from . import asking, change, ownership, query, retention, size, start, task
+from . import asking, change, ownership, query, retention, start, task
 from .peers import Peers
 from .reader import Reader
 from .writer import Operation, Verb, Want, Writer

@@ -1,12 +1,12 @@
-"""The documented limits, checked on the caller's side before anything is queued."""
+"""Size: the documented limits, checked on the caller's side of every store before anything is queued."""
 
 from __future__ import annotations
 
-from keepstep.journal import limits
-from keepstep.journal.commit import Commit, NewRun
-from keepstep.journal.errors import InvalidInput, TooLarge
-from keepstep.journal.event import NewEvent
-from keepstep.journal.message import NewMessage
+from . import limits
+from .commit import Commit, NewRun
+from .errors import InvalidInput, TooLarge
+from .event import NewEvent
+from .message import NewMessage
 
 
 def _event_bytes(event: NewEvent) -> int:
@@ -56,6 +56,8 @@ def check_new_run(new: NewRun) -> int:
         raise TooLarge(
             f"{new.workflow_id!r} starts with {len(new.events)} events, more than {limits.HISTORY_EVENTS_MAX}"
         )
+    if len(new.messages) > limits.INBOX_MESSAGES_MAX:
+        raise TooLarge(f"{new.workflow_id!r} starts with more than {limits.INBOX_MESSAGES_MAX} messages; send fewer")
     _check_total(size, f"the start of {new.workflow_id!r}")
     return size
 
