@@ -41,7 +41,7 @@ ORDERS_OPEN_MAX = 500
 ORDERS_PER_SECOND = (15.0, 60.0)
 KILL_SECONDS_MIN = 1.2
 STANDSTILL_SECONDS = 40.0
-STANDSTILL_SECONDS_SABOTAGED = 12.0
+STANDSTILL_SECONDS_SABOTAGED = 8.0
 """So long after anything has happened to any order, the demo gives up. One order alone needs half a minute at worst."""
 
 

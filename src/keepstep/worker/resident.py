@@ -214,6 +214,7 @@ class Resident:
             person = msgspec.json.decode(operation.person)
             person |= {"token": operation.token, "url": operation.url}
             state.append(StateChange(HUMAN_TASK, operation.key, msgspec.json.encode(person)))
+            self.state_keys.add((HUMAN_TASK, operation.key))
 
     def _begin_child(self, operation: ChildOperation, events: list[NewEvent], starts: list[NewRun]) -> None:
         if operation.run_id is not None:
