@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+SILENCE_SECONDS_MAX = 180
 
 
 class ChildFailed(Exception):
@@ -45,11 +47,17 @@ class Child:
         return self.process.pid
 
     def hear(self) -> dict[str, Any]:
-        """The next thing that the child says. Raises ``ChildFailed`` if it ends instead."""
+        """The next thing that the child says. Raises ``ChildFailed`` if it ends, or stays silent for too long."""
         assert self.process.stdout is not None
+        deadline = threading.Timer(SILENCE_SECONDS_MAX, self.process.kill)
+        deadline.start()
         line = self.process.stdout.readline()
+        deadline.cancel()
         if not line:
-            raise ChildFailed(f"{' '.join(self.command)} ended with code {self.process.wait()} and said nothing")
+            raise ChildFailed(
+                f"{' '.join(self.command)} ended with code {self.process.wait()} and said nothing "
+                f"(it is killed after {SILENCE_SECONDS_MAX} s of silence)"
+            )
         said: dict[str, Any] = json.loads(line)
         return said
 
