@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
+
 from keepstep.journal import Commit, Condition, Conflict, InvalidInput, NewEvent, NewMessage, NotFound, Run, RunClosed, Status
 from keepstep.runtime import history
 from keepstep.runtime.data import Duration, decoder, encode, to_seconds, within_limit
@@ -104,8 +106,12 @@ class RunHandle(Generic[R]):
     async def describe(self) -> RunInfo:
         """The run as it is now. Raises ``NotFound``."""
         run = await self._run()
-        closing = None if run.status is Status.RUNNING else await last_event(self._journal, run)
-        return run_info(run, closing)
+        if run.status is not Status.RUNNING:
+            return run_info(run, await last_event(self._journal, run))
+        here = None if self._engine.worker is None else self._engine.worker.look(run.run_id)
+        if here is not None:
+            run = msgspec.structs.replace(run, condition=here[0], detail=here[1])
+        return run_info(run, None)
 
     async def history(self) -> AsyncIterator[HistoryEvent]:
         """The run's events, from the first on."""

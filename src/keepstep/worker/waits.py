@@ -24,7 +24,7 @@ def condition_of(resident: Resident) -> Condition:
         return Condition.UNCERTAIN
     if resident.execution.compensating:
         return Condition.COMPENSATING
-    return Condition.WAITING
+    return Condition.NONE if resident.running else Condition.WAITING
 
 
 def detail_of(resident: Resident) -> Detail:

@@ -20,6 +20,7 @@ import msgspec
 from keepstep.journal import (
     PROBE_STRIKES,
     Committed,
+    Condition,
     Fenced,
     Hint,
     HintKind,
@@ -52,7 +53,9 @@ from .publish import code_fingerprint, definitions_of
 from .remote import RemoteSteps
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
 from .steps import Steps
+from .waits import condition_of, detail_of
 from .watchdog import Watchdog
+from .words import encode_detail
 
 logger = logging.getLogger("keepstep.worker")
 
@@ -570,6 +573,13 @@ class Worker:
                     if len(self._early) > EARLY_RUNS_MAX:
                         self._early.popitem(last=False)
             self._inbox_cursor = messages[-1].n
+
+    def look(self, run_id: str) -> tuple[Condition, bytes] | None:
+        """What a run in memory here is doing right now, fresher than the journal shows it; None if it is not here."""
+        resident = self._residents.get(run_id)
+        if resident is None or not resident.has_begun or resident.blocked is not None:
+            return None
+        return condition_of(resident), encode_detail(detail_of(resident))
 
     # suspects
 
