@@ -25,11 +25,6 @@ class Agenda:
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
-    async def settled(self) -> None:
-        """Returns when nothing more is going to happen."""
-        while self._pending:
-            await asyncio.gather(*self._pending)
-
     async def drop(self) -> None:
         """Forgets all that has not happened."""
         for task in list(self._pending):
