@@ -191,18 +191,18 @@ class Demo:
     async def _watch(self, world: httpx2.AsyncClient, killer: Killer) -> None:
         """Shows how things stand, and ends it all if a worker dies of something else than the killer."""
         with Screen(self._console) as screen:
-            while True:
-                self._standing.ledger = (await world.get("/watch")).json()["totals"]
-                self._standing.kills, self._standing.last_killed = killer.kills, killer.last_killed
+            try:
+                while all(worker.is_running for worker in self._workers):
+                    self._standing.ledger = (await world.get("/watch")).json()["totals"]
+                    self._standing.kills, self._standing.last_killed = killer.kills, killer.last_killed
+                    screen.show(self._standing)
+                    await asyncio.sleep(0.25)
+            finally:
                 screen.show(self._standing)
-                try:
-                    for worker in self._workers:
-                        worker.must_run()
-                except NotRunning as ended:
-                    self._console.print(str(ended), style="red", highlight=False)
-                    self._limit.reschedule(0.0)
-                    return
-                await asyncio.sleep(0.25)
+        for worker in self._workers:
+            if not worker.is_running:
+                self._console.print(worker.obituary(), style="red", highlight=False)
+        self._limit.reschedule(0.0)
 
 
 def _span_seconds(orders: int, kills: int) -> float:

@@ -66,18 +66,21 @@ class Process:
         try:
             async with asyncio.timeout(STARTUP_SECONDS_MAX):
                 while not await _accepts(self.port):
-                    self.must_run()
+                    if not self.is_running:
+                        raise NotRunning(self.obituary())
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise NotRunning(f"{self.name} does not listen on port {self.port}; see {self._log}") from None
 
-    def must_run(self) -> None:
-        """Does nothing, as long as it runs.
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._running is not None and self._running.poll() is None
 
-        :raises NotRunning: if it has ended by itself.
-        """
-        if self._running is None or self._running.poll() is not None:
-            raise NotRunning(f"{self.life} has ended by itself:\n{self._last_words()}")
+    def obituary(self) -> str:
+        """What to tell of a process that has ended by itself: its name and its last words."""
+        last_words = self._log.read_text(errors="replace").splitlines()[-15:]
+        return "\n".join([f"{self.life} has ended by itself:", *last_words])
 
     def kill(self) -> None:
         """Ends it as a power failure would: SIGKILL, no goodbye."""
@@ -87,16 +90,13 @@ class Process:
 
     def stop(self) -> None:
         """Asks it to end; kills it if it does not."""
-        if self._running is None or self._running.poll() is not None:
+        if self._running is None or not self.is_running:
             return
         self._running.terminate()
         try:
             self._running.wait(STOP_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             self.kill()
-
-    def _last_words(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
 
 def world_process(port: int, folder: Path, plan: Plan) -> Process:
