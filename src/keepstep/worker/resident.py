@@ -390,7 +390,11 @@ class Resident:
             if new.key is not None:
                 self.answered.discard(new.key)
             self._guarded(self.execution.deliver, event)
-        if not events and not self.is_dropped and self.in_flight == 0:
+        if events or self.is_dropped or self.in_flight:
+            return
+        if self.execution.outcome is not None and self.blocked is None:
+            self._close()  # refused before, because of a message that has turned out to be a repetition
+        else:
             self.worker.rest(self)
 
     def _refused(self, error: BaseException) -> None:
