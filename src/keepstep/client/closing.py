@@ -1,7 +1,7 @@
 """Closings: who waits for which run to close.
 
-The journal tells what this process closed together with the last event; what others close is found by a hint and, behind
-it, a slow poll over the runs that somebody here waits for.
+The journal tells what this process closed together with the last event; what others close is found by a hint and,
+behind it, a slow poll over the runs that somebody here waits for.
 """
 
 from __future__ import annotations

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from keepstep.journal import Commit, Condition, Conflict, InvalidInput, NewEvent, NewMessage, NotFound, Run, RunClosed, Status
+from keepstep.journal import (
+    Commit,
+    Condition,
+    Conflict,
+    InvalidInput,
+    NewEvent,
+    NewMessage,
+    NotFound,
+    Run,
+    RunClosed,
+    Status,
+)
 from keepstep.runtime import history
 from keepstep.runtime.data import Duration, decoder, encode, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
@@ -88,8 +99,8 @@ class RunHandle(Generic[R]):
         workflow = find_workflow(type_)
         if closed.status is Status.COMPLETED:
             payload = history.unpack(closed.type, closed.data).payload
-            value = workflow.signature.decode_result(payload) if workflow is not None else decoder(None)(payload)
-            return value  # type: ignore[no-any-return]
+            decode = decoder(None) if workflow is None else workflow.signature.decode_result
+            return decode(payload)  # type: ignore[no-any-return]
         payload = history.unpack(closed.type, closed.data).failure if closed.status is Status.FAILED else b""
         raise closing_error(closed.status, payload, type_, run_id)
 
@@ -169,9 +180,14 @@ class RunHandle(Generic[R]):
         if run.condition is Condition.QUARANTINED:
             await self._journal.commit(
                 Commit(
-                    run_id=run.run_id, version=run.version, condition=Condition.NONE, detail=b"", clear_strikes=True,
-                    wake_at=0, audit="retry: out of quarantine",
-                )  # fmt: skip
+                    run_id=run.run_id,
+                    version=run.version,
+                    condition=Condition.NONE,
+                    detail=b"",
+                    clear_strikes=True,
+                    wake_at=0,
+                    audit="retry: out of quarantine",
+                )
             )
             return
         parked = any(each.parked == "undo_exhausted" for each in run_info(run, None).waiting_for)
@@ -192,7 +208,11 @@ class RunHandle(Generic[R]):
         event = NewEvent(history.WORKFLOW_REOPENED, self._journal.clock.now(), None, data)
         await self._journal.commit(
             Commit(
-                run_id=run.run_id, version=run.version, status=Status.RUNNING, events=(event,), wake_at=0,
+                run_id=run.run_id,
+                version=run.version,
+                status=Status.RUNNING,
+                events=(event,),
+                wake_at=0,
                 audit="retry: reopened at the failed step",
-            )  # fmt: skip
+            )
         )

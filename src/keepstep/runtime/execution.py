@@ -236,9 +236,7 @@ class Execution:
         if self._detached:
             raise Evicted
         if operation.key in self.pending:
-            raise InvalidInput(
-                f"the key {operation.key!r} is in use by an operation that is still running; give each call its own key="
-            )
+            raise InvalidInput(f"an operation with the key {operation.key!r} still runs; give each call its own key=")
         self._abandoned.pop(operation.key, None)
         operation.asked_seq = self._seq
         self.pending[operation.key] = operation

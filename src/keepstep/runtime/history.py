@@ -1,7 +1,7 @@
 """What Python workflows write into their histories: the event types and the shapes of their data.
 
-Event data are MessagePack arrays in the field order below; fields are only ever added at the end, with defaults, so that
-every version reads every older history. ``payload`` fields hold sealed payloads (``keepstep.journal.payload``).
+Event data are MessagePack arrays in the field order below; fields are only ever added at the end, with defaults, so
+that every version reads every older history. ``payload`` fields hold sealed payloads (``keepstep.journal.payload``).
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ async def human_task(
         wait; put ``asyncio.timeout`` around it for that.
     """
     execution = required("human_task")
-    moment = due if isinstance(due, datetime) or due is None else _now(execution.now) + timedelta(seconds=to_seconds(due))
+    moment = (
+        due if isinstance(due, datetime) or due is None else _now(execution.now) + timedelta(seconds=to_seconds(due))
+    )
     person = HumanTask(title=title, token="", form=schema_of(form), assignee=assignee, due=moment)
     operation = execution.begin_callback(f"human_task:{title}", msgspec.json.encode(person))
     return decoder(form)(await operation.future)

@@ -8,8 +8,8 @@ durable: they are built from ``call_soon``, ``call_at`` and futures, and those a
 Invariants
 
 * Order is a function of the events delivered. Tasks and futures hash by run and creation number, so that sets of them
-  (in ``asyncio.wait``, in ``TaskGroup``) iterate alike in every process; ``asyncio.as_completed`` is given its coroutines
-  as tasks, in argument order, because a set of coroutines would iterate by address.
+  (in ``asyncio.wait``, in ``TaskGroup``) iterate alike in every process; ``asyncio.as_completed`` is given its
+  coroutines as tasks, in argument order, because a set of coroutines would iterate by address.
 * ``time()`` is seconds since the run's start at the event being delivered. It stands still during a turn.
 * A turn runs inside a callback of the worker's own loop, never inside one of its tasks; asyncio's notion of the current
   loop is swapped for the turn and put back after it.
@@ -173,7 +173,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 if coroutine is not None and not task.done():
                     try:
                         coroutine.close()
-                    except BaseException as error:  # noqa: BLE001 - user code in ``finally``; the run is elsewhere now
+                    except BaseException as error:
                         self.errors.append(error)
         self._tasks.clear()
         self._ready.clear()
@@ -289,7 +289,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
 
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do: generators end with the run."""
-
 
 
 _OUTSIDE = frozenset(

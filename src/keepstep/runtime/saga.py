@@ -82,7 +82,9 @@ class Saga:
             raise InvalidInput("saga.run passes its arguments on to undo and takes positional ones only")
         entry = _Undo(_step(undo), args, _takes(undo, len(args) + 1))
         if not entry.wants_outcome and not _takes(undo, len(args)):
-            raise InvalidInput(f"undo {undo.name!r} must take the {len(args)} arguments of the step, and may take outcome")
+            raise InvalidInput(
+                f"undo {undo.name!r} must take the {len(args)} arguments of the step, and may take outcome"
+            )
         call = do(*args)
         self._undos.append(entry)
         try:

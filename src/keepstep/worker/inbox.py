@@ -57,7 +57,9 @@ def _callback(resident: Resident, message: Message, events: list[NewEvent], stat
     if not isinstance(operation, CallbackOperation) or operation.token != message.name:
         return
     if message.kind == "callback":
-        _once(resident, operation.key, history.CALLBACK_COMPLETED, pack(history.CallbackCompleted(message.data)), events)
+        _once(
+            resident, operation.key, history.CALLBACK_COMPLETED, pack(history.CallbackCompleted(message.data)), events
+        )
     else:
         _once(resident, operation.key, history.CALLBACK_FAILED, pack(history.CallbackFailed(message.data)), events)
     state.extend(resident.forget_state(operation.key))

@@ -203,9 +203,7 @@ class Resident:
             events.append(self.event(history.TIMER_STARTED, operation.key, data))
         self.wake_at(operation.key, operation.fire_at)
 
-    def _begin_callback(
-        self, operation: CallbackOperation, events: list[NewEvent], state: list[StateChange]
-    ) -> None:
+    def _begin_callback(self, operation: CallbackOperation, events: list[NewEvent], state: list[StateChange]) -> None:
         if operation.is_recorded:
             return
         data = pack(history.CallbackCreated(operation.url, operation.name))

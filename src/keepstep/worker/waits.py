@@ -46,7 +46,9 @@ def _wait(resident: Resident, operation: Operation) -> Wait:
     if isinstance(operation, StepOperation):
         return _step_wait(resident, operation)
     if isinstance(operation, ChildOperation):
-        return Wait(kind="child", name=operation.workflow.name, key=operation.key, run_id=operation.run_id or "", since=since)
+        return Wait(
+            kind="child", name=operation.workflow.name, key=operation.key, run_id=operation.run_id or "", since=since
+        )
     if isinstance(operation, CallbackOperation) and operation.person is not None:
         title = str(msgspec.json.decode(operation.person).get("title", ""))
         return Wait(kind="human_task", name=title, key=operation.key, token=operation.token, since=since)

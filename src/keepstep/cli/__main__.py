@@ -1,0 +1,5 @@
+"""``python -m keepstep.cli`` does what ``keepstep`` does."""
+
+from .command import main
+
+main()

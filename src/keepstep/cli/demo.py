@@ -1,0 +1,49 @@
+"""``keepstep demo``: the order fulfilment, with crashes, and its audit."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keepstep.journal import InvalidInput
+
+PACKAGE = "order_fulfilment"
+
+
+@click.command("demo")
+@click.option("--orders", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option("--kills", type=click.IntRange(min=0), default=10, show_default=True, help="Workers killed by SIGKILL.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides all trouble, and the kills.")
+@click.option("--db", metavar="URL", help="Where runs are kept; by default a new file in a temporary folder.")
+@click.option("--orders-file", type=click.Path(path_type=Path), help="The whole CDNOW data set, or a CSV like it.")
+@click.option("--sabotage", is_flag=True, help="Switch the recording of one step off; the audit must find it.")
+def demo_command(orders: int, kills: int, seed: int, db: str | None, orders_file: Path | None, sabotage: bool) -> int:
+    """Charge, reserve, label, pick, notify and undo real orders, while workers are killed again and again."""
+    run_demo = _find_demo()
+    code: int = run_demo(orders=orders, kills=kills, seed=seed, db=db, sabotage=sabotage, orders_file=orders_file)
+    return code
+
+
+def _find_demo() -> Any:
+    folder = examples_folder()
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(f"{PACKAGE}.demo").run_demo
+    except ModuleNotFoundError as error:
+        if error.name in ("httpx2", "starlette", "uvicorn"):
+            raise InvalidInput(f"the demo needs {error.name}: pip install 'keepstep[server]'") from error
+        raise
+
+
+def examples_folder() -> Path:
+    """The folder of the examples: inside the installed package, or beside the sources of a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "examples", package.parents[1] / "examples"):
+        if (folder / PACKAGE).is_dir():
+            return folder
+    raise InvalidInput("the examples were not installed with this copy of Keepstep")

@@ -1,0 +1,60 @@
+"""``keepstep tasks`` and ``complete``: what runs wait for from people, and answering it."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from keepstep.journal import RunClosed
+from keepstep.runtime.data import parse_json
+
+from .command import EXIT_FAILED, complain
+from .database import client, database_option, json_option, run
+from .table import clock_time, print_json, print_table
+
+
+@click.command("tasks")
+@json_option
+@database_option
+def tasks_command(as_json: bool, url: str) -> int:
+    """List the open tasks for people."""
+    return run(_tasks(as_json, url))
+
+
+async def _tasks(as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        tasks = [task async for task in engine.human_tasks()]
+        if as_json:
+            print_json(tasks)
+            return
+        rows = [
+            (task.title, task.assignee or "", clock_time(task.due) if task.due else "", _form(task.form), task.token)
+            for task in tasks
+        ]
+        print_table(("task", "assignee", "due", "answer", "token"), rows)
+
+
+def _form(schema: dict[str, object]) -> str:
+    if "type" in schema and schema["type"] != "object":
+        return str(schema["type"])
+    return msgspec.json.encode(schema).decode() if schema else "anything"
+
+
+@click.command("complete")
+@click.argument("token")
+@click.argument("value", required=False, metavar="[JSON]")
+@database_option
+def complete_command(token: str, value: str | None, url: str) -> int:
+    """Complete a task for a person, or a callback."""
+    return run(_complete(token, None if value is None else parse_json(value, "the answer"), url))
+
+
+async def _complete(token: str, value: object, url: str) -> int:
+    async with client(url) as engine:
+        try:
+            await engine.complete_callback(token, value)
+        except RunClosed as error:
+            complain(str(error))
+            return EXIT_FAILED
+        click.echo("completed")
+        return 0

@@ -1,0 +1,131 @@
+"""``keepstep list``, ``show`` and ``history``: looking at runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import msgspec
+
+from keepstep.client.info import RunInfo
+from keepstep.client.progress import Surroundings, progress
+
+from .database import client, database_option, existing, json_option, run
+from .table import ago, clock_time, print_json, print_table
+
+
+@click.command("list")
+@click.argument("filter", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@json_option
+@database_option
+def list_command(filter: str | None, limit: int, as_json: bool, url: str) -> int:
+    """List runs, newest first. FILTER is such as: "Status = 'failed' AND WorkflowType IN ('a', 'b')"."""
+    return run(_list(filter, limit, as_json, url))
+
+
+async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        infos = [info async for info in engine.list(filter, limit)]
+        if as_json:
+            print_json([_as_data(info) for info in infos])
+            return
+        rows = [
+            (
+                info.id,
+                info.type,
+                _state(info),
+                ago(info.started_at),
+                ago(info.closed_at),
+                info.error or info.status_text,
+            )
+            for info in infos
+        ]
+        print_table(("id", "workflow", "status", "started", "closed", ""), rows)
+        total = await engine.count(filter)
+        if total > len(infos):
+            click.echo(f"{len(infos)} of {total} runs; --limit shows more", err=True)
+
+
+def _row(info: RunInfo) -> tuple[str, ...]:
+    note = info.error or info.status_text
+    return info.id, info.type, _state(info), ago(info.started_at), ago(info.closed_at), note
+
+
+def _state(info: RunInfo) -> str:
+    return f"{info.status.value} ({info.condition.value})" if info.condition else info.status.value
+
+
+def _as_data(info: RunInfo) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(info, builtin_types=())
+    del data["detail"]
+    return data
+
+
+@click.command("show")
+@click.argument("id")
+@json_option
+@database_option
+def show_command(id: str, as_json: bool, url: str) -> int:
+    """Say in words what a run is doing or waiting for, since when, what failed, and what happens next."""
+    return run(_show(id, as_json, url))
+
+
+async def _show(id: str, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        handle = await existing(engine, id)
+        info = await handle.describe()
+        around = await Surroundings.of(engine.journal, info)
+        said = progress(info, around)
+        if as_json:
+            print_json({**_as_data(info), "progress": said})
+            return
+        click.echo(f"{info.id}  {info.type}  {_state(info)}")
+        click.echo(f"  run id    {info.run_id}")
+        click.echo(f"  started   {clock_time(info.started_at)} ({ago(info.started_at)})")
+        if info.closed_at is not None:
+            click.echo(f"  closed    {clock_time(info.closed_at)} ({ago(info.closed_at)})")
+        if info.parent_run_id:
+            click.echo(f"  parent    {info.parent_run_id}")
+        click.echo(f"  history   {info.events} events")
+        for name, value in info.attributes.items():
+            click.echo(f"  {name} = {value!r}")
+        if info.status_text:
+            click.echo(f"  says      {info.status_text}")
+        click.echo()
+        for line in said:
+            click.echo(line)
+
+
+@click.command("history")
+@click.argument("id")
+@json_option
+@database_option
+def history_command(id: str, as_json: bool, url: str) -> int:
+    """Print a run's history, event by event."""
+    return run(_history(id, as_json, url))
+
+
+async def _history(id: str, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        handle = await existing(engine, id)
+        events = [event async for event in handle.history()]
+        if as_json:
+            print_json([msgspec.to_builtins(event) for event in events])
+            return
+        rows = [
+            (str(event.seq), clock_time(event.time), event.type, event.key or "", _shortened(event.data))
+            for event in events
+        ]
+        print_table(("seq", "time", "event", "key", "data"), rows)
+
+
+def _shortened(data: dict[str, Any], chars_max: int = 300) -> str:
+    text = ", ".join(f"{name}={_plain(value)}" for name, value in data.items())
+    return text if len(text) <= chars_max else f"{text[:chars_max]}…"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict) and "message" in value and "type" in value:
+        return f"{value['type']}: {value['message']}"
+    return msgspec.json.encode(value).decode()

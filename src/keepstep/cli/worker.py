@@ -1,0 +1,152 @@
+"""``keepstep worker MODULE``: run the workflows and steps of a module."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+from keepstep.client.engine import Engine
+from keepstep.journal import InvalidInput
+from keepstep.runtime.registry import steps, workflows
+
+from .database import database_option, run
+
+GRACE_SECONDS = 10.0
+SWITCH_SECONDS = 0.001
+"""How long the event loop may keep the interpreter from the thread that writes; Python's default is five times that."""
+
+
+@click.command("worker")
+@click.argument("module")
+@click.option("--queue", "queues", multiple=True, default=("default",), show_default=True, help="A queue to serve.")
+@click.option("--http", metavar="[HOST:]PORT", help="Receive callbacks by HTTP at this address.")
+@click.option("--callback-url", metavar="URL", help="Base of the URLs handed out; by default the --http address.")
+@click.option("--lease-seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
+@click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@database_option
+def worker_command(
+    module: str,
+    queues: tuple[str, ...],
+    http: str | None,
+    callback_url: str | None,
+    lease_seconds: float,
+    grace_seconds: float,
+    log_level: str,
+    url: str,
+) -> int:
+    """Run the workflows and steps of MODULE: a dotted name, or a .py file. The current folder is on the path.
+
+    SIGTERM and Ctrl-C stop it gracefully; a second one stops it at once.
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    import_module(module)
+    if not any(workflows()) and not any(steps()):
+        raise InvalidInput(f"module {module!r} defines no @workflow and no @step, so there is nothing to run")
+    address = parse_address(http) if http else None
+    if address is not None and not callback_url:
+        callback_url = f"http://{address[0]}:{address[1]}"
+    sys.setswitchinterval(SWITCH_SECONDS)
+    options = {"queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module}
+    return run(_work(url, address, grace_seconds, options))
+
+
+async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float, options: dict[str, Any]) -> int:
+    stop = _stop_signal()
+    engine = Engine(url, **options)
+    await engine.__aenter__()
+    listener = None
+    try:
+        if address is not None:
+            listener = await _listen(engine, *address)
+        served = ", ".join(each.name for each in workflows()) or "steps only"
+        queues = ", ".join(options["queues"])
+        heard = f", callbacks at {options['callback_url']}" if address else ""
+        click.echo(f"keepstep worker {os.getpid()}: {served}; queues {queues}; {url}{heard}")
+        await stop.wait()
+        click.echo("keepstep worker: stopping; a second signal stops at once")
+    finally:
+        if listener is not None:
+            await listener.stop()
+        await engine.close(grace_seconds)
+    return 0
+
+
+async def _listen(engine: Engine, host: str, port: int) -> Any:
+    try:
+        from keepstep.server.callbacks import callback_app
+        from keepstep.server.listener import Listener
+    except ImportError as error:
+        raise InvalidInput(f"--http needs more packages ({error.name}): pip install 'keepstep[server]'") from error
+    listener = Listener(callback_app(engine), host, port)
+    await listener.start()
+    return listener
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process as if there were no handler."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def heard(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, heard, number)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``[HOST:]PORT``. Raises ``InvalidInput``."""
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidInput(f"{text!r} is not [HOST:]PORT, such as 8710 or 127.0.0.1:8710")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module by name or file. Raises ``InvalidInput`` with the place where its import fails."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        if name.endswith(".py"):
+            return _import_file(Path(name))
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InvalidInput(f"there is no module {name!r} in {os.getcwd()} or among the installed ones") from error
+        raise InvalidInput(_import_failure(name, error)) from error
+    except InvalidInput:
+        raise
+    except Exception as error:
+        raise InvalidInput(_import_failure(name, error)) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.exists():
+        raise InvalidInput(f"there is no file {path}")
+    sys.path.insert(0, str(path.resolve().parent))
+    return importlib.import_module(path.stem)
+
+
+def _import_failure(name: str, error: Exception) -> str:
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    if isinstance(error, SyntaxError):
+        where = f" at {error.filename}:{error.lineno}"
+    return f"module {name!r} cannot be imported: {type(error).__name__}: {error}{where}"

@@ -1,0 +1,1 @@
+"""The web side of Keepstep, on ASGI. Needs the extra ``keepstep[server]``; nothing else of Keepstep imports it."""

@@ -1,0 +1,88 @@
+"""The callback listener: webhooks are posted to ``/callbacks/{token}`` of any process, for any run of the database.
+
+========================================  ======
+the callback is completed, or was already  200
+the body is no JSON                        400
+no run has made this token                 404
+the run ended before the callback came     410
+the body is over the payload limit         413
+the store is overloaded or away            503, with Retry-After
+========================================  ======
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from keepstep.client.engine import Engine
+from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed, TooLarge
+from keepstep.journal.limits import PAYLOAD_BYTES_MAX
+
+logger = logging.getLogger("keepstep.server")
+
+RETRY_AFTER_SECONDS = 2
+
+
+def callback_app(engine: Engine) -> Starlette:
+    """An ASGI application that completes callbacks through ``engine``."""
+
+    async def complete(request: Request) -> Response:
+        try:
+            body = await _limited_body(request)
+            value = msgspec.json.decode(body) if body.strip() else None
+        except TooLarge as error:
+            return _refusal(413, str(error))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return _refusal(400, f"the body must be JSON: {error}")
+        return await _complete(engine, request.path_params["token"], value)
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            Route("/callbacks/{token}", complete, methods=["POST"]),
+            Route("/healthz", healthz, methods=["GET"]),
+        ],
+        exception_handlers={ClientDisconnect: _gone},
+    )
+
+
+async def _limited_body(request: Request) -> bytes:
+    """The body, read no further than the limit."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > PAYLOAD_BYTES_MAX:
+            raise TooLarge(f"the body has more than {PAYLOAD_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+async def _complete(engine: Engine, token: str, value: object) -> Response:
+    try:
+        await engine.complete_callback(token, value)
+    except RunClosed:
+        return _refusal(410, "the run has ended")
+    except TooLarge as error:
+        return _refusal(413, str(error))
+    except (NotFound, InvalidInput):
+        return _refusal(404, "no run has made this callback token")
+    except JournalError as error:
+        logger.warning("a callback could not be completed: %s", error)
+        return _refusal(503, "try again later", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return JSONResponse({"completed": True})
+
+
+def _refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"completed": False, "error": reason}, status, headers)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """The caller hung up before its request was complete; nobody reads this answer."""
+    return Response(status_code=400)
