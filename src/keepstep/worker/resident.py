@@ -107,6 +107,9 @@ class Resident:
         self.is_to_be_shown = False
         """The worker shows it when it has been quiet for a while."""
         self.is_suspect = False
+        """Owners of this run have died while it made no progress."""
+        self.is_probed = False
+        """So often that its code is run in noted slices (``probe``)."""
         self.blocked: Diff | None = None
         self.quiet_since = worker.journal.clock.monotonic()
         self._announced_compensation = False
@@ -261,7 +264,8 @@ class Resident:
         """Keep where a step stands between its attempts."""
         self.attempts[key] = record
         self.state_keys.add((ATTEMPT, key))
-        return self.append(state=[StateChange(ATTEMPT, key, encode_attempt(record))])
+        progress: dict[str, Any] = {"clear_strikes": True} if self.is_suspect and not record.once_begun else {}
+        return self.append(state=[StateChange(ATTEMPT, key, encode_attempt(record))], **progress)
 
     # answers
 
@@ -342,6 +346,8 @@ class Resident:
             self.is_shown = False
         if self.is_suspect and events:
             changes["clear_strikes"] = True
+        if "clear_strikes" in changes:
+            self.is_suspect = self.is_probed = False
         commit = Commit(
             run_id=self.run_id,
             epoch=self.epoch,
@@ -376,9 +382,6 @@ class Resident:
         if error is not None:
             self._refused(error)
             return
-        if self.is_suspect and events:
-            self.is_suspect = False
-            self.worker.survived(self)
         if self.is_dropped:
             return
         seq = first_seq

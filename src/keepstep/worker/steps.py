@@ -25,6 +25,7 @@ from keepstep.runtime.saga import Outcome
 from keepstep.runtime.step import Step
 
 from .attempt import HEARTBEAT, AttemptRecord, StepInfo, enter_step
+from .probe import in_slices
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -155,11 +156,14 @@ class Steps:
             left = self._left(record, options.total_timeout_seconds)
             seconds = left if seconds is None else min(seconds, left)
         silence_seconds = options.heartbeat_timeout_seconds
-        if seconds is not None or silence_seconds is not None:
-            return await heart.watch(self.invoke(step, args, kwargs), step.name, seconds, silence_seconds)
-        if step.is_async:
+        if seconds is None and silence_seconds is None and not resident.is_probed and step.is_async:
             return await step.fn(*args, **kwargs)
-        return await self.invoke(step, args, kwargs)
+        call = self.invoke(step, args, kwargs)
+        if resident.is_probed:
+            call = in_slices(resident, call) if step.is_async else self._worker.probe.on_thread(resident, call)
+        if seconds is None and silence_seconds is None:
+            return await call
+        return await heart.watch(call, step.name, seconds, silence_seconds)
 
     @staticmethod
     def _enter(resident: Resident, key: str, attempt: int, heart: Heart) -> None:

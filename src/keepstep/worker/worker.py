@@ -49,6 +49,7 @@ from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
 from .alarms import Alarms
+from .probe import Probe
 from .publish import code_fingerprint, definitions_of
 from .remote import RemoteSteps
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
@@ -87,7 +88,6 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A run that has waited so long is shown as waiting to other processes."""
     idle_seconds_max: float = 600.0
     """A run that has waited so long is given back."""
-    probe_seconds_max: float = 30.0
     label: str = ""
 
 
@@ -111,12 +111,10 @@ class Worker:
         self.steps = Steps(self, self.options.concurrent_steps_max, self.options.step_threads_max)
         self.remote = RemoteSteps(self)
         self.watchdog = Watchdog()
+        self.probe = Probe(self)
         self._residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
         self._unshown: deque[Resident] = deque()
-        self._suspects: asyncio.Queue[Run] = asyncio.Queue()
-        self._probed: Resident | None = None
-        self._probe_over = asyncio.Event()
         self._work = asyncio.Event()
         self._mail = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -149,7 +147,6 @@ class Worker:
                 ("claim", self._claim_loop()),
                 ("inbox", self._inbox_loop()),
                 ("tend", self._tend_loop()),
-                ("probe", self._probe_loop()),
                 ("remote", self.remote.serve()),
             )
         ]
@@ -278,7 +275,7 @@ class Worker:
         runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self._types())
         for run in runs:
             if run.strikes >= PROBE_STRIKES:
-                self._suspects.put_nowait(run)
+                self.spawn(self._load_suspect(run))
         fine = [run for run in runs if run.strikes < PROBE_STRIKES]
         if fine:
             await asyncio.gather(*(self._load(run) for run in fine))
@@ -320,6 +317,7 @@ class Worker:
         execution = Execution(workflow, self._identity(run))
         resident = Resident(self, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
         resident.is_suspect = run.strikes > 0
+        resident.is_probed = run.strikes >= PROBE_STRIKES
         resident.is_shown = bool(run.condition)
         self._residents[run.run_id] = resident
         self._set_timeout(resident, loaded.events[0].data)
@@ -447,15 +445,12 @@ class Worker:
 
     def forget(self, resident: Resident) -> None:
         """A run was closed by this worker."""
-        self.survived(resident)
         self.drop(resident)
 
     def _remove(self, resident: Resident) -> None:
         if self._residents.get(resident.run_id) is resident:
             del self._residents[resident.run_id]
         self._idle.pop(resident.run_id, None)
-        if resident is self._probed:
-            self._probe_over.set()
         if self._room() == 1:
             self._work.set()
         self._check_emptied()
@@ -583,38 +578,18 @@ class Worker:
 
     # suspects
 
-    async def _probe_loop(self) -> None:
-        """Advance suspects one at a time, so that only the guilty one is blamed when this process dies."""
-        while True:
-            run = await self._suspects.get()
-            try:
-                await self._probe(run)
-            except JournalError as error:
-                logger.warning("run %s, which may kill workers, could not be probed: %s", run.run_id, error)
-
-    async def _probe(self, run: Run) -> None:
-        logger.warning("run %s has been claimed by %d workers that died; advancing it alone", run.run_id, run.strikes)
-        await self.journal.probe(self.lease_id, run.run_id)
-        self._probe_over.clear()
-        resident = await self._load(run)
-        if resident is not None and not resident.is_dropped:
-            self._probed = resident
-            if not resident.is_suspect or resident.is_idle:
-                self._probe_over.set()
-            try:
-                async with asyncio.timeout(self.options.probe_seconds_max):
-                    await self._probe_over.wait()
-            except TimeoutError:
-                logger.info("run %s is still busy; it goes on beside the others", run.run_id)
-            self._probed = None
-        await self.journal.probe(self.lease_id, None)
+    async def _load_suspect(self, run: Run) -> None:
+        logger.warning("run %s has been claimed by %d workers that died; it is probed", run.run_id, run.strikes)
+        await self.probe.begin(run.run_id)
+        try:
+            await self._load(run)
+        finally:
+            await self.probe.end()
 
     def survived(self, resident: Resident) -> None:
-        """A suspect has made progress or come to rest, and the process lives."""
-        if resident is self._probed:
-            self._probe_over.set()
+        """A suspect has come to rest, and the process lives."""
         if resident.is_suspect and not resident.is_dropped and not resident.is_closing:
-            resident.is_suspect = False
+            resident.is_suspect = resident.is_probed = False
             resident.append(clear_strikes=True)
 
 
