@@ -30,6 +30,11 @@ def register(definition: Any) -> None:
     _definitions[key] = definition
 
 
+def forget(kind: str, name: str) -> None:
+    """Take a definition back, as when a module is replaced by another one."""
+    _definitions.pop((kind, name), None)
+
+
 def names_around(function: Callable[..., Any]) -> Mapping[str, Any] | None:
     """The local names of the place where a function inside a function is being decorated; its annotations use them."""
     if "<locals>" not in function.__qualname__:

@@ -19,7 +19,7 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from .call import current, required
-from .errors import StepFailed
+from .errors import Evicted, StepFailed
 from .step import Step, StepCall
 
 R = TypeVar("R")
@@ -105,7 +105,7 @@ class Saga:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if kind is None or issubclass(kind, GeneratorExit) or not self._undos:
+        if kind is None or issubclass(kind, GeneratorExit | Evicted) or not self._undos:
             return
         undoing = asyncio.create_task(self._undo_all(), name="undo")
         while not undoing.done():

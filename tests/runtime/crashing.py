@@ -1,0 +1,126 @@
+"""Runs a workflow while its process dies at a chosen commit, and lets another process finish it.
+
+``World`` is one disk with any number of engines on it, in virtual time. ``crash_at_every_commit`` first counts the
+commits of an undisturbed run, and then runs the program again once for each of them and each side of it: the process
+dies right before the commit is handed to the store, or right after it is durable but before the process hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from keepstep import Engine
+from keepstep.journal import Commit, Committed
+from keepstep.journal.memory import MemoryDisk, MemoryJournal
+from keepstep.testing import VirtualClock, VirtualLoop, run
+
+CRASHES_MAX = 200
+RECOVERY_SECONDS = 5.0
+
+
+class CrashingJournal(MemoryJournal):
+    """A handle whose process can die at its n-th commit."""
+
+    commits = 0
+    dies_at: tuple[int, str] | None = None
+    on_death: Callable[[], None]
+
+    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+        type(self).commits += 1
+        doomed = self.dies_at is not None and self.dies_at[0] == type(self).commits
+        if doomed and self.dies_at is not None and self.dies_at[1] == "before":
+            self.on_death()
+            return asyncio.get_running_loop().create_future()
+        future = super().submit(commit)
+        if doomed:
+            future.add_done_callback(lambda _: self.on_death())
+            unheard: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+            return unheard
+        return future
+
+
+class World:
+    """One disk, and the engines that were opened on it."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        assert isinstance(self.loop, VirtualLoop)
+        self.disk = MemoryDisk()
+        self.engines: list[Engine] = []
+        self.death = asyncio.Event()
+
+    async def open(self, dies_at: tuple[int, str] | None = None, **options: Any) -> Engine:
+        """Another process on the disk."""
+        assert isinstance(self.loop, VirtualLoop)
+        journal = CrashingJournal(self.disk, clock=VirtualClock(self.loop))
+        engine = Engine(journal=journal, callback_url="http://here", **options)
+        journal.dies_at = dies_at
+        journal.on_death = lambda: self.kill(engine)
+        await engine.__aenter__()
+        self.engines.append(engine)
+        return engine
+
+    def kill(self, engine: Engine) -> None:
+        """The process dies: nothing of it runs or writes any more."""
+        journal = engine.journal
+        assert isinstance(journal, CrashingJournal)
+        journal.crash()
+        worker = engine.worker
+        assert worker is not None
+        worker._is_open = False
+        for loop in (*worker._loops, *worker._tasks):
+            loop.cancel()
+        for resident in list(worker._residents.values()):
+            worker.drop(resident)
+        worker.alarms.stop()
+        worker.watchdog.stop()
+        self.engines.remove(engine)
+        self.death.set()
+
+    async def close(self) -> None:
+        for engine in list(self.engines):
+            await engine.close()
+
+
+Program = Callable[[Engine], Awaitable[Any]]
+"""Starts runs with fixed ids and speaks to them; must bear being called again after a crash."""
+
+
+def undisturbed(program: Program) -> Any:
+    """What the program returns when nothing crashes."""
+    return run(lambda: _once(program, None))
+
+
+def crash_at_every_commit(program: Program, check: Callable[[Any, int], None]) -> int:
+    """Crash at each commit of the program, on both sides; how many crashes were tried.
+
+    ``check(result, crashes)`` judges each outcome; ``crashes`` is 0 for the undisturbed run, else 1.
+    """
+    CrashingJournal.commits = 0
+    check(undisturbed(program), 0)
+    commits = CrashingJournal.commits
+    assert 0 < commits <= CRASHES_MAX
+    for n in range(1, commits + 1):
+        for side in ("before", "after"):
+            CrashingJournal.commits = 0
+            check(run(lambda n=n, side=side: _once(program, (n, side))), 1)  # type: ignore[misc]
+    return 2 * commits
+
+
+async def _once(program: Program, dies_at: tuple[int, str] | None) -> Any:
+    world = World()
+    first = await world.open(dies_at, lease_seconds=RECOVERY_SECONDS)
+    attempt = asyncio.ensure_future(program(first))
+    death = asyncio.ensure_future(world.death.wait())
+    await asyncio.wait((attempt, death), return_when=asyncio.FIRST_COMPLETED)
+    death.cancel()
+    if attempt.done():
+        result = attempt.result()
+    else:
+        attempt.cancel()
+        second = await world.open(lease_seconds=RECOVERY_SECONDS)
+        result = await program(second)
+    await world.close()
+    return result
