@@ -18,10 +18,14 @@ STEP_SECONDS = 0.15
 async def write_line(run: int, n: int, previous: str) -> str:
     """Returns a receipt of this very execution; the line says who wrote it, when, and which receipt it was given."""
     execution = os.urandom(4).hex()
-    with open(LEDGER, "a") as ledger:
-        ledger.write(f"{run} {n} {execution} {previous} {os.getpid()} {time.monotonic():.6f}\n")
+    write_to_ledger(f"{run} {n} {execution} {previous} {os.getpid()} {time.monotonic():.6f}\n")
     await asyncio.sleep(STEP_SECONDS)
     return execution
+
+
+def write_to_ledger(line: str) -> None:
+    with open(LEDGER, "a") as ledger:
+        ledger.write(line)
 
 
 @workflow

@@ -7,6 +7,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 import keepstep
 from keepstep import Engine, Outcome, Retry, RunClosed, StepFailed, WorkflowFailed, step, workflow
 from tests.runtime.crashing import crash_at_every_commit
@@ -101,12 +103,10 @@ async def do_and_undo() -> None:
 
 async def run_saga(engine: Engine) -> str:
     handle = await engine.start(do_and_undo, id="saga")
-    try:
+    with pytest.raises(WorkflowFailed) as failed:
         await handle.result()
-    except WorkflowFailed as error:
-        assert isinstance(error.__cause__, StepFailed)
-        return str(error.__cause__.__cause__)
-    return "completed"
+    assert isinstance(failed.value.__cause__, StepFailed)
+    return str(failed.value.__cause__.__cause__)
 
 
 def test_a_crash_in_the_middle_of_undoing_goes_on_undoing() -> None:

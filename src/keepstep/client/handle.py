@@ -21,7 +21,7 @@ from keepstep.journal import (
     Status,
 )
 from keepstep.runtime import history
-from keepstep.runtime.data import Duration, decoder, encode, to_seconds, within_limit
+from keepstep.runtime.data import Duration, encode, reader, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.history import pack
@@ -99,7 +99,7 @@ class RunHandle(Generic[R]):
         workflow = find_workflow(type_)
         if closed.status is Status.COMPLETED:
             payload = history.unpack(closed.type, closed.data).payload
-            decode = decoder(None) if workflow is None else workflow.signature.decode_result
+            decode = reader() if workflow is None else workflow.signature.decode_result
             return decode(payload)  # type: ignore[no-any-return]
         payload = history.unpack(closed.type, closed.data).failure if closed.status is Status.FAILED else b""
         raise closing_error(closed.status, payload, type_, run_id)

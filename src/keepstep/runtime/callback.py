@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from keepstep.journal import InvalidInput
 
 from .call import required
-from .data import Duration, decoder, to_seconds
+from .data import Duration, reader, to_seconds
 from .waiting import limited
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Callback:
         # Shielded: a wait that ran out does not give the callback up; it can be waited for again.
         answered = asyncio.shield(self._operation.future)
         payload = await limited(answered, seconds, f"callback {self._operation.key!r}")
-        return decoder(type)(payload)
+        return reader(type)(payload)
 
 
 def callback() -> Callback:

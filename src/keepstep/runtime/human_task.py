@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from .call import required
-from .data import Duration, decoder, to_seconds
+from .data import Duration, reader, to_seconds
 from .data.schema import schema_of
 
 T = TypeVar("T")
@@ -46,9 +46,10 @@ async def human_task(
     moment = (
         due if isinstance(due, datetime) or due is None else _now(execution.now) + timedelta(seconds=to_seconds(due))
     )
-    person = HumanTask(title=title, token="", form=schema_of(form), assignee=assignee, due=moment)
+    schema = {} if form is None else schema_of(form)
+    person = HumanTask(title=title, token="", form=schema, assignee=assignee, due=moment)
     operation = execution.begin_callback(f"human_task:{title}", msgspec.json.encode(person))
-    return decoder(form)(await operation.future)
+    return reader(form)(await operation.future)
 
 
 def _now(microseconds: int) -> datetime:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 from .call import required
-from .data import Duration, decoder, to_seconds
+from .data import Duration, reader, to_seconds
 from .errors import TimedOut
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
     execution = required("receive")
     waiting = execution.signals.get(name)
     if waiting:
-        return decoder(type)(waiting.popleft().payload)
+        return reader(type)(waiting.popleft().payload)
     future = execution.loop.future()
     queue = execution.receivers.setdefault(name, deque())
     queue.append(future)
@@ -56,7 +56,7 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
         elif future.done() and not future.cancelled():
             execution.signals.setdefault(name, deque()).appendleft(future.result())
         raise
-    return decoder(type)(signal.payload)
+    return reader(type)(signal.payload)
 
 
 async def wait_for(predicate: Callable[[], bool], timeout: Duration | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from keepstep.runtime.call import current
-from keepstep.runtime.data import decoder
+from keepstep.runtime.data import reader
 
 ATTEMPT = "attempt"
 """State kind: an ``AttemptRecord`` by the step's key."""
@@ -71,7 +71,7 @@ class StepInfo:
         return _any(self._details) if self._details else None
 
 
-_any = decoder(None)
+_any = reader()
 _current_step: contextvars.ContextVar[StepInfo] = contextvars.ContextVar("keepstep_step")
 enter_step = _current_step.set
 

@@ -288,12 +288,12 @@ class Heart:
         self._resident = resident
         self._key = key
         self._loop = resident.worker.loop
-        self._beats = 0
+        self._beat_at = 0.0
         self._kept_at = float("-inf")
 
     def beat(self, details: Any) -> None:
         """Called by user code, from the loop or from a thread."""
-        self._beats += 1
+        self._beat_at = self._loop.time()
         payload = within_limit(encode(details), "the heartbeat's details")
         self._loop.call_soon_threadsafe(self._keep, payload)
 
@@ -310,19 +310,20 @@ class Heart:
     async def watch(self, call: Any, name: str, seconds: float | None, silence_seconds: float | None) -> Any:
         """Await the call, but not longer than allowed, nor without a heartbeat for longer than allowed."""
         task = asyncio.ensure_future(call)
-        deadline = None if seconds is None else self._loop.time() + seconds
+        began = self._beat_at = self._loop.time()
+        deadline = began + (float("inf") if seconds is None else seconds)
+        silence = float("inf") if silence_seconds is None else silence_seconds
         try:
             while True:
-                left = None if deadline is None else deadline - self._loop.time()
-                patience = min(each for each in (left, silence_seconds) if each is not None)
-                beats = self._beats
-                done, _ = await asyncio.wait((task,), timeout=max(patience, 0))
+                done, _ = await asyncio.wait(
+                    (task,), timeout=min(deadline, self._beat_at + silence) - self._loop.time()
+                )
                 if done:
                     return task.result()
-                if deadline is not None and self._loop.time() >= deadline:
+                if self._loop.time() >= deadline:
                     raise TimedOut(f"step {name!r} did not end within {seconds:g} s")
-                if silence_seconds is not None and self._beats == beats:
-                    raise TimedOut(f"step {name!r} sent no heartbeat for {silence_seconds:g} s")
+                if self._loop.time() >= self._beat_at + silence:
+                    raise TimedOut(f"step {name!r} sent no heartbeat for {silence:g} s")
         finally:
             if not task.done():
                 task.cancel()

@@ -1,6 +1,6 @@
 """Data: the typed JSON of Keepstep and what belongs to it. Pure code without I/O."""
 
-from .codec import decoder, encode
+from .codec import decoder, encode, reader
 from .duration import Duration, to_seconds
 from .failure import Failure, RemoteError, decode_failure, describe, encode_failure, rebuild
 from .inputs import parse_json, parse_json_inputs
@@ -22,6 +22,7 @@ __all__ = [
     "encode_failure",
     "parse_json",
     "parse_json_inputs",
+    "reader",
     "rebuild",
     "to_seconds",
     "within_limit",

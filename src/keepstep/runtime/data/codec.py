@@ -160,6 +160,11 @@ def decoder(annotation: Any = Any) -> Callable[[bytes], Any]:
         return _build_decoder(annotation)
 
 
+def reader(wanted: Any = None) -> Callable[[bytes], Any]:
+    """``decoder`` for a type that callers may leave out: None means plain JSON data, whatever it is."""
+    return decoder(Any if wanted is None else wanted)
+
+
 def _build_decoder(annotation: Any) -> Callable[[bytes], Any]:
     decode = _raw_decoder(Any if annotation is inspect.Parameter.empty else annotation)
 
