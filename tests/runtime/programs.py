@@ -15,7 +15,7 @@ def on_an_engine(program: Callable[[Engine], Awaitable[Any]], **options: Any) ->
 
     async def main() -> Any:
         world = World()
-        engine = await world.open(**options)
+        engine = await world.open(**{"poll_seconds": 30.0, **options})
         result = await program(engine)
         await world.close()
         return result

@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -88,7 +89,7 @@ def calling(what: str) -> Any:
 
 
 def pauses() -> list[float]:
-    return [round(later - earlier, 3) for earlier, later in zip(times, times[1:], strict=False)]
+    return [round(later - earlier, 3) for earlier, later in pairwise(times)]
 
 
 def test_errors_are_retried_with_growing_pauses_under_one_idempotency_key() -> None:

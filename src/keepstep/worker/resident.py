@@ -185,8 +185,11 @@ class Resident:
                 self._begin_timer(operation, events)
             elif isinstance(operation, CallbackOperation):
                 self._begin_callback(operation, events, state)
-            elif isinstance(operation, ChildOperation):
-                self._begin_child(operation, events, starts)
+            elif isinstance(operation, ChildOperation) and operation.run_id is None:
+                if operation.options.get("id"):
+                    self.worker.spawn(self._begin_named_child(operation))
+                else:
+                    self._begin_child(operation, events, starts)
         if events or state or tasks or starts:
             self.append(*events, state=state, tasks=tasks, start=starts)
 
@@ -218,8 +221,6 @@ class Resident:
             self.state_keys.add((HUMAN_TASK, operation.key))
 
     def _begin_child(self, operation: ChildOperation, events: list[NewEvent], starts: list[NewRun]) -> None:
-        if operation.run_id is not None:
-            return
         operation.run_id = self.worker.ids()
         identity = self.execution.identity
         data = pack(history.ChildStarted(operation.digest, operation.run_id, operation.workflow_id))
@@ -235,6 +236,24 @@ class Resident:
                 parent=ParentLink(self.run_id, operation.key),
             )
         )
+
+    async def _begin_named_child(self, operation: ChildOperation) -> None:
+        """Start a child with an id that the user chose, unless an open run has it: then nothing is started.
+
+        Should somebody take the id between this look and the commit, the store refuses the start and says so by a
+        message, and it is the child's result that fails.
+        """
+        identity = self.execution.identity
+        taken = await self.worker.journal.find_run(identity.namespace, operation.workflow_id)
+        if operation.abandoned or self.is_dropped or self.is_closing:
+            return
+        if taken is not None and taken.status is Status.RUNNING:
+            self.answer(operation, history.CHILD_REFUSED, pack(history.ChildRefused(operation.workflow_id)))
+            return
+        events: list[NewEvent] = []
+        starts: list[NewRun] = []
+        self._begin_child(operation, events, starts)
+        self.append(*events, start=starts)
 
     def _let_go(self, operation: Operation) -> None:
         """The code stopped wanting an operation: stop working for it."""
@@ -546,18 +565,20 @@ class Resident:
             return
         if "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
-            if not self.has_begun or self.in_flight or self._has_steps_to_do():
+            if not self.has_begun or self.in_flight or self._has_work_to_do():
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)
         self.worker.released(self._submit(commit))
 
-    def _has_steps_to_do(self) -> bool:
-        """True if a step is cut off or not begun: whoever takes the run next must do that at once."""
-        return any(
-            isinstance(each, StepOperation)
-            and each.step.run_options.queue is None
-            and each.key not in self.due
-            and not (each.key in self.attempts and self.attempts[each.key].is_parked)
-            for each in self.execution.pending.values()
-        )
+    def _has_work_to_do(self) -> bool:
+        """True if something is cut off or not begun: whoever takes the run next must do that at once."""
+        return any(self._is_to_be_begun(each) for each in self.execution.pending.values())
+
+    def _is_to_be_begun(self, operation: Operation) -> bool:
+        if isinstance(operation, ChildOperation):
+            return operation.run_id is None
+        if not isinstance(operation, StepOperation) or operation.step.run_options.queue is not None:
+            return False
+        record = self.attempts.get(operation.key)
+        return operation.key not in self.due and (record is None or not record.is_parked)

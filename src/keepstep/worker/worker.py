@@ -118,6 +118,7 @@ class Worker:
         self._work = asyncio.Event()
         self._mail = asyncio.Event()
         self._emptied = asyncio.Event()
+        self._to_tend = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._inbox_cursor = 0
@@ -256,11 +257,7 @@ class Worker:
             except JournalError as error:
                 pause = trouble = min(max(trouble * 2, 0.1), 10.0)
                 logger.warning("claiming failed (%s); trying again in %.1f s", error, pause)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._work.wait()
-            except TimeoutError:
-                pass
+            await _within(pause, self._work)
 
     async def _seconds_to_wake(self) -> float:
         """How long to wait for a hint before looking again; 0 or less if there is something to claim."""
@@ -494,6 +491,7 @@ class Worker:
         if not resident.is_shown and not resident.is_to_be_shown and not resident.is_closing:
             resident.is_to_be_shown = True
             self._unshown.append(resident)
+            self._to_tend.set()
         if resident.is_idle:
             resident.is_resting = True
             self._idle[resident.run_id] = resident
@@ -519,6 +517,9 @@ class Worker:
     async def _tend_loop(self) -> None:
         while True:
             await asyncio.sleep(self.options.show_after_seconds / 2)
+            if not self._unshown:
+                self._to_tend.clear()
+                await _within(self.options.idle_seconds_max / 2, self._to_tend)
             now = self.journal.clock.monotonic()
             for _ in range(len(self._unshown)):
                 resident = self._unshown.popleft()
@@ -539,11 +540,7 @@ class Worker:
 
     async def _inbox_loop(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(self.options.poll_seconds):
-                    await self._mail.wait()
-            except TimeoutError:
-                pass
+            await _within(self.options.poll_seconds, self._mail)
             self._mail.clear()
             try:
                 await self._read_inbox()
@@ -591,6 +588,15 @@ class Worker:
         if resident.is_suspect and not resident.is_dropped and not resident.is_closing:
             resident.is_suspect = resident.is_probed = False
             resident.append(clear_strikes=True)
+
+
+async def _within(seconds: float, news: asyncio.Event) -> None:
+    """Wait for news, but not longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await news.wait()
+    except TimeoutError:
+        pass
 
 
 def started_run(
