@@ -246,6 +246,7 @@ class Execution:
         """The code does not want the answer any more."""
         if self.pending.get(operation.key) is operation:
             del self.pending[operation.key]
+            operation.settle()
             operation.abandoned = True
             self._abandoned[operation.key] = operation
             self._dropped.append(operation)
@@ -306,6 +307,7 @@ class Execution:
             self.reactions.append(event.seq)
         if answers:
             del self.pending[key]
+            operation.settle()
         return operation
 
     def _check_digest(self, event: Event, operation: Operation, digest: bytes) -> None:

@@ -40,6 +40,10 @@ class Operation:
         """What the code asked for, in words."""
         return self.kind
 
+    def settle(self) -> None:
+        """It is answered or abandoned. What points at it lets go, so that no cycle is left for the collector."""
+        self.future.operation = None
+
 
 class StepOperation(Operation):
     """A call of a step."""
@@ -85,6 +89,9 @@ class TimerOperation(Operation):
         self.fire_at: int | None = None
         """Engine time, once ``timer_started`` is recorded."""
         self.handle = handle
+
+    def settle(self) -> None:
+        self.handle.operation = None
 
     @property
     def name(self) -> str:
