@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from keepstep import Engine
-from keepstep.journal import Commit, Committed
+from keepstep.journal import Commit, Promise
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing import VirtualClock, VirtualLoop, run
 
@@ -27,18 +27,17 @@ class CrashingJournal(MemoryJournal):
     dies_at: tuple[int, str] | None = None
     on_death: Callable[[], None]
 
-    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+    def submit(self, commit: Commit) -> Promise:
         type(self).commits += 1
         doomed = self.dies_at is not None and self.dies_at[0] == type(self).commits
         if doomed and self.dies_at is not None and self.dies_at[1] == "before":
             self.on_death()
-            return asyncio.get_running_loop().create_future()
-        future = super().submit(commit)
+            return Promise(loop=asyncio.get_running_loop())
+        promise = super().submit(commit)
         if doomed:
-            future.add_done_callback(lambda _: self.on_death())
-            unheard: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-            return unheard
-        return future
+            promise.heard = lambda _: self.on_death()
+            return Promise(loop=asyncio.get_running_loop())
+        return promise
 
 
 class World:

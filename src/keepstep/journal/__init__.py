@@ -31,6 +31,7 @@ from .message import Message, NewMessage, Sent
 from .payload import Payload, seal, unseal
 from .port import PROBE_STRIKES, QUARANTINE_STRIKES, AuditLine, Journal, Loaded
 from .process import is_surely_dead, this_process
+from .promise import Promise
 from .run import Condition, IfClosed, IfRunning, ParentLink, Run, Status
 from .task import NewTask, Task, TaskRef, TaskToken
 from .timer import Timer
@@ -77,6 +78,7 @@ __all__ = [
     "Position",
     "PositionGone",
     "ProcessIdentity",
+    "Promise",
     "Run",
     "RunClosed",
     "SchemaTooNew",

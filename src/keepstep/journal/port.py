@@ -19,7 +19,6 @@ that is cancelled may or may not have happened.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -33,6 +32,7 @@ from .event import Event, LogEntry, Position
 from .hint import Listener
 from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
+from .promise import Promise
 from .run import Condition, Run, Status
 from .task import Task, TaskToken
 
@@ -91,7 +91,7 @@ class Journal(Protocol):
         but one with ``status=RUNNING``, which reopens it), ``TooLarge``."""
         ...
 
-    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+    def submit(self, commit: Commit) -> Promise:
         """``commit`` without a coroutine: queued when this returns. Submitted commits happen, and their futures
         resolve, in the order submitted. Raises at once what can be told at once (``TooLarge``, ``Overloaded``)."""
         ...

@@ -339,7 +339,7 @@ def hear_of_generators() -> None:
     The hooks of the outer loop keep what is theirs; ours are put in front of them once, not at every turn.
     """
     first, last = sys.get_asyncgen_hooks()
-    if first is None or getattr(first, "__module__", "") != __name__:
+    if type(first) is not _FirstIteration:
         sys.set_asyncgen_hooks(_FirstIteration(first), _Finalizer(last))
 
 

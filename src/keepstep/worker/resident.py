@@ -23,7 +23,6 @@ import msgspec
 
 from keepstep.journal import (
     Commit,
-    Committed,
     Condition,
     Conflict,
     Event,
@@ -37,6 +36,7 @@ from keepstep.journal import (
     NewTask,
     NotFound,
     ParentLink,
+    Promise,
     RunClosed,
     StateChange,
     Status,
@@ -279,7 +279,7 @@ class Resident:
         self.state_keys.difference_update(mine)
         return [StateChange(kind, each, None) for kind, each in mine]
 
-    def remember_attempt(self, key: str, record: AttemptRecord) -> asyncio.Future[Committed]:
+    def remember_attempt(self, key: str, record: AttemptRecord) -> Promise:
         """Keep where a step stands between its attempts."""
         self.attempts[key] = record
         self.state_keys.add((ATTEMPT, key))
@@ -357,7 +357,7 @@ class Resident:
         state: Sequence[StateChange] = (),
         consume: Sequence[int] = (),
         **changes: Any,
-    ) -> asyncio.Future[Committed]:
+    ) -> Promise:
         """Submit one commit under this worker's lease; deliver its events once they are durable."""
         if self.is_shown and "condition" not in changes:
             changes["condition"] = Condition.COMPENSATING if self.execution.compensating else Condition.NONE
@@ -380,20 +380,19 @@ class Resident:
         self.last_seq += len(events)
         self.in_flight += 1
         self.quiet_since = self.worker.journal.clock.monotonic()
-        future = self._submit(commit)
-        future.add_done_callback(partial(self._committed, first_seq, events))
-        return future
+        return self._submit(commit, partial(self._committed, first_seq, events))
 
-    def _submit(self, commit: Commit) -> asyncio.Future[Committed]:
+    def _submit(self, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
         """Submit to the journal; a refusal at the door comes back like any other."""
         try:
-            return self.worker.journal.submit(commit)
+            promise = self.worker.journal.submit(commit)
         except JournalError as error:
-            refused: asyncio.Future[Committed] = self.worker.loop.create_future()
-            refused.set_exception(error)
-            return refused
+            promise = Promise(loop=self.worker.loop)
+            self.worker.loop.call_soon(promise.settle, None, error)
+        promise.heard = heard
+        return promise
 
-    def _committed(self, first_seq: int, events: Sequence[NewEvent], done: asyncio.Future[Committed]) -> None:
+    def _committed(self, first_seq: int, events: Sequence[NewEvent], done: Promise) -> None:
         self.in_flight -= 1
         if done.cancelled():
             return
@@ -474,9 +473,9 @@ class Resident:
             **changes,
         )
         self.in_flight += 1
-        self._submit(commit).add_done_callback(self._closed)
+        self._submit(commit, self._closed)
 
-    def _closed(self, done: asyncio.Future[Committed]) -> None:
+    def _closed(self, done: Promise) -> None:
         self.in_flight -= 1
         if done.cancelled():
             return
@@ -569,7 +568,7 @@ class Resident:
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)
-        self.worker.released(self._submit(commit))
+        self._submit(commit, self.worker.released)
 
     def _has_work_to_do(self) -> bool:
         """True if something is cut off or not begun: whoever takes the run next must do that at once."""

@@ -19,7 +19,6 @@ import msgspec
 
 from keepstep.journal import (
     PROBE_STRIKES,
-    Committed,
     Condition,
     Fenced,
     Hint,
@@ -34,6 +33,7 @@ from keepstep.journal import (
     NewRun,
     NotFound,
     ParentLink,
+    Promise,
     Run,
     Started,
     Status,
@@ -471,16 +471,12 @@ class Worker:
             except JournalError as error:
                 logger.warning("run %s could not be read again: %s", run_id, error)
 
-    def released(self, done: asyncio.Future[Committed]) -> None:
-        """Watch over a commit that gave a run back."""
-        task = asyncio.ensure_future(done)
-        task.add_done_callback(self._check_released)
-
-    def _check_released(self, done: asyncio.Future[Committed]) -> None:
-        if not done.cancelled():
-            error = done.exception()
-            if error is not None and not isinstance(error, Fenced):
-                logger.warning("a run could not be given back: %s", error)
+    def released(self, done: Promise) -> None:
+        """Called with the outcome of a commit that gave a run back."""
+        error = None if done.cancelled() else done.exception()
+        if error is not None and not isinstance(error, Fenced):
+            logger.warning("a run could not be given back: %s", error)
+        self._work.set()
 
     # resting
 

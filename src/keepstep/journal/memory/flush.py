@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from keepstep.journal import limits
 from keepstep.journal.errors import JournalError, Overloaded
+from keepstep.journal.promise import Promise
 
 from .disk import Transaction
 
@@ -36,19 +37,23 @@ class Flusher:
         self._answers: list[Answer] = []
         self._scheduled: asyncio.Handle | None = None
 
-    def submit(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def submit(
+        self, operation: Callable[[Transaction], T], promise: asyncio.Future[T] | None = None
+    ) -> asyncio.Future[T]:
         """Run an operation in the next flush; the future has what it returned or raised."""
         if len(self._queue) >= limits.QUEUE_OPERATIONS_MAX:
             raise Overloaded(f"{len(self._queue)} operations wait for the store; try again later")
-        return self._put(operation)
+        return self._put(operation, promise)
 
     async def drain(self) -> None:
         """Wait until everything that was submitted is done and answered, however long the queue is."""
         await self._put(lambda tx: None)
 
-    def _put(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def _put(
+        self, operation: Callable[[Transaction], T], promise: asyncio.Future[T] | None = None
+    ) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
+        answer: asyncio.Future[Any] = loop.create_future() if promise is None else promise
         self._queue.append((operation, answer))
         if self._scheduled is None:
             self._schedule(loop)
@@ -83,9 +88,11 @@ class Flusher:
     def _reply(self, loop: asyncio.AbstractEventLoop, tx: Transaction) -> None:
         answers, self._answers = self._answers, []
         for answer, value, refused in answers:
-            if answer.done():
+            if isinstance(answer, Promise):
+                answer.settle(value, refused)
+            elif answer.done():
                 continue
-            if refused is None:
+            elif refused is None:
                 answer.set_result(value)
             else:
                 answer.set_exception(refused)

@@ -22,6 +22,7 @@ from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.promise import Promise
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.size import check_commit, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
@@ -109,12 +110,13 @@ class MemoryJournal:
         check_new_run(new)
         return await self._write(lambda tx: start.start(tx, new))
 
-    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+    def submit(self, commit: Commit) -> Promise:
         self._check_usable()
         check_commit(commit)
-        if self._crashed:
-            return asyncio.get_running_loop().create_future()
-        return self._flusher.submit(lambda tx: change.commit_run(tx, commit))
+        promise = Promise(loop=asyncio.get_running_loop())
+        if not self._crashed:
+            self._flusher.submit(lambda tx: change.commit_run(tx, commit), promise)
+        return promise
 
     async def commit(self, commit: Commit) -> Committed:
         return await self.submit(commit)

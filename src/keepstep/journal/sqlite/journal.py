@@ -21,6 +21,7 @@ from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import Lease, LeaseState
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.promise import Promise
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task, TaskToken
 
@@ -79,7 +80,9 @@ class SqliteJournal:
     def _resolve(self, group: Sequence[Operation], hints: Sequence[Hint]) -> None:
         for operation in group:
             future = operation.future
-            if not future.done():
+            if type(future) is Promise:
+                future.settle(operation.outcome, operation.error)
+            elif not future.done():
                 if operation.error is None:
                     future.set_result(operation.outcome)
                 else:
@@ -102,11 +105,14 @@ class SqliteJournal:
         self._put(ownership.look_at_leases, None)
 
     def _put(self, verb: Verb, argument: Any, want: Want | None = None) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue(Operation(verb, argument, want, future))
+        return future
+
+    def _queue(self, operation: Operation) -> None:
         if self._closed or os.getpid() != self._pid:
             self._refuse()
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._writer.put(Operation(verb, argument, want, future))
-        return future
+        self._writer.put(operation)
 
     def _refuse(self) -> None:
         if self._closed:
@@ -151,11 +157,13 @@ class SqliteJournal:
         started: Started = await self._put(start.start, new, start.want_start)
         return started
 
-    def submit(self, commit: Commit) -> asyncio.Future[Committed]:
+    def submit(self, commit: Commit) -> Promise:
         size.check_commit(commit)
         if commit.id is not None:
             self._sweep_commit_ids()
-        return self._put(change.commit_run, commit, change.want_commit)
+        promise = Promise(loop=self._loop)
+        self._queue(Operation(change.commit_run, commit, change.want_commit, promise))
+        return promise
 
     async def commit(self, commit: Commit) -> Committed:
         return await self.submit(commit)

@@ -1,0 +1,37 @@
+"""Promise: the future of a submitted commit.
+
+It can be awaited like any future. One listener may also be ``heard``: it is called as soon as the outcome is known,
+within the store's own turn on the event loop, instead of in a later iteration. A worker that follows thousands of
+commits a second saves a scheduled callback for each of them that way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from .commit import Committed
+
+logger = logging.getLogger("keepstep.journal")
+
+
+class Promise(asyncio.Future[Committed]):
+    """See the module's docstring."""
+
+    heard: Callable[[Promise], None] | None = None
+    """Set right after submitting; must not raise."""
+
+    def settle(self, outcome: Committed | None, error: BaseException | None) -> None:
+        """The outcome is known."""
+        if self.done():
+            return
+        if error is not None:
+            self.set_exception(error)
+        elif outcome is not None:
+            self.set_result(outcome)
+        if self.heard is not None:
+            try:
+                self.heard(self)
+            except Exception:
+                logger.exception("a listener of a commit failed")
