@@ -49,30 +49,35 @@ def step(name: str, **choices: st.SearchStrategy[Any]) -> st.SearchStrategy[Step
     return st.tuples(st.just(name), st.fixed_dictionaries({"by": handles, **choices}))
 
 
+commits = step(
+    "commit",
+    run=slots,
+    by_epoch=st.sampled_from([None, None, None, True, False]),
+    stale=st.sampled_from([0, 0, 0, 0, 1, -1]),
+    events=st.integers(0, 3),
+    consume=st.booleans(),
+    unseen=rarely,
+    release=st.booleans(),
+    seize=rarely,
+    status=statuses,
+    condition=conditions,
+    wake_at=times,
+    timers=st.sampled_from([None, None, (), (START + 3,), (START + 9, START + 30)]),
+    send=st.sampled_from([None, None, *range(RUNS)]),
+    child=st.sampled_from([None, None, None, *range(RUNS)]),
+    state=st.sampled_from([None, None, b"", b"x"]),
+    task=st.booleans(),
+)
 steps = st.one_of(
     step("start", run=slots, leased=st.booleans(), closed=st.sampled_from(list(IfRunning)), wake_at=times),
-    step(
-        "commit",
-        run=slots,
-        by_epoch=st.booleans(),
-        stale=st.sampled_from([0, 0, 0, 0, 1, -1]),
-        events=st.integers(0, 3),
-        consume=st.booleans(),
-        unseen=rarely,
-        release=st.booleans(),
-        seize=rarely,
-        status=statuses,
-        condition=conditions,
-        wake_at=times,
-        timers=st.sampled_from([None, None, (), (START + 3,), (START + 9, START + 30)]),
-        send=st.sampled_from([None, None, *range(RUNS)]),
-        child=st.sampled_from([None, None, None, *range(RUNS)]),
-        state=st.sampled_from([None, None, b"", b"x"]),
-        task=rarely,
-    ),
+    commits,
+    commits,
+    commits,
     step("reopen", run=slots, stale=st.sampled_from([0, 0, 1])),
     step("send", run=slots, id=st.sampled_from([None, "m1", "m2"]), wakes=st.booleans()),
     step("claim", limit=st.integers(1, 3)),
+    step("claim", limit=st.integers(1, 3)),
+    step("claim_tasks"),
     step("claim_tasks"),
     step("finish_task", run=slots, release=st.booleans()),
     step("cycle_lease"),
@@ -111,6 +116,11 @@ class Play:
         for n in range(HANDLES):
             self.journals.append(await self.scene.open())
             await self.journals[n].open_lease(lease(self.leases[n]))
+        for slot in range(RUNS):
+            by = slot % HANDLES
+            await self.start(
+                self.journals[by], by=by, run=slot, leased=slot < RUNS // 2, closed=IfRunning.ATTACH, wake_at=0
+            )
         for name, choices in sequence:
             try:
                 answer = await getattr(self, name)(self.journals[choices["by"]], **choices)
@@ -164,10 +174,12 @@ class Play:
         version = before.version + choices["stale"]
         send, child, timers = choices["send"], choices["child"], choices["timers"]
         closing = choices["status"] is not None
+        fitting = before.owner is not None and not choices["seize"]
+        by_epoch = fitting if choices["by_epoch"] is None else choices["by_epoch"]
         return Commit(
             run_id=before.run_id,
-            epoch=before.epoch + choices["stale"] if choices["by_epoch"] else None,
-            version=None if choices["by_epoch"] and not choices["seize"] else version,
+            epoch=before.epoch + choices["stale"] if by_epoch else None,
+            version=None if by_epoch and not choices["seize"] else version,
             seize=choices["seize"],
             lease_id=self.leases[by] if choices["seize"] and not closing else None,
             events=tuple(event(f"e{n}", b"x" * n) for n in range(choices["events"])),
