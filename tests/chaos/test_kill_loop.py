@@ -98,13 +98,13 @@ def judge(ledger: Path, results: list[list[str]], killed_at: dict[int, float]) -
         run, n, execution, previous, pid, moment = line.split()
         executions.setdefault((int(run), int(n)), []).append((execution, previous, int(pid), float(moment)))
     assert set(executions) == {(run, n) for run in range(RUNS) for n in range(STEPS)}
-    for (run, n), done in executions.items():
-        used, before = results[run][n + 1], results[run][n]
-        assert (used, before) in [each[:2] for each in done], f"run {run} used a receipt of step {n} that never was"
-        for execution, _, pid, moment in done:
+    for place, done in executions.items():
+        used, before = results[place[0]][place[1] + 1], results[place[0]][place[1]]
+        assert (used, before) in [each[:2] for each in done], f"{place} gave a receipt that never was"
+        for execution, _, killed, began in done:
             if execution != used:
-                assert pid in killed_at, f"step {n} of run {run} was repeated although its worker lived"
-                cut_off = killed_at[pid] - moment
+                assert killed in killed_at, f"{place} was repeated although its worker lived"
+                cut_off = killed_at[killed] - began
                 assert cut_off <= STEP_SECONDS + RECORDING_SECONDS_MAX, (
-                    f"step {n} of run {run} was repeated although it had {cut_off:.2f} s to be recorded"
+                    f"{place} was repeated although it had {cut_off:.2f} s to be recorded"
                 )

@@ -155,7 +155,7 @@ async def use_values() -> list[Any]:
     return [str(money.amount), type(money).__name__, await handle, first]
 
 
-async def keys_of(engine: Engine) -> list[str | None]:
+async def keys_of(engine: Engine) -> list[str]:
     assert await engine.run(use_values, id="r") == ["39.98", "Money", 2, 11]
     return sorted([event.key or "" async for event in engine.get("r").history() if event.key])
 

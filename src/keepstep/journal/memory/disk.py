@@ -51,6 +51,8 @@ class RunRow:
     """A run and all that belongs to it."""
 
     run: Run
+    number: int
+    """In the order of creation; of runs that are due since the same time the older goes first."""
     events: list[Event] = field(default_factory=list)
     log_numbers: list[int] = field(default_factory=list)
     history_bytes: int = 0
@@ -139,7 +141,7 @@ class MemoryDisk:
         self.anchor: ClockAnchor | None = None
         self.dead: list[ProcessIdentity] = []
         self.handles: dict[int, Any] = {}
-        self._numbers = {"arrival": 0, "task": 0, "ask": 0, "handle": 0}
+        self._numbers = {"run": 0, "arrival": 0, "task": 0, "ask": 0, "handle": 0}
 
     def next_number(self, series: str) -> int:
         self._numbers[series] += 1

@@ -53,7 +53,7 @@ def _attach(tx: Transaction, row: RunRow, new: NewRun) -> Started:
 def create(tx: Transaction, new: NewRun) -> Started:
     """Write a new run, whose workflow id has no open run."""
     leased = new.lease_id is not None and new.lease_id in tx.disk.leases
-    row = RunRow(_new_run(new, leased))
+    row = RunRow(_new_run(new, leased), tx.disk.next_number("run"))
     tx.disk.runs[new.run_id] = row
     tx.disk.add_open(row)
     tx.disk.workflows.setdefault((new.namespace, new.workflow_id), []).append(new.run_id)
