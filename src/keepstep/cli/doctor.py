@@ -15,7 +15,7 @@ import msgspec
 
 from keepstep.client.address import sqlite_path
 from keepstep.client.engine import Engine
-from keepstep.journal import Condition, InvalidInput, StoreUnavailable
+from keepstep.journal import Condition, InvalidInput, StoreUnavailable, is_surely_dead
 
 from .command import EXIT_FAILED, EXIT_WRONG_USE
 from .database import client, database_option, json_option, run
@@ -111,7 +111,11 @@ async def _database(engine: Engine) -> AsyncIterator[Finding]:
         yield Finding("warning", what, "it was moved since this machine started; waits keep their length")
     else:
         yield Finding("ok", "the wall clock and engine time agree")
-    leases = await engine.journal.list_leases()
+    all_leases = await engine.journal.list_leases()
+    leases = [each for each in all_leases if not is_surely_dead(each.lease.process)]
+    if len(leases) < len(all_leases):
+        gone = len(all_leases) - len(leases)
+        yield Finding("ok", f"{gone} workers are gone", "what they had goes on as soon as another worker is there")
     for each in leases:
         process, queues = each.lease.process, ", ".join(each.lease.queues)
         yield Finding(

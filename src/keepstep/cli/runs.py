@@ -7,11 +7,15 @@ from typing import Any
 import click
 import msgspec
 
-from keepstep.client.info import RunInfo
+from keepstep.client.info import HistoryEvent, RunInfo
 from keepstep.client.progress import Surroundings, progress
+from keepstep.runtime import history
 
 from .database import client, database_option, existing, json_option, run
 from .table import ago, clock_time, print_json, print_table
+
+EVENTS_READ_MAX = 10_000
+"""``show`` does not read longer histories for the run's input and result."""
 
 
 @click.command("list")
@@ -95,6 +99,25 @@ async def _show(id: str, as_json: bool, url: str) -> None:
         click.echo()
         for line in said:
             click.echo(line)
+        events = [event async for event in handle.history()] if info.events <= EVENTS_READ_MAX else []
+        for line in _values(events):
+            click.echo(line)
+
+
+def _values(events: list[HistoryEvent]) -> list[str]:
+    """What the run was given, and what came out of it."""
+    said = []
+    if events and events[0].type == history.WORKFLOW_STARTED:
+        said.append(f"Input: {_plain(events[0].data.get('payload'))}")
+    last = events[-1] if events else None
+    if last is not None and last.type == history.WORKFLOW_COMPLETED:
+        said.append(f"Result: {_plain(last.data.get('payload'))}")
+    if last is not None and last.type == history.WORKFLOW_FAILED:
+        failure = last.data["failure"]
+        while isinstance(failure, dict):
+            said.append(failure.get("traceback") or f"{failure['type']}: {failure['message']}")
+            failure = failure.get("cause")
+    return said
 
 
 @click.command("history")

@@ -1,0 +1,44 @@
+"""What the commands are tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keepstep
+from keepstep import Retry, step, workflow
+
+
+@dataclass
+class Order:
+    id: int
+    item: str
+
+
+@step
+async def charge_order(order: Order) -> str:
+    return f"charged {order.id}"
+
+
+@step(retry=Retry(max_attempts=1))
+async def fail_at_once() -> None:
+    raise ValueError("kaputt")
+
+
+@workflow
+async def buy(order: Order, note: str = "") -> str:
+    charged = await charge_order(order)
+    picker = await keepstep.human_task("pick it", form=str)
+    pieces = await keepstep.receive("pieces", int)
+    return f"{charged}, {pieces} picked by {picker}{note}"
+
+
+@workflow
+async def break_down() -> None:
+    await fail_at_once()
+
+
+@workflow
+async def wait_for_webhook() -> str:
+    callback = keepstep.callback()
+    keepstep.set_status(callback.token)
+    return str(await callback.result(str))

@@ -1,0 +1,76 @@
+"""Runs the real command in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WAIT_SECONDS_MAX = 20.0
+
+
+class Command:
+    """The ``keepstep`` command in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        app = Path(__file__).with_name("app.py").read_text()
+        (folder / "app.py").write_text(app)
+        self._environment = {**os.environ, "KEEPSTEP_DB": "sqlite:///runs.db", "COLUMNS": "200"}
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "keepstep.cli", *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS_MAX * 2,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "--json").stdout)
+
+    def start_worker(self, *options: str) -> subprocess.Popen[str]:
+        """A worker that has said that it is ready."""
+        worker = subprocess.Popen(
+            [sys.executable, "-u", "-m", "keepstep.cli", "worker", "app", *options],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert worker.stdout is not None
+        assert "keepstep worker" in worker.stdout.readline()
+        return worker
+
+    @contextmanager
+    def worker(self, *options: str) -> Iterator[subprocess.Popen[str]]:
+        worker = self.start_worker(*options)
+        try:
+            yield worker
+        finally:
+            worker.kill()
+            worker.wait()
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while not holds():
+            assert time.monotonic() < deadline, "it did not come to hold"
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port

@@ -1,0 +1,171 @@
+"""What a person types, what comes back, and with which exit code."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.cli.command import Command, free_port
+
+ORDER = '{"id": 7, "item": "disc"}'
+
+
+@pytest.fixture
+def keepstep(tmp_path: Path) -> Command:
+    return Command(tmp_path)
+
+
+def one_line(text: str) -> str:
+    """The single line of an error; a traceback would be more."""
+    assert text.startswith("keepstep: ")
+    assert text.count("\n") == 1, text
+    return text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("show", "x"), ("history", "x"), ("signal", "x", "go"), ("cancel", "x"), ("terminate", "x"),
+     ("retry", "x"), ("tasks",), ("complete", "token")],
+)  # fmt: skip
+def test_a_missing_database_is_one_line_that_says_so(keepstep: Command, arguments: tuple[str, ...]) -> None:
+    ran = keepstep(*arguments)
+    assert ran.returncode == 2
+    assert "does not exist" in one_line(ran.stderr)
+
+
+def test_a_module_that_cannot_be_run_is_one_line_that_says_why(keepstep: Command) -> None:
+    (keepstep.folder / "broken.py").write_text("import nothing_like_it\n")
+    (keepstep.folder / "failing.py").write_text("x = 1\nraise RuntimeError('no')\n")
+    (keepstep.folder / "empty.py").write_text("")
+    for module, said in (
+        ("missing", "no module 'missing'"),
+        ("broken", "broken.py:1"),
+        ("failing", "RuntimeError: no at"),
+        ("empty", "no @workflow"),
+    ):
+        ran = keepstep("worker", module)
+        assert ran.returncode == 2
+        assert said in one_line(ran.stderr)
+    ran = keepstep("worker", "app", "--http", "not-a-port")
+    assert (ran.returncode, "[HOST:]PORT" in one_line(ran.stderr)) == (2, True)
+
+
+def test_starts_are_checked_once_a_worker_has_published_what_it_serves(keepstep: Command) -> None:
+    before = keepstep("start", "anything", "--input", "1")
+    assert (before.returncode, "not checked" in before.stderr) == (0, True)
+    with keepstep.worker():
+        for arguments, said in (
+            (("nothing",), "known are: break_down, buy, wait_for_webhook"),
+            (("buy",), "order"),
+            (("buy", "--input", '{"id": "seven", "item": "x"}'), ".id"),
+            (("buy", "--input", '{"id": 7'), "position 9"),
+            (("buy", "--input", ORDER, "--input", '"a"', "--input", "3"), "argument"),
+        ):
+            ran = keepstep("start", *arguments)
+            assert ran.returncode == 2
+            assert said in one_line(ran.stderr)
+
+
+def test_a_run_is_followed_from_start_to_end(keepstep: Command) -> None:
+    with keepstep.worker():
+        started = keepstep("start", "buy", "--input", ORDER, "--input", '"!"', "--id", "order-7")
+        assert (started.returncode, started.stdout) == (0, "order-7\n")
+        assert keepstep("start", "buy", "--input", ORDER, "--input", '"!"', "--id", "order-7").stdout == "order-7\n"
+        other = keepstep("start", "buy", "--input", ORDER, "--id", "order-7")
+        assert (other.returncode, "exists already" in one_line(other.stderr)) == (1, True)
+        keepstep.until(lambda: bool(keepstep.json("tasks")))
+        keepstep.until(lambda: "waits for a person: 'pick it'" in keepstep("show", "order-7").stdout)
+        [task] = keepstep.json("tasks")
+        assert keepstep("complete", task["token"], '"anna"').returncode == 0
+        keepstep.until(lambda: "keepstep signal order-7 pieces [JSON]" in keepstep("show", "order-7").stdout)
+        bad = keepstep("signal", "order-7", "pieces", "{3")
+        assert (bad.returncode, "not JSON" in one_line(bad.stderr)) == (2, True)
+        assert keepstep("signal", "order-7", "pieces", "3").returncode == 0
+        keepstep.until(lambda: keepstep.json("show", "order-7")["status"] == "completed")
+        assert "charged 7, 3 picked by anna!" in keepstep("show", "order-7").stdout
+        kinds = [event["type"] for event in keepstep.json("history", "order-7")]
+        assert kinds[0] == "workflow_started"
+        assert kinds[-1] == "workflow_completed"
+        assert [info["id"] for info in keepstep.json("list", "Status = 'completed'")] == ["order-7"]
+        late = keepstep("signal", "order-7", "pieces", "4")
+        assert (late.returncode, "completed" in one_line(late.stderr)) == (1, True)
+        wrong = keepstep("list", "Status = 'done'")
+        assert (wrong.returncode, "position" in one_line(wrong.stderr)) == (2, True)
+
+
+def test_a_failed_run_tells_why_and_how_to_go_on(keepstep: Command) -> None:
+    with keepstep.worker():
+        ran = keepstep("start", "break_down", "--id", "b", "--wait")
+        assert ran.returncode == 1
+        assert "ValueError: kaputt" in one_line(ran.stderr)
+        shown = keepstep("show", "b").stdout
+        assert "ValueError: kaputt" in shown
+        assert "keepstep retry b" in shown
+        assert keepstep("retry", "b").returncode == 0
+        keepstep.until(lambda: keepstep.json("show", "b")["status"] == "failed")
+        waiting = keepstep("start", "wait_for_webhook", "--id", "w")
+        assert waiting.returncode == 0
+        assert keepstep("terminate", "w", "--reason", "enough").returncode == 0
+        assert "terminated: enough" in keepstep("show", "w").stdout
+        assert keepstep("cancel", "w").returncode == 1
+
+
+def test_a_worker_stops_gracefully_and_what_it_had_goes_on_elsewhere(keepstep: Command) -> None:
+    worker = keepstep.start_worker()
+    keepstep("start", "buy", "--input", ORDER, "--id", "o")
+    keepstep.until(lambda: bool(keepstep.json("tasks")))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+    with sqlite3.connect(keepstep.folder / "runs.db") as db:
+        assert db.execute("SELECT count(*) FROM leases").fetchone() == (0,)
+    assert "start one with keepstep worker" in keepstep("show", "o").stdout
+    with keepstep.worker():
+        [task] = keepstep.json("tasks")
+        keepstep("complete", task["token"], '"ben"')
+        keepstep("signal", "o", "pieces", "1")
+        keepstep.until(lambda: keepstep.json("show", "o")["status"] == "completed")
+
+
+def test_a_webhook_that_comes_to_another_process_reaches_the_run_of_a_killed_one(keepstep: Command) -> None:
+    port = free_port()
+    first = keepstep.start_worker("--callback-url", f"http://127.0.0.1:{port}")
+    keepstep("start", "wait_for_webhook", "--id", "w")
+    keepstep.until(lambda: bool(keepstep.json("show", "w")["status_text"]))
+    token = keepstep.json("show", "w")["status_text"]
+    first.kill()
+    first.wait()
+    with keepstep.worker("--http", str(port)):
+        base = f"http://127.0.0.1:{port}"
+        assert httpx2.get(f"{base}/healthz").status_code == 200
+        assert httpx2.post(f"{base}/callbacks/{token}", content=b"{bad").status_code == 400
+        assert httpx2.post(f"{base}/callbacks/{token[:-6]}AAAAAA", content=b"1").status_code == 404
+        assert httpx2.post(f"{base}/callbacks/nonsense", content=b"1").status_code == 404
+        assert httpx2.post(f"{base}/callbacks/{token}", content=b" " * 2_100_000).status_code == 413
+        assert httpx2.get(f"{base}/callbacks/{token}").status_code == 405
+        assert httpx2.post(f"{base}/callbacks/{token}", json="hello").status_code == 200
+        keepstep.until(lambda: keepstep.json("show", "w")["status"] == "completed")
+        assert httpx2.post(f"{base}/callbacks/{token}", json="again").status_code == 200
+
+
+def test_the_doctor_finds_open_runs_without_a_worker(keepstep: Command) -> None:
+    missing = keepstep("doctor")
+    assert (missing.returncode, "does not exist" in missing.stdout) == (2, True)
+    with keepstep.worker():
+        keepstep("start", "buy", "--input", ORDER)
+        assert keepstep("doctor").returncode == 0
+    keepstep.until(lambda: keepstep("doctor").returncode == 1 or not keepstep("list").stdout)
+    assert "no worker is there" in keepstep("doctor").stdout
+
+
+def test_help_and_version_need_no_database(keepstep: Command) -> None:
+    shown = keepstep("--help").stdout
+    for command in ("demo", "worker", "start", "list", "show", "history", "signal", "cancel", "terminate", "retry",
+                    "doctor"):  # fmt: skip
+        assert command in shown
+        assert keepstep(command, "--help").returncode == 0
+    assert "0.1.0" in keepstep("--version").stdout
+    assert keepstep("nonsense").returncode == 2
