@@ -89,7 +89,8 @@ class _Reading:
         self.scan = scan
         self.visit = visit
         self.globals = visit.function.__globals__
-        self.builtins: dict[str, object] = visit.function.__builtins__  # type: ignore[attr-defined]
+        function: Any = visit.function
+        self.builtins: dict[str, object] = function.__builtins__
 
     def read(self) -> None:
         function = self.visit.function
