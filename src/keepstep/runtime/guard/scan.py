@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
 
 from .bytecode import Report, Scope, parameters, walk
 from .catalogue import ABSENT, CALLED, LASTING_GENERATOR, USED, Catalogue, Entry
