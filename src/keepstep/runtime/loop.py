@@ -8,8 +8,8 @@ durable: they are built from ``call_soon``, ``call_at`` and futures, and those a
 Invariants
 
 * Order is a function of the events delivered. Tasks and futures hash by run and creation number, so that sets of them
-  (in ``asyncio.wait``, in ``TaskGroup``) iterate alike in every process; ``asyncio.as_completed`` is given its
-  coroutines as tasks, in argument order, because a set of coroutines would iterate by address.
+  (in ``TaskGroup``) iterate alike in every process; ``completion`` gives those of ``asyncio.wait`` an order that does
+  not hang on the numbers themselves.
 * ``time()`` is seconds since the run's start at the event being delivered. It stands still during a turn.
 * A turn runs inside a callback of the worker's own loop, never inside one of its tasks; asyncio's notion of the current
   loop is swapped for the turn and put back after it.
@@ -24,7 +24,7 @@ import logging
 import sys
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, copy_context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -153,8 +153,14 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                 if not ready:
                     return
                 handle = ready.popleft()
-                if handle.callback is not None:
+                if handle.callback is None:
+                    continue
+                try:
                     handle.context.run(handle.callback, *handle.args)
+                except Restless:
+                    raise
+                except Exception as error:
+                    self.call_exception_handler({"message": "an error in a callback", "exception": error})
         finally:
             self._running = False
             _set_running_loop(outer)
@@ -243,8 +249,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     def _scope_for(self, coro: Any, name: str | None) -> Scope:
         """A task of user code opens a scope below its creator's; a task around one durable call does not.
 
-        Up to Python 3.11 ``asyncio.wait_for`` runs its argument in a task of its own, later versions do not; the scope
-        is shared there, so that keys are the same on every version.
+        Up to Python 3.11 ``asyncio.wait_for`` always runs its argument in a task of its own, later versions only for a
+        timeout of nothing; the scope is shared there, so that keys are the same on every version.
         """
         parent = self.current_scope()
         if getattr(coro, "is_durable_call", False) or _called_by_wait_for():
@@ -380,32 +386,12 @@ else:
     task_of = asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]
 
 _WAIT_FOR_CODE = asyncio.wait_for.__code__
-_WAIT_FOR_MAKES_A_TASK = sys.version_info < (3, 12)
 
 
 def _called_by_wait_for() -> bool:
-    if not _WAIT_FOR_MAKES_A_TASK:
-        return False
     frame: FrameType | None = sys._getframe(3)
     for _ in range(3):
         if frame is None or frame.f_code is _WAIT_FOR_CODE:
             return frame is not None
         frame = frame.f_back
     return False
-
-
-_plain_as_completed = asyncio.as_completed
-
-
-def _as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
-    loop = _get_running_loop()
-    if isinstance(loop, WorkflowLoop):
-        fs = [asyncio.ensure_future(each, loop=loop) for each in fs]
-    return _plain_as_completed(fs, timeout=timeout)
-
-
-def make_as_completed_ordered() -> None:
-    """Let ``asyncio.as_completed`` start coroutines in argument order inside workflows; elsewhere it is as it was."""
-    if asyncio.as_completed is _plain_as_completed:
-        asyncio.as_completed = _as_completed
-        asyncio.tasks.as_completed = _as_completed

@@ -41,10 +41,11 @@ from keepstep.journal import (
     uuid7,
 )
 from keepstep.runtime import history
+from keepstep.runtime.completion import make_completion_ordered
 from keepstep.runtime.execution import Execution, Identity, digest_of
 from keepstep.runtime.guard import scan_again, watch
 from keepstep.runtime.history import FORMAT, pack
-from keepstep.runtime.loop import LOOP_VERSION, make_as_completed_ordered
+from keepstep.runtime.loop import LOOP_VERSION
 from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
@@ -132,7 +133,7 @@ class Worker:
 
     async def start(self) -> None:
         """Open the lease, publish what is served, and begin to work."""
-        make_as_completed_ordered()
+        make_completion_ordered()
         watch()
         for workflow in workflows():
             if workflow.is_guarded:
