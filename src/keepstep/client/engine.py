@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -27,6 +28,7 @@ from keepstep.journal import (
     RunClosed,
     Started,
     Status,
+    StoreUnavailable,
     uuid7,
 )
 from keepstep.runtime import history
@@ -147,6 +149,10 @@ class Engine:
             if new.if_running is not IfRunning.RESTART:
                 raise
             started = await self._restart(msgspec.structs.replace(new, lease_id=None))
+        except (asyncio.CancelledError, StoreUnavailable):
+            if self.worker is not None and new.lease_id is not None:
+                self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
+            raise
         if not started.created and (started.type, started.input_digest) != (new.type, new.input_digest):
             raise AlreadyStarted(
                 f"a run with the id {new.workflow_id!r} exists already with another type or input; "

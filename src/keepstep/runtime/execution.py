@@ -419,12 +419,14 @@ class Execution:
         operation.future.exception()
 
     def _apply_cancel_requested(self, _: Event, data: history.CancelRequested) -> None:
-        if self.cancel_reason is None:
+        """A run is cancelled once: repeating the request, as an impatient caller does, must not cut cleaning up off."""
+        if self.cancel_reason is None and not self.timed_out:
             self.cancel_reason = data.reason
-        self._cancel_main()
+            self._cancel_main()
 
     def _apply_timeout_reached(self, _: Event, __: history.TimeoutReached) -> None:
-        self.timed_out = True
+        """The timeout also ends the cleaning up of a run that was cancelled before, except its compensation."""
+        self.timed_out = self.cancel_reason is None
         self._cancel_main()
 
     def _cancel_main(self) -> None:

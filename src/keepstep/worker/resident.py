@@ -56,6 +56,7 @@ from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operat
 from .attempt import ATTEMPT, HEARTBEAT, AttemptRecord, decode_attempt, encode_attempt
 from .inbox import answer
 from .waits import condition_of, detail_of
+from .watchdog import TurnTooLong
 from .words import Detail, encode_detail
 
 if TYPE_CHECKING:
@@ -131,9 +132,8 @@ class Resident:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
         if self.is_dropped or self.blocked is not None:
             return
-        self.worker.watchdog.enter(self)
         try:
-            advance(what)
+            self._advance(advance, what)
         except Contradiction as error:
             self.block(error.diff)
         except (Nondeterminism, Restless, InvalidInput) as error:
@@ -143,9 +143,17 @@ class Resident:
         except Exception as error:
             logger.exception("run %s: unexpected error while advancing", self.run_id)
             self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
-        finally:
-            self.worker.watchdog.leave()
         self._after_turn()
+
+    def _advance(self, advance: Callable[[Any], None], what: Any) -> None:
+        watchdog = self.worker.watchdog
+        watchdog.enter(self)
+        try:
+            advance(what)
+        finally:
+            watchdog.leave()
+            if watchdog.has_interrupted:  # the code may have caught the error, or a task of it ended with it
+                raise TurnTooLong
 
     def _after_turn(self) -> None:
         if self.blocked is not None:
@@ -244,7 +252,11 @@ class Resident:
         message, and it is the child's result that fails.
         """
         identity = self.execution.identity
-        taken = await self.worker.journal.find_run(identity.namespace, operation.workflow_id)
+        try:
+            taken = await self.worker.journal.find_run(identity.namespace, operation.workflow_id)
+        except JournalError as error:
+            self._refused(error)
+            return
         if operation.abandoned or self.is_dropped or self.is_closing:
             return
         if taken is not None and taken.status is Status.RUNNING:
@@ -493,7 +505,11 @@ class Resident:
 
     async def _look_into_inbox(self) -> None:
         """A message came while the run was about to close: it is recorded first."""
-        messages = await self.worker.journal.read_messages(self.run_id)
+        try:
+            messages = await self.worker.journal.read_messages(self.run_id)
+        except JournalError as error:
+            self._refused(error)
+            return
         self.is_closing = False
         if any(each.n > self.inbox_seen for each in messages):
             self.take_messages(messages)

@@ -124,6 +124,7 @@ class Steps:
         """The begin of a ``once`` step is durable before the call."""
         began = self._worker.journal.clock.now()
         record = AttemptRecord(first_at=began, once_begun=True)
+        mine = resident.running[operation.key]
         try:
             await resident.remember_attempt(operation.key, record)
         except BaseException:
@@ -133,7 +134,8 @@ class Steps:
             value = await self._call(resident, operation, record)
             payload = _sealed_result(operation.step, value)
         except asyncio.CancelledError:
-            return
+            if not mine.cancelling():  # by the step's own code: nobody knows how far it came
+                self._worker.spawn(self._settle_uncertain(resident, operation, record))
         except TimedOut as error:
             parked = msgspec.structs.replace(record, attempts=1, failure=_sealed(error), is_uncertain=True)
             self._worker.spawn(self._settle_uncertain(resident, operation, parked))

@@ -42,6 +42,8 @@ class Watchdog:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+        self._interrupted = -1
+        """The last turn that was interrupted."""
 
     def enter(self, _: Resident) -> None:
         """A turn begins."""
@@ -54,6 +56,11 @@ class Watchdog:
         """The turn is over."""
         with self._lock:
             self._is_in_turn = False
+
+    @property
+    def has_interrupted(self) -> bool:
+        """True if the latest turn was interrupted, whatever the workflow's code made of the error."""
+        return self._interrupted == self._turn
 
     def stop(self) -> None:
         """End the thread."""
@@ -78,6 +85,7 @@ class Watchdog:
     def _interrupt(self, turn: int) -> None:
         with self._lock:
             if self._is_in_turn and self._turn == turn:
+                self._interrupted = turn
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
                     ctypes.c_ulong(self._thread_id), ctypes.py_object(TurnTooLong)
                 )

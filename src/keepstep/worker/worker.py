@@ -69,6 +69,9 @@ CLAIMED_BY_OTHERS_SECONDS = 0.02
 
 EARLY_RUNS_MAX = 10_000
 
+RECOVERY_LOOKS_MAX = 7
+"""How often to look for a run whose start was cut off: over about 13 seconds."""
+
 
 class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker may do at once, and how patient it is."""
@@ -234,8 +237,16 @@ class Worker:
         logger.warning("the lease of this worker was taken over; beginning anew")
         for resident in list(self._residents.values()):
             self.drop(resident)
-        self.lease_id = self.ids()
-        await self._open_lease()
+        pause = 0.1
+        while self._is_open and not self._is_stopping:
+            self.lease_id = self.ids()
+            try:
+                await self._open_lease()
+                break
+            except JournalError as error:
+                logger.warning("no new lease could be opened (%s); trying again in %.1f s", error, pause)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
         self._work.set()
 
     # claiming
@@ -300,7 +311,14 @@ class Worker:
             return None
         if loaded.run.owner != self.lease_id or loaded.run.epoch != run.epoch or run.run_id in self._residents:
             return None
-        return self._admit(workflow, loaded)
+        try:
+            return self._admit(workflow, loaded)
+        except Exception:  # whatever is wrong with one run must not stop the others
+            logger.exception(
+                "run %s cannot be brought into memory; it stays as it is until this worker ends", run.run_id
+            )
+            self._residents.pop(run.run_id, None)
+            return None
 
     async def _load_later(self, run: Run) -> None:
         await asyncio.sleep(1.0)
@@ -328,7 +346,8 @@ class Worker:
 
     def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
         resident.begin(loaded.events, loaded.state)
-        resident.take_messages([*loaded.messages, *self._early.pop(resident.run_id, ())])
+        said = {each.n: each for each in (*loaded.messages, *self._early.pop(resident.run_id, ()))}
+        resident.take_messages([said[n] for n in sorted(said)])
 
     def _is_late(self, started_at: int) -> bool:
         return self.journal.clock.now() - started_at > 1_000_000
@@ -459,13 +478,20 @@ class Worker:
             self.drop(resident)
             self.spawn(self._reload(resident.run_id))
 
-    async def _reload(self, run_id: str) -> None:
+    def recover(self, run_id: str) -> None:
+        """Nobody knows whether a run was started under this worker's lease: look for it for a while."""
+        self.spawn(self._reload(run_id, looks_max=RECOVERY_LOOKS_MAX))
+
+    async def _reload(self, run_id: str, looks_max: int = 1) -> None:
         pause = 0.1
         while self._is_open:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
             try:
                 run = await self.journal.read_run(run_id)
+                looks_max -= 1
+                if run is None and looks_max > 0:
+                    continue
                 if run is not None and run.owner == self.lease_id and run.status is Status.RUNNING:
                     await self._load(run)
                 return
