@@ -203,8 +203,11 @@ class RunHandle(Generic[R]):
                 f"run {self.id!r} has compensated what it had done, so it cannot go on at the failed step; "
                 'start it anew with if_closed="restart"'
             )
-        superseded = (*(each for each in (failed.failed_seq,) if each), *failed.reactions, closing.seq)
-        data = pack(history.WorkflowReopened(superseded))
+        steps = {failed.failed_seq, *failed.also_failed} - {0}
+        late = await self._journal.read_events(run.run_id, failed.seen_seq) if steps and failed.seen_seq else ()
+        steps.update(each.seq for each in late if each.type == history.STEP_FAILED)
+        superseded = (*sorted(steps), closing.seq)
+        data = pack(history.WorkflowReopened(superseded, loose=failed.reactions))
         event = NewEvent(history.WORKFLOW_REOPENED, self._journal.clock.now(), None, data)
         await self._journal.commit(
             Commit(

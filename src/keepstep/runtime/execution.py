@@ -100,10 +100,14 @@ class Execution:
         self.attributes: dict[str, Any] = {}
         self.timeout_seconds: float | None = None
         self.seed = b""
-        self.failure: tuple[int, BaseException] | None = None
-        """The latest step failure that code has seen: seq of its event, and the error."""
-        self.reactions: list[int] = []
-        """Events that belong to what code asked for after that failure."""
+        self._failures: list[tuple[int, BaseException]] = []
+        """The step failures that code has seen: seq of the event, and the error."""
+        self._unseen_failures: list[int] = []
+        """Step failures that came when the code had given the step up, as a group does when another one fails."""
+        self._answers: list[tuple[int, int]] = []
+        """Since the first of them: the seq of each answer, and the seq at which code asked for it."""
+        self._loose: set[int] = set()
+        """Events that count only if somebody asks for them (``history.WorkflowReopened``)."""
         self._seq = 0
         """Of the event being delivered."""
         self.waits: list[tuple[Callable[[], bool], WorkflowFuture]] = []
@@ -122,7 +126,7 @@ class Execution:
 
     def replay(self, events: Sequence[Event]) -> None:
         """Deliver a recorded history from the first event on. Raises ``Contradiction``."""
-        events = without_superseded(events)
+        events, self._loose = without_superseded(events)
         for event in events:
             if event.type == history.CALLBACK_CREATED and event.key is not None:
                 self._known[event.key] = event
@@ -199,12 +203,19 @@ class Execution:
             raise error
         return Outcome(Status.FAILED, error=error)
 
-    def failed_step(self) -> tuple[int, tuple[int, ...]]:
-        """The step failure that the run's own failure comes from, and the events that came of it; 0 if none did."""
+    def failed_steps(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The step failures that the run's own failure comes from, and the events that may have come of them."""
         error = None if self.outcome is None else self.outcome.error
-        if self.failure is None or error is None or not _comes_from(error, self.failure[1]):
-            return 0, ()
-        return self.failure[0], tuple(self.reactions)
+        failed = () if error is None else _origins(error, self._failures)
+        if not failed:
+            return (), ()
+        unseen = [seq for seq in self._unseen_failures if seq > failed[0]]
+        return (*failed, *unseen), tuple(seq for seq, asked in self._answers if asked >= failed[0])
+
+    @property
+    def seen_seq(self) -> int:
+        """The last event delivered."""
+        return self._seq
 
     # what the worker takes
 
@@ -228,6 +239,7 @@ class Execution:
         self._detached = True
         self.loop.unwind()
         self.pending.clear()
+        self._failures.clear()
 
     # what durable calls use
 
@@ -297,14 +309,14 @@ class Execution:
         key = event.key or ""
         operation = self.pending.get(key)
         if operation is None:
-            if key in self._abandoned:
+            if key in self._abandoned or event.seq in self._loose:
                 return None
             raise never_asked(event, "", self.pending.values())
         if operation.kind != kind:
             why = f"history has a {kind} at {key!r}, the code asks for a {operation.name}"
             raise asked_differently(event, kind, operation, why)
-        if self.failure is not None and operation.asked_seq >= self.failure[0]:
-            self.reactions.append(event.seq)
+        if self._failures:
+            self._answers.append((event.seq, operation.asked_seq))
         if answers:
             del self.pending[key]
             operation.settle()
@@ -340,12 +352,13 @@ class Execution:
     def _apply_step_failed(self, event: Event, data: history.StepFailed) -> None:
         operation: StepOperation | None = self._asked(event, "step")
         if operation is None:
+            self._unseen_failures.append(event.seq)
             return
         self._check_digest(event, operation, data.digest)
         failure = decode_failure(data.failure)
         error = StepFailed(operation.step.name, data.attempts, failure.summary(), uncertain=data.uncertain)
         error.__cause__ = rebuild(failure)
-        self.failure, self.reactions = (event.seq, error), []
+        self._failures.append((event.seq, error))
         operation.future.set_exception(error)
 
     def _apply_timer_started(self, event: Event, data: history.TimerStarted) -> None:
@@ -443,30 +456,34 @@ _APPLY: dict[str, Callable[[Execution, Event, Any], None]] = {
 }
 
 
-def without_superseded(events: Sequence[Event]) -> Sequence[Event]:
-    """The history without what a reopening has set aside."""
+def without_superseded(events: Sequence[Event]) -> tuple[Sequence[Event], set[int]]:
+    """The history without what a reopening has set aside, and what in it counts only if somebody asks for it."""
     superseded: set[int] = set()
+    loose: set[int] = set()
     for event in events:
         if event.type == history.WORKFLOW_REOPENED:
-            superseded.update(history.unpack(event.type, event.data).superseded)
-    return [each for each in events if each.seq not in superseded] if superseded else events
+            reopened = history.unpack(event.type, event.data)
+            superseded.update(reopened.superseded)
+            loose.update(reopened.loose)
+    return [each for each in events if each.seq not in superseded] if superseded else events, loose
 
 
-def _comes_from(error: BaseException, origin: BaseException) -> bool:
-    """True if ``origin`` is the error, one of its causes, or a member of its group."""
+def _origins(error: BaseException, failures: Sequence[tuple[int, BaseException]]) -> tuple[int, ...]:
+    """Where an error comes from: the nearest of the failures among itself, its members, its causes, its contexts."""
+    numbers = {id(each): seq for seq, each in failures}
     seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        each = waiting.pop()
+
+    def search(each: BaseException | None) -> set[int]:
         if each is None or id(each) in seen:
-            continue
-        if each is origin:
-            return True
+            return set()
         seen.add(id(each))
-        waiting += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            waiting += each.exceptions
-    return False
+        if id(each) in numbers:
+            return {numbers[id(each)]}
+        members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        found = set[int]().union(*map(search, members))
+        return found or search(each.__cause__) or search(each.__context__)
+
+    return tuple(sorted(search(error))) if numbers else ()
 
 
 def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None) -> BaseException:

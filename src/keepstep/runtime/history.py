@@ -163,7 +163,11 @@ class WorkflowFailed(_Data, frozen=True, array_like=True, gc=False):
     failed_seq: int = 0
     compensated: bool = False
     reactions: tuple[int, ...] = ()
-    """Answers to what the code asked for only because of that failure."""
+    """Answers to what the code asked for after that failure, some of them only because of it."""
+    also_failed: tuple[int, ...] = ()
+    """Further step failures that led to it, as in a group of errors."""
+    seen_seq: int = 0
+    """The last event that the code had seen; those between it and this one came too late to matter."""
 
 
 class WorkflowCancelled(_Data, frozen=True, array_like=True, gc=False):
@@ -193,6 +197,8 @@ class WorkflowReopened(_Data, frozen=True, array_like=True, gc=False):
 
     superseded: tuple[int, ...]
     by: str = ""
+    loose: tuple[int, ...] = ()
+    """Events that count only if the code asks for them although the failure has not happened."""
 
 
 DATA: Final[dict[str, type[_Data]]] = {

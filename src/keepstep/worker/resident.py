@@ -532,8 +532,11 @@ class Resident:
                 error = unfit
         if error is not None:
             failure = encode_failure(describe(error))
-            failed_seq, reactions = execution.failed_step()
-            failed = history.WorkflowFailed(failure, failed_seq, execution.compensated, reactions)
+            steps, reactions = execution.failed_steps()
+            first, others = (steps[0], steps[1:]) if steps else (0, ())
+            failed = history.WorkflowFailed(
+                failure, first, execution.compensated, reactions, others, execution.seen_seq
+            )
             return Status.FAILED, self.event(history.WORKFLOW_FAILED, None, pack(failed)), failure
         if outcome.status is Status.TIMED_OUT:
             return outcome.status, self.event(history.WORKFLOW_TIMED_OUT, None, pack(history.WorkflowTimedOut())), b""
