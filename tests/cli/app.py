@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import keepstep
@@ -42,3 +43,20 @@ async def wait_for_webhook() -> str:
     callback = keepstep.callback()
     keepstep.set_status(callback.token)
     return str(await callback.result(str))
+
+
+@step(once=True)
+def pay() -> str:
+    with open("pay-was-called", "x"):  # fails if it is called a second time
+        threading.Event().wait()
+    return "paid"
+
+
+@workflow
+async def pay_once() -> str:
+    return await pay()
+
+
+@workflow(queue="slow", timeout="1s")
+async def never_ending() -> None:
+    await keepstep.receive("never")

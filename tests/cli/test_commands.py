@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 
 import httpx2
@@ -41,10 +43,18 @@ def test_a_module_that_cannot_be_run_is_one_line_that_says_why(keepstep: Command
     (keepstep.folder / "broken.py").write_text("import nothing_like_it\n")
     (keepstep.folder / "failing.py").write_text("x = 1\nraise RuntimeError('no')\n")
     (keepstep.folder / "empty.py").write_text("")
+    (keepstep.folder / "leaving.py").write_text("import sys\nsys.exit(3)\n")
+    (keepstep.folder / "json_inside.py").write_text("import json\njson.loads('{')\n")
+    (keepstep.folder / "sub").mkdir()
+    (keepstep.folder / "sub" / "types.py").write_text("")
     for module, said in (
         ("missing", "no module 'missing'"),
         ("broken", "broken.py:1"),
         ("failing", "RuntimeError: no at"),
+        ("leaving.py", "SystemExit: 3 at"),
+        ("json_inside", "json_inside.py:2"),
+        ("nowhere/app.py", "no file nowhere/app.py"),
+        ("sub/types.py", "rename the file"),
         ("empty", "no @workflow"),
     ):
         ran = keepstep("worker", module)
@@ -59,7 +69,7 @@ def test_starts_are_checked_once_a_worker_has_published_what_it_serves(keepstep:
     assert (before.returncode, "not checked" in before.stderr) == (0, True)
     with keepstep.worker():
         for arguments, said in (
-            (("nothing",), "known are: break_down, buy, wait_for_webhook"),
+            (("nothing",), "known are: break_down, buy, never_ending, pay_once, wait_for_webhook"),
             (("buy",), "order"),
             (("buy", "--input", '{"id": "seven", "item": "x"}'), ".id"),
             (("buy", "--input", '{"id": 7'), "position 9"),
@@ -80,6 +90,8 @@ def test_a_run_is_followed_from_start_to_end(keepstep: Command) -> None:
         keepstep.until(lambda: bool(keepstep.json("tasks")))
         keepstep.until(lambda: "waits for a person: 'pick it'" in keepstep("show", "order-7").stdout)
         [task] = keepstep.json("tasks")
+        unfit = keepstep("complete", task["token"], "7")
+        assert (unfit.returncode, "expected string, found 7" in one_line(unfit.stderr)) == (2, True)
         assert keepstep("complete", task["token"], '"anna"').returncode == 0
         keepstep.until(lambda: "keepstep signal order-7 pieces [JSON]" in keepstep("show", "order-7").stdout)
         bad = keepstep("signal", "order-7", "pieces", "{3")
@@ -122,7 +134,7 @@ def test_a_worker_stops_gracefully_and_what_it_had_goes_on_elsewhere(keepstep: C
     assert worker.wait(15) == 0
     with sqlite3.connect(keepstep.folder / "runs.db") as db:
         assert db.execute("SELECT count(*) FROM leases").fetchone() == (0,)
-    assert "start one with keepstep worker" in keepstep("show", "o").stdout
+    assert "No worker serves queue 'default'" in keepstep("show", "o").stdout
     with keepstep.worker():
         [task] = keepstep.json("tasks")
         keepstep("complete", task["token"], '"ben"')
@@ -158,7 +170,96 @@ def test_the_doctor_finds_open_runs_without_a_worker(keepstep: Command) -> None:
         keepstep("start", "buy", "--input", ORDER)
         assert keepstep("doctor").returncode == 0
     keepstep.until(lambda: keepstep("doctor").returncode == 1 or not keepstep("list").stdout)
-    assert "no worker is there" in keepstep("doctor").stdout
+    assert "no worker serves queue 'default'" in keepstep("doctor").stdout
+
+
+def test_a_step_cut_off_by_a_kill_is_settled_by_a_person(keepstep: Command) -> None:
+    first = keepstep.start_worker()
+    keepstep("start", "pay_once", "--id", "p")
+    keepstep.until((keepstep.folder / "pay-was-called").exists)
+    keepstep.until(lambda: "It executes step 'pay'" in keepstep("show", "p").stdout)
+    first.kill()
+    first.wait()
+    assert "Its worker is gone" in keepstep("show", "p").stdout
+    with keepstep.worker():
+        keepstep.until(lambda: keepstep.json("show", "p")["condition"] == "uncertain")
+        assert "keepstep resolve p pay --value JSON" in keepstep("show", "p").stdout
+        assert "1 run is uncertain" in keepstep("doctor").stdout
+        wrong = keepstep("resolve", "p", "other", "--value", "1")
+        assert (wrong.returncode, "uncertain are: pay" in one_line(wrong.stderr)) == (2, True)
+        assert keepstep("resolve", "p", "pay").returncode == 2
+        assert keepstep("resolve", "p", "pay", "--value", '"by cheque"').returncode == 0
+        keepstep.until(lambda: keepstep.json("show", "p")["status"] == "completed")
+        assert 'Result: "by cheque"' in keepstep("show", "p").stdout
+        assert keepstep("resolve", "p", "pay", "--value", "1").returncode == 1
+
+
+def test_a_run_started_by_name_gets_the_queue_and_the_timeout_of_its_workflow(keepstep: Command) -> None:
+    with keepstep.worker("--queue", "slow"):
+        ran = keepstep("start", "never_ending", "--id", "n", "--wait")
+    assert ran.returncode == 1
+    assert "reached its timeout" in ran.stderr.splitlines()[-1]
+    assert keepstep.json("show", "n")["queue"] == "slow"
+
+
+def test_waiting_for_a_result_tells_what_the_run_is_doing(keepstep: Command) -> None:
+    with keepstep.worker():
+        waiting = keepstep.begin("start", "buy", "--input", ORDER, "--id", "o", "--wait")
+        assert waiting.stderr is not None
+        assert "o: It waits for a person: 'pick it'" in waiting.stderr.readline()
+        [task] = keepstep.json("tasks")
+        keepstep("complete", task["token"], '"anna"')
+        keepstep("signal", "o", "pieces", "2")
+        said, _ = waiting.communicate(timeout=20)
+    assert said == 'o\n"charged 7, 2 picked by anna"\n'
+    assert waiting.returncode == 0
+
+
+def test_a_second_signal_stops_a_worker_at_once(keepstep: Command) -> None:
+    worker = keepstep.start_worker("--grace-seconds", "600")
+    keepstep("start", "pay_once")
+    keepstep.until((keepstep.folder / "pay-was-called").exists)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.stdout is not None
+    assert "stopping" in worker.stdout.readline()
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(15) == -signal.SIGINT
+
+
+def test_wrong_use_is_one_line_that_says_where_to_look(keepstep: Command) -> None:
+    for arguments in (
+        ("nonsense",),
+        ("show",),
+        ("list", "--bogus"),
+        ("list", "--limit", "many"),
+        ("demo", "--kills", "-1"),
+        ("worker", "app", "--lease-seconds", "0"),
+    ):
+        ran = keepstep(*arguments)
+        assert ran.returncode == 2
+        assert "--help" in one_line(ran.stderr)
+    nothing = keepstep()
+    assert (nothing.returncode, "Commands:" in nothing.stderr) == (2, True)
+
+
+def test_an_address_that_is_taken_is_one_line_that_says_so(keepstep: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ran = keepstep("worker", "app", "--http", str(taken.getsockname()[1]))
+    assert ran.returncode == 2
+    assert "choose another --http" in one_line(ran.stderr)
+
+
+def test_every_listing_is_json_with_times_in_iso_format(keepstep: Command) -> None:
+    with keepstep.worker():
+        keepstep("start", "buy", "--input", ORDER, "--id", "o")
+        keepstep.until(lambda: bool(keepstep.json("show", "o")["waiting_for"]))
+        shown, [task] = keepstep.json("show", "o"), keepstep.json("tasks")
+        [wait] = shown["waiting_for"]
+        for moment in (shown["started_at"], wait["since"], keepstep.json("history", "o")[0]["time"]):
+            assert datetime.fromisoformat(moment).tzinfo is not None
+        assert (wait["kind"], wait["until"], shown["closed_at"]) == ("human_task", None, None)
+        assert task["run_id"] == shown["run_id"]
+        assert {each["level"] for each in keepstep.json("doctor")} == {"ok"}
 
 
 def test_help_and_version_need_no_database(keepstep: Command) -> None:

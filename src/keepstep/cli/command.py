@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -50,29 +51,67 @@ class _Commands(click.Group):
         return found
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="keepstep")
-def keepstep() -> None:
-    """Multi-step processes that run to their end, whatever crashes."""
+@click.pass_context
+def keepstep(context: click.Context) -> None:
+    """Multi-step processes that run to their end, whatever crashes.
+
+    Exit codes: 0 done, 1 the thing asked about failed, 2 wrong use or something is missing.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(EXIT_WRONG_USE)
 
 
 def main() -> None:
     """Run the command line and exit."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     try:
         code = keepstep.main(standalone_mode=False, prog_name="keepstep")
+        sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        code = EXIT_WRONG_USE
+        complain(_usage_error(error))
+        return EXIT_WRONG_USE
     except click.Abort:
-        code = EXIT_FAILED
+        return EXIT_FAILED
     except Error as error:
         complain(str(error))
-        code = EXIT_WRONG_USE
-    except BrokenPipeError:
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        return EXIT_WRONG_USE
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("KEEPSTEP_TRACEBACK"):
+            raise
+        complain(
+            f"{type(error).__name__}: {error}; this was not foreseen, and KEEPSTEP_TRACEBACK=1 in the environment "
+            "shows where it comes from"
+        )
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    where = "" if context is None else f"; see: {context.command_path} --help"
+    return f"{error.format_message().rstrip('.')}{where}"
 
 
 def complain(text: str) -> None:
     """One line on standard error."""
-    click.echo(f"keepstep: {' '.join(text.split())}", err=True)
+    click.echo(f"keepstep: {' '.join(_without_pictures(text).split())}", err=True)
+
+
+def _without_pictures(text: str) -> str:
+    """Without the lines that only show a place by a caret below it; the text itself names the position."""
+    lines = text.splitlines()
+    carets = {n for n, line in enumerate(lines) if line.strip() == "^"}
+    return "\n".join(line for n, line in enumerate(lines) if n not in carets and n + 1 not in carets)

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
-import shutil
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import click
-import msgspec
 
-from keepstep.client.address import sqlite_path
 from keepstep.client.engine import Engine
-from keepstep.journal import Condition, InvalidInput, StoreUnavailable, is_surely_dead
+from keepstep.journal import Condition, LeaseState, SchemaTooNew, StoreUnavailable, is_surely_dead
 
 from .command import EXIT_FAILED, EXIT_WRONG_USE
 from .database import client, database_option, json_option, run
+from .file_findings import file_of, look_at_file
+from .finding import Finding
 from .table import print_json, span
 
-DISK_FREE_BYTES_MIN = 200 * 1024 * 1024
-LOG_BYTES_MAX = 256 * 1024 * 1024
 CLOCK_JUMP_SECONDS_MAX = 1.0
+RUNS_LOOKED_AT_MAX = 10_000
+"""Open runs, newest first, whose queues and parked steps are looked at."""
 
-
-class Finding(msgspec.Struct, frozen=True):
-    """One line of the report."""
-
-    level: str
-    """``ok``, ``warning`` or ``problem``."""
-    what: str
-    do: str = ""
+COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 @click.command("doctor")
@@ -44,25 +36,29 @@ def doctor_command(as_json: bool, url: str) -> int:
 
 
 async def _examine(as_json: bool, url: str) -> int:
-    findings = [*_installation(), *_file(url)]
-    missing = False
+    file = file_of(url)
+    findings = _installation()
+    is_missing = file is not None and not file.exists()
     try:
         async with client(url) as engine:
+            findings += [] if file is None else look_at_file(file)
             findings += [each async for each in _database(engine)]
-    except StoreUnavailable as error:
-        missing = "does not exist" in str(error) or "no database" in str(error)
+    except (StoreUnavailable, SchemaTooNew) as error:
         findings.append(Finding("problem", str(error)))
-    if as_json:
-        print_json(findings)
-    else:
-        for each in findings:
-            colour = {"ok": "green", "warning": "yellow", "problem": "red"}[each.level]
-            click.echo(f"{click.style(each.level.rjust(8), fg=colour)}  {each.what}")
-            if each.do:
-                click.echo(f"          {each.do}")
-    if missing:
+    _print(findings, as_json)
+    if is_missing:
         return EXIT_WRONG_USE
     return EXIT_FAILED if any(each.level == "problem" for each in findings) else 0
+
+
+def _print(findings: list[Finding], as_json: bool) -> None:
+    if as_json:
+        print_json(findings)
+        return
+    for each in findings:
+        click.echo(f"{click.style(each.level.rjust(8), fg=COLOURS[each.level])}  {each.what}")
+        if each.do:
+            click.echo(f"          {each.do}")
 
 
 def _installation() -> list[Finding]:
@@ -78,71 +74,77 @@ def _installation() -> list[Finding]:
     return found
 
 
-def _file(url: str) -> list[Finding]:
-    try:
-        path = sqlite_path(url).absolute()
-    except InvalidInput:
-        return []
-    if not path.exists():
-        return []
-    found = [Finding("ok", f"database {path}, {path.stat().st_size / 1e6:.1f} MB")]
-    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        found.append(Finding("problem", "the database or its folder is not writable", f"give yourself rights: {path}"))
-    free = shutil.disk_usage(path.parent).free
-    if free < DISK_FREE_BYTES_MIN:
-        found.append(
-            Finding("problem", f"only {free / 1e6:.0f} MB are free on its disk", "make room; runs wait until then")
-        )
-    else:
-        found.append(Finding("ok", f"{free / 1e9:.1f} GB free on its disk"))
-    log = path.with_name(path.name + "-wal")
-    if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
-        size = log.stat().st_size / 1e6
-        found.append(
-            Finding("warning", f"the write-ahead log has {size:.0f} MB", "a reader may be keeping it; close it")
-        )
-    return found
-
-
 async def _database(engine: Engine) -> AsyncIterator[Finding]:
-    jump = engine.journal.clock.jump() / 1e6
-    if abs(jump) > CLOCK_JUMP_SECONDS_MAX:
-        what = f"the wall clock is {abs(jump):.1f} s {'ahead of' if jump > 0 else 'behind'} engine time"
-        yield Finding("warning", what, "it was moved since this machine started; waits keep their length")
-    else:
-        yield Finding("ok", "the wall clock and engine time agree")
-    all_leases = await engine.journal.list_leases()
-    leases = [each for each in all_leases if not is_surely_dead(each.lease.process)]
-    if len(leases) < len(all_leases):
-        gone = len(all_leases) - len(leases)
-        yield Finding("ok", f"{gone} workers are gone", "what they had goes on as soon as another worker is there")
-    for each in leases:
-        process, queues = each.lease.process, ", ".join(each.lease.queues)
-        yield Finding(
-            "ok",
-            f"worker {process.pid} on {process.host}: queues {queues}; {each.runs_held} runs, {each.tasks_held} steps",
-        )
-    open_runs = await engine.count("Status = 'running'")
-    if open_runs and not leases:
-        yield Finding("problem", f"{open_runs} runs are open and no worker is there", "keepstep worker MODULE")
-    else:
-        yield Finding("ok", f"{open_runs} runs are open, {len(leases)} workers are there")
+    yield _clock(engine)
+    leases = await engine.journal.list_leases()
+    living = [each for each in leases if not is_surely_dead(each.lease.process)]
+    if len(living) < len(leases):
+        gone = len(leases) - len(living)
+        what = "1 worker has died" if gone == 1 else f"{gone} workers have died"
+        yield Finding("ok", f"{what} of late", "what it had goes on as soon as another worker is there")
+    for each in living:
+        yield _worker(each)
+    async for finding in _open_runs(engine, living):
+        yield finding
     for condition, do in _ATTENTION.items():
         count = await engine.count(f"Status = 'running' AND Condition = '{condition}'")
         if count:
-            filter = f"Condition = '{condition}'"
-            yield Finding("warning", f"{count} runs are {condition}", f'{do}: keepstep list "{filter}"')
-    definitions = [each for each in await engine.journal.list_definitions(engine.namespace) if each.kind == "workflow"]
-    if definitions:
-        newest = max(each.published_at for each in definitions)
-        age = span((engine.journal.clock.now() - newest) / 1e6)
-        yield Finding("ok", f"{len(definitions)} workflows are published, the last {age} ago")
-    else:
-        yield Finding("ok", "no workflows are published yet", "the first worker publishes its workflows")
+            yield Finding(
+                "warning", f"{_runs(count)} {condition}", f"{do}: keepstep list \"Condition = '{condition}'\""
+            )
+    yield await _definitions(engine)
+
+
+def _clock(engine: Engine) -> Finding:
+    jump = engine.journal.clock.jump() / 1e6
+    if abs(jump) <= CLOCK_JUMP_SECONDS_MAX:
+        return Finding("ok", "the wall clock and engine time agree")
+    what = f"the wall clock is {abs(jump):.1f} s {'ahead of' if jump > 0 else 'behind'} engine time"
+    return Finding("warning", what, "it was moved since this machine started; waits keep their length")
+
+
+def _worker(state: LeaseState) -> Finding:
+    process, queues = state.lease.process, ", ".join(state.lease.queues)
+    has = f"{state.runs_held} runs, {state.tasks_held} steps"
+    label = f" ({state.lease.label})" if state.lease.label else ""
+    return Finding("ok", f"worker {process.pid} on {process.host}{label}: queues {queues}; {has}")
+
+
+async def _open_runs(engine: Engine, living: list[LeaseState]) -> AsyncIterator[Finding]:
+    """Are there workers for all that is open, and has an undo given up?"""
+    total = await engine.count("Status = 'running'")
+    yield Finding("ok", f"{_runs(total)} open; {len(living)} workers are there")
+    served = {queue for each in living for queue in each.lease.queues}
+    unserved: Counter[str] = Counter()
+    exhausted = 0
+    async for info in engine.list("Status = 'running'", RUNS_LOOKED_AT_MAX):
+        queues = {info.queue, *(each.queue for each in info.waiting_for if each.queue)}
+        unserved.update(queues - served)
+        exhausted += any(each.parked == "undo_exhausted" for each in info.waiting_for)
+    for queue, count in sorted(unserved.items()):
+        option = "" if queue == "default" else f" --queue {queue}"
+        what = f"no worker serves queue {queue!r}, and {_runs(count)} waiting for it"
+        yield Finding("problem", what, f"keepstep worker MODULE{option}")
+    if exhausted:
+        do = "mend the cause, then keepstep retry ID: keepstep list \"Condition = 'compensating'\""
+        yield Finding("warning", f"{_runs(exhausted)} parked because an undo has used up its attempts", do)
+
+
+async def _definitions(engine: Engine) -> Finding:
+    published = await engine.published.workflows()
+    if not published:
+        return Finding("ok", "no workflows are published yet", "the first worker publishes its workflows")
+    newest = max(each.published_at for each in published.values())
+    age = span((engine.journal.clock.now() - newest) / 1e6)
+    return Finding("ok", f"{len(published)} workflows are published, the last {age} ago")
+
+
+def _runs(count: int) -> str:
+    return "1 run is" if count == 1 else f"{count} runs are"
 
 
 _ATTENTION = {
     Condition.BLOCKED: "deploy code that fits their history",
     Condition.UNCERTAIN: "say what happened with keepstep resolve",
-    Condition.QUARANTINED: "mend the cause, then keepstep retry",
+    Condition.QUARANTINED: "mend the cause, then keepstep retry ID",
 }

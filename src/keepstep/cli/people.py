@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from keepstep.journal import RunClosed
+from keepstep.runtime.callback import parse_token
 from keepstep.runtime.data import parse_json
 
 from .command import EXIT_FAILED, complain
@@ -25,7 +26,7 @@ async def _tasks(as_json: bool, url: str) -> None:
     async with client(url) as engine:
         tasks = [task async for task in engine.human_tasks()]
         if as_json:
-            print_json(tasks)
+            print_json([{**msgspec.to_builtins(task), "run_id": parse_token(task.token)[0]} for task in tasks])
             return
         rows = [
             (task.title, task.assignee or "", clock_time(task.due) if task.due else "", _form(task.form), task.token)

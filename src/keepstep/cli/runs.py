@@ -7,9 +7,10 @@ from typing import Any
 import click
 import msgspec
 
-from keepstep.client.info import HistoryEvent, RunInfo
+from keepstep.client.info import HistoryEvent, RunInfo, moment
 from keepstep.client.progress import Surroundings, progress
 from keepstep.runtime import history
+from keepstep.worker.words import Wait
 
 from .database import client, database_option, existing, json_option, run
 from .table import ago, clock_time, print_json, print_table
@@ -34,17 +35,7 @@ async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None
         if as_json:
             print_json([_as_data(info) for info in infos])
             return
-        rows = [
-            (
-                info.id,
-                info.type,
-                _state(info),
-                ago(info.started_at),
-                ago(info.closed_at),
-                info.error or info.status_text,
-            )
-            for info in infos
-        ]
+        rows = [_row(info) for info in infos]
         print_table(("id", "workflow", "status", "started", "closed", ""), rows)
         total = await engine.count(filter)
         if total > len(infos):
@@ -63,7 +54,14 @@ def _state(info: RunInfo) -> str:
 def _as_data(info: RunInfo) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(info, builtin_types=())
     del data["detail"]
+    data["waiting_for"] = [_wait_as_data(each) for each in info.waiting_for]
     return data
+
+
+def _wait_as_data(wait: Wait) -> dict[str, Any]:
+    """All fields, always; times in ISO format, or null."""
+    data = {name: getattr(wait, name) for name in wait.__struct_fields__}
+    return data | {name: moment(data[name]) if data[name] else None for name in ("since", "until")}
 
 
 @click.command("show")
@@ -91,7 +89,7 @@ async def _show(id: str, as_json: bool, url: str) -> None:
             click.echo(f"  closed    {clock_time(info.closed_at)} ({ago(info.closed_at)})")
         if info.parent_run_id:
             click.echo(f"  parent    {info.parent_run_id}")
-        click.echo(f"  history   {info.events} events")
+        click.echo(f"  history   {info.events} event{'' if info.events == 1 else 's'}")
         for name, value in info.attributes.items():
             click.echo(f"  {name} = {value!r}")
         if info.status_text:

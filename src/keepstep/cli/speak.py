@@ -9,7 +9,7 @@ import click
 
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
-from keepstep.journal import InvalidInput, RunClosed
+from keepstep.journal import InvalidInput, RunClosed, Status
 from keepstep.runtime.data import parse_json
 
 from .command import EXIT_FAILED, complain
@@ -63,10 +63,19 @@ def resolve_command(id: str, key: str, value: str | None, error: str | None, url
     """Say what happened to an uncertain step."""
     if (value is None) == (error is None):
         raise InvalidInput("say what happened: either --value JSON or --error TEXT")
-    if error is not None:
-        return run(_speak(url, id, lambda engine, _: engine.resolve(id, key, error=error), "resolved"))
-    decoded = parse_json(value or "", "--value")
-    return run(_speak(url, id, lambda engine, _: engine.resolve(id, key, decoded), "resolved"))
+    said = {"error": error} if error is not None else {"value": parse_json(value or "", "--value")}
+    return run(_speak(url, id, lambda engine, handle: _resolve(engine, handle, key, said), "resolved"))
+
+
+async def _resolve(engine: Engine, handle: RunHandle[Any], key: str, said: dict[str, Any]) -> None:
+    info = await handle.describe()
+    if info.status is not Status.RUNNING:
+        raise RunClosed(f"run {handle.id!r} is closed already ({info.status})")
+    uncertain = [each.key for each in info.waiting_for if each.parked == "uncertain"]
+    if key not in uncertain:
+        those = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing in it is uncertain"
+        raise InvalidInput(f"run {handle.id!r} has no uncertain step with the key {key!r}; {those}")
+    await engine.resolve(handle.id, key, **said)
 
 
 async def _speak(url: str, id: str, say: Callable[[Engine, RunHandle[Any]], Awaitable[None]], done: str) -> int:

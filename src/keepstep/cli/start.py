@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import click
-import msgspec
 
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
-from keepstep.journal import AlreadyStarted, Definition, InvalidInput
+from keepstep.client.progress import Surroundings, progress
+from keepstep.client.published import schema_of
+from keepstep.journal import AlreadyStarted, Definition, InvalidInput, NotFound
 from keepstep.runtime.data import parse_json, parse_json_inputs
 from keepstep.runtime.errors import Cancelled, TimedOut, WorkflowFailed
 
 from .command import EXIT_FAILED, complain
 from .database import client, database_option, run
 from .table import print_json
+
+PROGRESS_SECONDS = 2.0
+"""How often ``--wait`` looks at what the run is doing; it says so when that has changed."""
 
 
 @click.command("start")
@@ -28,7 +33,10 @@ from .table import print_json
 def start_command(
     workflow: str, inputs: tuple[str, ...], id: str | None, queue: str | None, wait: bool, url: str
 ) -> int:
-    """Start WORKFLOW, by name, and print the run's id."""
+    """Start WORKFLOW, by name, and print the run's id.
+
+    Exit code 1 if a run of that --id exists already with another workflow or input.
+    """
     return run(_start(workflow, inputs, id, queue, wait, url))
 
 
@@ -36,36 +44,49 @@ async def _start(
     workflow: str, inputs: tuple[str, ...], id: str | None, queue: str | None, wait: bool, url: str
 ) -> int:
     async with client(url, create=True) as engine:
-        published = await _definition(engine, workflow)
-        if published is None:
-            complain("nobody has published workflows in this database yet, so name and input are not checked")
-            arguments = [parse_json(text, f"input {n}") for n, text in enumerate(inputs, 1)]
-        else:
-            arguments = parse_json_inputs(msgspec.json.decode(published.schema), list(inputs))
-            queue = queue or published.queue
+        arguments = _arguments(workflow, inputs, await engine.published.workflows())
         try:
             handle: RunHandle[Any] = await engine.start(workflow, *arguments, id=id, queue=queue)
         except AlreadyStarted as error:
             complain(str(error))
             return EXIT_FAILED
         click.echo(handle.id)
-        if not wait:
-            return 0
-        try:
-            print_json(await handle.result())
-        except (WorkflowFailed, Cancelled, TimedOut) as error:
-            complain(str(error))
-            return EXIT_FAILED
-        return 0
+        return await _wait(engine, handle) if wait else 0
 
 
-async def _definition(engine: Engine, workflow: str) -> Definition | None:
-    """The published definition; None if nothing is published. Raises ``InvalidInput`` for an unknown name."""
-    definitions = [each for each in await engine.journal.list_definitions(engine.namespace) if each.kind == "workflow"]
-    for each in definitions:
-        if each.name == workflow:
-            return each
-    if definitions:
-        known = ", ".join(sorted(each.name for each in definitions))
+def _arguments(workflow: str, inputs: tuple[str, ...], published: dict[str, Definition]) -> list[Any]:
+    """What was given, checked against what is published. Raises ``InvalidInput``."""
+    if workflow in published:
+        return parse_json_inputs(schema_of(published[workflow]), list(inputs))
+    if published:
+        known = ", ".join(sorted(published))
         raise InvalidInput(f"no worker has published a workflow {workflow!r}; known are: {known}")
-    return None
+    arguments = [parse_json(text, f"input {n}") for n, text in enumerate(inputs, 1)]
+    complain("no worker has published its workflows in this database yet, so name and input are not checked")
+    return arguments
+
+
+async def _wait(engine: Engine, handle: RunHandle[Any]) -> int:
+    """Print the result; meanwhile, say what the run is doing whenever that changes."""
+    result = asyncio.ensure_future(handle.result())
+    said = ""
+    while not (await asyncio.wait((result,), timeout=PROGRESS_SECONDS))[0]:
+        now = await _doing(engine, handle)
+        if now != said:
+            said = now
+            click.echo(f"{handle.id}: {said}", err=True)
+    try:
+        print_json(result.result())
+    except (WorkflowFailed, Cancelled, TimedOut) as error:
+        complain(str(error))
+        return EXIT_FAILED
+    return 0
+
+
+async def _doing(engine: Engine, handle: RunHandle[Any]) -> str:
+    try:
+        info = await handle.describe()
+    except NotFound:  # purged meanwhile
+        return ""
+    sentences = progress(info, await Surroundings.of(engine.journal, info))
+    return " ".join(" ".join(each.split()) for each in sentences if not each.startswith("  "))

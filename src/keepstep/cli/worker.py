@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import importlib.util
 import logging
 import os
 import signal
+import socket
 import sys
-import traceback
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -21,8 +17,11 @@ from keepstep.journal import InvalidInput
 from keepstep.runtime.registry import steps, workflows
 
 from .database import database_option, run
+from .module import import_module
 
 GRACE_SECONDS = 10.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+EVERY_ADDRESS = ("0.0.0.0", "::")
 SWITCH_SECONDS = 0.001
 """How long the event loop may keep the interpreter from the thread that writes; Python's default is five times that."""
 
@@ -48,6 +47,8 @@ def worker_command(
 ) -> int:
     """Run the workflows and steps of MODULE: a dotted name, or a .py file. The current folder is on the path.
 
+    Without --callback-url, callbacks get URLs with the address of --http.
+
     SIGTERM and Ctrl-C stop it gracefully; a second one stops it at once.
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -56,7 +57,7 @@ def worker_command(
         raise InvalidInput(f"module {module!r} defines no @workflow and no @step, so there is nothing to run")
     address = parse_address(http) if http else None
     if address is not None and not callback_url:
-        callback_url = f"http://{address[0]}:{address[1]}"
+        callback_url = base_url(*address)
     sys.setswitchinterval(SWITCH_SECONDS)
     options = {"queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module}
     return run(_work(url, address, grace_seconds, options))
@@ -69,11 +70,12 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
     listener = None
     try:
         if address is not None:
-            listener = await _listen(engine, *address)
+            listener = await _listen(engine, *address, grace_seconds)
         served = ", ".join(each.name for each in workflows()) or "steps only"
         queues = ", ".join(options["queues"])
+        lease = f"lease {options['lease_seconds']:g} s"
         heard = f", callbacks at {options['callback_url']}" if address else ""
-        click.echo(f"keepstep worker {os.getpid()}: {served}; queues {queues}; {url}{heard}")
+        click.echo(f"keepstep worker {os.getpid()}: {served}; queues {queues}; {lease}; {url}{heard}")
         await stop.wait()
         click.echo("keepstep worker: stopping; a second signal stops at once")
     finally:
@@ -83,30 +85,31 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
     return 0
 
 
-async def _listen(engine: Engine, host: str, port: int) -> Any:
+async def _listen(engine: Engine, host: str, port: int, grace_seconds: float) -> Any:
     try:
         from keepstep.server.callbacks import callback_app
         from keepstep.server.listener import Listener
     except ImportError as error:
         raise InvalidInput(f"--http needs more packages ({error.name}): pip install 'keepstep[server]'") from error
-    listener = Listener(callback_app(engine), host, port)
+    listener = Listener(callback_app(engine), host, port, grace_seconds=grace_seconds)
     await listener.start()
     return listener
 
 
 def _stop_signal() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; the second ends the process as if there were no handler."""
+    """Set by the first of ``STOP_SIGNALS``; the second ends the process as if there were no handler."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def heard(number: signal.Signals) -> None:
+    def heard() -> None:
         stop.set()
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
+        for each in STOP_SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         try:
-            loop.add_signal_handler(number, heard, number)
+            loop.add_signal_handler(number, heard)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     return stop
@@ -120,33 +123,7 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def import_module(name: str) -> ModuleType:
-    """Import a module by name or file. Raises ``InvalidInput`` with the place where its import fails."""
-    sys.path.insert(0, os.getcwd())
-    try:
-        if name.endswith(".py"):
-            return _import_file(Path(name))
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise InvalidInput(f"there is no module {name!r} in {os.getcwd()} or among the installed ones") from error
-        raise InvalidInput(_import_failure(name, error)) from error
-    except InvalidInput:
-        raise
-    except Exception as error:
-        raise InvalidInput(_import_failure(name, error)) from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    if not path.exists():
-        raise InvalidInput(f"there is no file {path}")
-    sys.path.insert(0, str(path.resolve().parent))
-    return importlib.import_module(path.stem)
-
-
-def _import_failure(name: str, error: Exception) -> str:
-    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen")]
-    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    if isinstance(error, SyntaxError):
-        where = f" at {error.filename}:{error.lineno}"
-    return f"module {name!r} cannot be imported: {type(error).__name__}: {error}{where}"
+def base_url(host: str, port: int) -> str:
+    """Where others reach a listener: by this machine's name if it listens on every address."""
+    name = socket.gethostname() if host in EVERY_ADDRESS else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

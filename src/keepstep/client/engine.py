@@ -15,6 +15,7 @@ from keepstep.journal import (
     Clock,
     Commit,
     Conflict,
+    Definition,
     IdFactory,
     IfClosed,
     IfRunning,
@@ -33,7 +34,9 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.callback import is_genuine, parse_token
-from keepstep.runtime.data import describe, encode, encode_failure, within_limit
+from keepstep.runtime.data import describe, encode, encode_failure, reader, within_limit
+from keepstep.runtime.data.schema import Misfit
+from keepstep.runtime.data.schema import check as check_json
 from keepstep.runtime.history import pack
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import find_workflow
@@ -47,6 +50,7 @@ from .closing import Closings, last_event
 from .filter import parse_filter
 from .handle import SEIZE_TRIES_MAX, RunHandle
 from .info import RunInfo, run_info
+from .published import Published, timeout_of
 
 R = TypeVar("R")
 
@@ -96,12 +100,14 @@ class Engine:
         )
         self.journal: Journal
         self.closings: Closings
+        self.published: Published
         self.worker: Worker | None = None
         self.known_types: dict[str, str] = {}
 
     async def __aenter__(self) -> Engine:
         self.journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
         self.closings = Closings(self.journal)
+        self.published = Published(self.journal, self.namespace)
         if self._has_worker:
             self.worker = Worker(self.journal, self._options, ids=self._ids)
             await self.worker.start()
@@ -140,7 +146,9 @@ class Engine:
 
         Raises ``AlreadyStarted`` for another input, or when asked; ``InvalidInput`` for arguments that do not fit.
         """
-        new = self._new_run(workflow, args, kwargs, id, queue, attributes, _policy(if_running), _policy(if_closed))
+        served = await self._served_elsewhere(workflow)
+        policies = _policy(if_running), _policy(if_closed)
+        new = self._new_run(workflow, served, args, kwargs, id, queue, attributes, *policies)
         if self.worker is not None and self.worker.can_adopt(new):
             new = msgspec.structs.replace(new, lease_id=self.worker.lease_id)
         try:
@@ -167,9 +175,16 @@ class Engine:
         handle: RunHandle[R] = await self.start(workflow, *args, **options)
         return await handle.result()
 
+    async def _served_elsewhere(self, workflow: Workflow[Any, Any] | str) -> Definition | None:
+        """What other processes tell of a workflow that this one knows by its name alone."""
+        if isinstance(workflow, str) and find_workflow(workflow) is None:
+            return await self.published.find(workflow)
+        return None
+
     def _new_run(
         self,
         workflow: Workflow[Any, Any] | str,
+        served: Definition | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         id: str | None,
@@ -182,12 +197,15 @@ class Engine:
         if known is None:
             if kwargs:
                 raise InvalidInput(f"workflow {workflow!r} is not known in this process; pass its arguments in order")
-            name, arguments, timeout = str(workflow), encode(list(args)), None
+            name, arguments = str(workflow), encode(list(args))
+            timeout = None if served is None else timeout_of(served)
+            home = "default" if served is None else served.queue
         elif getattr(known, "__keepstep__", "") != "workflow":
             raise InvalidInput(f"start takes a function decorated with @workflow, or a name, not {workflow!r}")
         else:
             known.signature.check_args(args, kwargs)
-            name, arguments, timeout = known.name, known.signature.encode_args(args, kwargs), known.timeout_seconds
+            name, arguments = known.name, known.signature.encode_args(args, kwargs)
+            timeout, home = known.timeout_seconds, known.queue
             known.signature.decode_args(arguments)  # what does not fit is the caller's error, not the run's
         within_limit(arguments, "the arguments of workflow", name)
         run_id = self._ids()
@@ -198,7 +216,7 @@ class Engine:
             run_id=run_id,
             workflow_id=id or run_id,
             namespace=self.namespace,
-            queue=queue or (known.queue if known is not None else "default"),
+            queue=queue or home,
             timeout_seconds=timeout,
             now=self.journal.clock.now(),
             seed=os.urandom(16),
@@ -288,7 +306,8 @@ class Engine:
     async def complete_callback(self, token: str, value: Any = None) -> None:
         """Complete a callback or a human task. A second completion is accepted and has no effect.
 
-        Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came.
+        Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came, and
+        ``InvalidInput`` for an answer that does not fit a human task's form.
         """
         payload = within_limit(encode(value), "the value of the callback")
         await self._answer_callback("callback", token, payload)
@@ -305,11 +324,26 @@ class Engine:
             raise NotFound("no run has made this callback token")
         if not is_genuine(token, history.unpack(first[0].type, first[0].data).seed):
             raise NotFound("no run has made this callback token")
+        if kind == "callback":
+            await self._check_form(run_id, key, data)
         try:
             await self.journal.send(NewMessage(run_id=run_id, kind=kind, name=token, data=data))
         except RunClosed:
             if not await self._was_answered(run_id, key):
                 raise
+
+    async def _check_form(self, run_id: str, key: str, payload: bytes) -> None:
+        """An answer that does not fit is the answerer's error: it must not fail the run."""
+        if "human_task:" not in key:
+            return
+        task = (await self.journal.read_state(run_id, HUMAN_TASK)).get((HUMAN_TASK, key))
+        if task is None:
+            return
+        form = msgspec.json.decode(task, type=HumanTask).form
+        try:
+            check_json(reader()(payload), form)
+        except Misfit as misfit:
+            raise InvalidInput(f"the answer does not fit the task's form: {misfit}") from None
 
     async def _was_answered(self, run_id: str, key: str) -> bool:
         async for event in self.get("", run_id).history():

@@ -1,16 +1,20 @@
 """Progress: what a run is doing or waiting for, since when, what failed, and what happens next, in sentences.
 
-Pure: ``Surroundings`` holds what was read, ``progress`` makes words of it.
+Pure: ``Surroundings`` holds what was read, ``progress`` makes words of it. A line that begins with two spaces belongs
+to the one above it: a command to copy, or a part of a diff.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
-from keepstep.journal import Condition, Journal, LeaseState, Status
+from keepstep.journal import Condition, Journal, LeaseState, Run, Status, is_surely_dead
+from keepstep.runtime import history
+from keepstep.runtime.blocked import Diff
 from keepstep.worker.words import Wait
 
 from .info import RunInfo, moment
@@ -21,38 +25,58 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     now: datetime
     owner: LeaseState | None = None
-    """The worker that has the run, if one has."""
+    """The living worker that has the run, if one has."""
     is_owned: bool = False
+    """Whether a worker has it in the journal's books, be it alive or not."""
     wake_at: datetime | None = None
+    timeout_at: datetime | None = None
+    """When the run's own timeout is over."""
     unread: int = 0
     """Messages that no commit has consumed yet."""
     served_queues: frozenset[str] = frozenset()
+    """Queues of living workers."""
 
     @classmethod
     async def of(cls, journal: Journal, info: RunInfo) -> Surroundings:
         """Read them from the journal."""
-        leases = await journal.list_leases()
+        living = [each for each in await journal.list_leases() if not is_surely_dead(each.lease.process)]
         run = await journal.read_run(info.run_id)
         owner = None if run is None else run.owner
         return cls(
             now=moment(journal.clock.now()),
-            owner=next((each for each in leases if each.lease.lease_id == owner), None),
+            owner=next((each for each in living if each.lease.lease_id == owner), None),
             is_owned=owner is not None,
             wake_at=moment(run.wake_at) if run is not None and run.wake_at else None,
+            timeout_at=None if run is None else await _timeout_of(journal, run),
             unread=len(await journal.read_messages(info.run_id)),
-            served_queues=frozenset(queue for each in leases for queue in each.lease.queues),
+            served_queues=frozenset(queue for each in living for queue in each.lease.queues),
         )
+
+
+async def _timeout_of(journal: Journal, run: Run) -> datetime | None:
+    first = await journal.read_events(run.run_id, 0, 1)
+    if not first or first[0].type != history.WORKFLOW_STARTED:
+        return None
+    seconds = history.unpack(first[0].type, first[0].data).timeout_seconds
+    return None if seconds is None else moment(run.started_at) + timedelta(seconds=seconds)
 
 
 def progress(info: RunInfo, around: Surroundings) -> list[str]:
     """Sentences, the most important first."""
     if info.status is not Status.RUNNING:
         return _closed(info)
-    said = _PARKED.get(info.condition, _nothing)(info, around)
-    said += [_waiting(each, info, around) for each in info.waiting_for]
+    said = _PARKED[info.condition](info) if info.condition in _PARKED else []
+    for wait in info.waiting_for:
+        said += _waiting(wait, info, around)
     if not said:
-        said.append("It is being advanced." if around.is_owned else "It waits for a worker to take it up.")
-    return [*said, *_ownership(info, around)]
+        said.append(_unsaid(around))
+    return [*said, *_ownership(info, around), *_prospects(info, around)]
+
+
+def command(*words: str) -> str:
+    """A line to copy; words in capitals or brackets are for the reader to fill in, and are not quoted."""
+    shown = [word if word.isupper() or word.startswith("[") else shlex.quote(word) for word in words]
+    return "  keepstep " + " ".join(shown)
 
 
 def _closed(info: RunInfo) -> list[str]:
@@ -66,49 +90,42 @@ def _closed(info: RunInfo) -> list[str]:
     }
     said = [words[info.status]]
     if info.status is Status.FAILED:
-        said.append(f"  keepstep retry {info.id}   lets it go on at the failed step, once the cause is mended")
+        said.append(f"{command('retry', info.id)}   lets it go on at the failed step, once the cause is mended")
     return said
 
 
-def _nothing(_: RunInfo, __: Surroundings) -> list[str]:
-    return []
-
-
-def _blocked(info: RunInfo, _: Surroundings) -> list[str]:
-    diff = info.detail.blocked or {}
-    said = ["It is blocked: " + str(diff.get("summary", "its code does not fit its history."))]
-    if diff.get("history"):
-        said.append(f"  history has    seq {diff.get('seq')}: {diff['history']}")
-    for each in diff.get("asked", ()):
-        site = each.get("site")
-        where = f"   at {site['file']}:{site['line']} in {site['function']}" if site else ""
-        said.append(f"  the code asks  {each['key']}: {each['what']}{where}")
-    said.append("Nothing was written. It goes on by itself when a worker with fitting code starts.")
-    return said
-
-
-def _uncertain(info: RunInfo, _: Surroundings) -> list[str]:
-    return ["A step may or may not have happened; somebody must say."]
-
-
-def _compensating(info: RunInfo, _: Surroundings) -> list[str]:
-    if any(each.parked == "undo_exhausted" for each in info.waiting_for):
-        return [f"It is undoing what it did, and an undo has failed.\n  keepstep retry {info.id}   tries it again"]
-    return ["It is undoing what it did."]
-
-
-def _paused(_: RunInfo, __: Surroundings) -> list[str]:
-    return ["It is paused."]
-
-
-def _quarantined(info: RunInfo, _: Surroundings) -> list[str]:
+def _blocked(info: RunInfo) -> list[str]:
+    diff = msgspec.convert(info.detail.blocked or {"summary": "Its code does not fit its history."}, Diff)
+    first, *rest = str(diff).splitlines()
     return [
-        "It is quarantined: the workers that took it up died, again and again, before it made any progress.",
-        f"  keepstep retry {info.id}   lets it try again, once the cause is mended",
+        f"It is blocked: {first}",
+        *rest,
+        "Nothing was written. It goes on by itself when a worker with fitting code starts.",
     ]
 
 
-_PARKED: dict[Condition, Callable[[RunInfo, Surroundings], list[str]]] = {
+def _uncertain(info: RunInfo) -> list[str]:
+    return ["A step may or may not have happened; somebody must say."]
+
+
+def _compensating(info: RunInfo) -> list[str]:
+    if any(each.parked == "undo_exhausted" for each in info.waiting_for):
+        return ["It is undoing what it did, and an undo has failed.", f"{command('retry', info.id)}   tries it again"]
+    return ["It is undoing what it did."]
+
+
+def _paused(_: RunInfo) -> list[str]:
+    return ["It is paused: it begins nothing until it is resumed."]
+
+
+def _quarantined(info: RunInfo) -> list[str]:
+    return [
+        "It is quarantined: the workers that took it up died, again and again, before it made any progress.",
+        f"{command('retry', info.id)}   lets it try again, once the cause is mended",
+    ]
+
+
+_PARKED: dict[Condition, Callable[[RunInfo], list[str]]] = {
     Condition.BLOCKED: _blocked,
     Condition.UNCERTAIN: _uncertain,
     Condition.COMPENSATING: _compensating,
@@ -117,65 +134,100 @@ _PARKED: dict[Condition, Callable[[RunInfo, Surroundings], list[str]]] = {
 }
 
 
-def _waiting(wait: Wait, info: RunInfo, around: Surroundings) -> str:
-    since = f", since {_at(wait.since)}" if wait.since else ""
+def _unsaid(around: Surroundings) -> str:
+    """The journal does not tell what the run waits for: it is just being advanced, or nobody has looked at it yet."""
+    if around.owner is not None:
+        return "It is being advanced right now."
+    if around.is_owned:
+        return "It was being advanced when its worker died."
+    if around.wake_at is not None and around.wake_at > around.now:
+        return f"It begins at {_at(around.wake_at)} ({_left(around.wake_at, around.now)})."
+    return "It waits for a worker to take it up."
+
+
+def _waiting(wait: Wait, info: RunInfo, around: Surroundings) -> list[str]:
+    since = f", since {_at(moment(wait.since))}" if wait.since else ""
     match wait.kind:
         case "signal":
-            return f"It waits for the signal {wait.name!r}{since}.   keepstep signal {info.id} {wait.name} [JSON]"
+            return [f"It waits for the signal {wait.name!r}{since}.", command("signal", info.id, wait.name, "[JSON]")]
         case "timer":
-            return f"It waits for a timer{since}, until {_at(wait.until)} ({_left(wait.until, around.now)})."
+            return [f"It waits for a timer{since}, until {_until(wait.until, around.now)}."]
         case "callback":
-            return f"It waits for the callback {wait.key!r}{since}.   keepstep complete {wait.token} [JSON]"
+            return [f"It waits for the callback {wait.key!r}{since}.", command("complete", wait.token, "[JSON]")]
         case "human_task":
-            return f"It waits for a person: {wait.name!r}{since}.   keepstep complete {wait.token} [JSON]"
+            return [f"It waits for a person: {wait.name!r}{since}.", command("complete", wait.token, "[JSON]")]
         case "child":
-            return f"It waits for its child {wait.name!r} (run {wait.run_id}){since}."
+            return [f"It waits for its child {wait.name!r}{since}.", command("show", wait.run_id)]
         case "step":
             return _step(wait, info, around, since)
         case _:
-            return f"It waits until a condition in its code holds{since}."
+            return [f"It waits until a condition in its code holds{since}."]
 
 
-def _step(wait: Wait, info: RunInfo, around: Surroundings, since: str) -> str:
-    failed = f" The last error: {wait.error}." if wait.error else ""
+def _step(wait: Wait, info: RunInfo, around: Surroundings, since: str) -> list[str]:
+    failed = [f"  The last error: {wait.error}"] if wait.error else []
     if wait.parked == "uncertain":
-        return (
-            f"Step {wait.name!r} was begun{since} and its result was never recorded.\n"
-            f"  keepstep resolve {info.id} '{wait.key}' --value JSON    it happened, with this result\n"
-            f"  keepstep resolve {info.id} '{wait.key}' --error TEXT    it did not happen"
-        )
+        happened = command("resolve", info.id, wait.key, "--value", "JSON")
+        not_so = command("resolve", info.id, wait.key, "--error", "TEXT")
+        return [
+            f"Step {wait.name!r} was begun{since}, and its result was never recorded.",
+            f"{happened}    it happened, with this result",
+            f"{not_so}    it did not happen",
+        ]
     if wait.parked:
-        return f"The undo {wait.name!r} used up its {wait.attempt} attempts.{failed}"
+        tried = "its only attempt" if wait.attempt == 1 else f"its {wait.attempt} attempts"
+        return [f"The undo {wait.name!r} used up {tried}{since}.", *failed]
     if wait.until and moment(wait.until) > around.now:
-        return f"Step {wait.name!r} is tried again, attempt {wait.attempt}, at {_at(wait.until)}.{failed}"
+        return [
+            f"Step {wait.name!r} is tried again, attempt {wait.attempt}, at {_until(wait.until, around.now)}.",
+            *failed,
+        ]
     if wait.queue and wait.queue not in around.served_queues:
-        return f"Step {wait.name!r} waits on queue {wait.queue!r}, which no worker serves.{failed}"
-    place = f" on queue {wait.queue!r}" if wait.queue else ""
-    return f"It executes step {wait.name!r}{place}, attempt {wait.attempt}{since}.{failed}"
+        start = command("worker", "MODULE", "--queue", wait.queue)
+        return [f"Step {wait.name!r} waits on queue {wait.queue!r}, which no worker serves{since}.", start, *failed]
+    if wait.queue:
+        return [f"Step {wait.name!r} is with queue {wait.queue!r}, attempt {wait.attempt}{since}.", *failed]
+    if around.owner is None:
+        return [f"Step {wait.name!r} is executed, attempt {wait.attempt}, when a worker takes the run up.", *failed]
+    return [f"It executes step {wait.name!r}, attempt {wait.attempt}{since}.", *failed]
 
 
 def _ownership(info: RunInfo, around: Surroundings) -> list[str]:
-    said = []
-    if around.unread:
-        said.append(f"{around.unread} messages to it wait to be taken up.")
     if around.owner is not None:
         process = around.owner.lease.process
-        said.append(f"It is in the memory of process {process.pid} on {process.host}.")
-    elif around.is_owned:
-        said.append("Its worker is gone; another one takes it over.")
-    elif info.queue not in around.served_queues:
-        said.append(
-            f"No worker serves queue {info.queue!r}; start one with keepstep worker MODULE --queue {info.queue}"
-        )
+        return [f"It is in the memory of worker process {process.pid} on {process.host}."]
+    is_served = info.queue in around.served_queues
+    if around.is_owned and is_served:
+        return ["Its worker is gone; another one takes it over."]
+    if is_served:
+        return []
+    gone = "Its worker is gone, and no" if around.is_owned else "No"
+    return [
+        f"{gone} worker serves queue {info.queue!r}. Start one:",
+        command("worker", "MODULE", *(("--queue", info.queue) if info.queue != "default" else ())),
+    ]
+
+
+def _prospects(info: RunInfo, around: Surroundings) -> list[str]:
+    said = []
+    if around.unread:
+        said.append(f"Not yet taken up: {around.unread} message{'' if around.unread == 1 else 's'} to it.")
+    if around.timeout_at is not None and info.condition is not Condition.COMPENSATING:
+        left = _left(around.timeout_at, around.now)
+        said.append(f"Its timeout ends it at {_at(around.timeout_at)} ({left}).")
     return said
 
 
-def _at(microseconds: int) -> str:
-    return moment(microseconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def _until(microseconds: int, now: datetime) -> str:
+    return f"{_at(moment(microseconds))} ({_left(moment(microseconds), now)})"
 
 
-def _left(microseconds: int, now: datetime) -> str:
-    seconds = (moment(microseconds) - now).total_seconds()
+def _at(time: datetime) -> str:
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _left(time: datetime, now: datetime) -> str:
+    seconds = (time - now).total_seconds()
     if seconds <= 0:
         return "now due"
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):

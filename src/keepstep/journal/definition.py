@@ -15,6 +15,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     queue: str
     schema: bytes
-    """JSON: ``{"arguments": [{"name", "required", "schema"}…], "result": schema, "doc": text}``."""
+    """JSON: ``{"arguments": [{"name", "required", "schema"}…], "result": schema, "doc": text}``, and
+    ``timeout_seconds`` of a workflow that has a timeout."""
     code: str
     published_at: int

@@ -3,10 +3,12 @@
 ========================================  ======
 the callback is completed, or was already  200
 the body is no JSON                        400
+the answer does not fit a task's form      400
 no run has made this token                 404
 the run ended before the callback came     410
 the body is over the payload limit         413
 the store is overloaded or away            503, with Retry-After
+any method but POST                        405
 ========================================  ======
 """
 
@@ -23,10 +25,13 @@ from starlette.routing import Route
 from keepstep.client.engine import Engine
 from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed, TooLarge
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
+from keepstep.runtime.callback import parse_token
 
 logger = logging.getLogger("keepstep.server")
 
 RETRY_AFTER_SECONDS = 2
+
+UNKNOWN = "no run has made this callback token"
 
 
 def callback_app(engine: Engine) -> Starlette:
@@ -38,7 +43,7 @@ def callback_app(engine: Engine) -> Starlette:
             value = msgspec.json.decode(body) if body.strip() else None
         except TooLarge as error:
             return _refusal(413, str(error))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return _refusal(400, f"the body must be JSON: {error}")
         return await _complete(engine, request.path_params["token"], value)
 
@@ -66,13 +71,19 @@ async def _limited_body(request: Request) -> bytes:
 
 async def _complete(engine: Engine, token: str, value: object) -> Response:
     try:
+        parse_token(token)
+    except InvalidInput:
+        return _refusal(404, UNKNOWN)
+    try:
         await engine.complete_callback(token, value)
     except RunClosed:
         return _refusal(410, "the run has ended")
     except TooLarge as error:
         return _refusal(413, str(error))
-    except (NotFound, InvalidInput):
-        return _refusal(404, "no run has made this callback token")
+    except NotFound:
+        return _refusal(404, UNKNOWN)
+    except InvalidInput as error:
+        return _refusal(400, str(error))
     except JournalError as error:
         logger.warning("a callback could not be completed: %s", error)
         return _refusal(503, "try again later", {"Retry-After": str(RETRY_AFTER_SECONDS)})

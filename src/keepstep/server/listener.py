@@ -24,8 +24,11 @@ class _Server(uvicorn.Server):
 class Listener:
     """``await listener.start()``, later ``await listener.stop()``."""
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
-        config = uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off", access_log=False)
+    def __init__(self, app: Any, host: str, port: int, *, grace_seconds: float = 10.0) -> None:
+        config = uvicorn.Config(
+            app, host=host, port=port, lifespan="off", log_config=None, log_level="warning", access_log=False,
+            timeout_graceful_shutdown=round(grace_seconds),
+        )  # fmt: skip
         self._server = _Server(config)
         self._address = (host, port)
         self._serving: asyncio.Task[None] | None = None
@@ -41,7 +44,7 @@ class Listener:
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
 
     async def stop(self) -> None:
-        """Finish the requests that are being answered and stop."""
+        """Finish the requests that are being answered, within the limit, and stop."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

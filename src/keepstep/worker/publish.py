@@ -23,12 +23,19 @@ def definitions_of(namespace: str, now: int) -> list[Definition]:
             kind=each.__keepstep__,
             name=each.name,
             queue=_queue_of(each),
-            schema=msgspec.json.encode(each.signature.schema()),
+            schema=msgspec.json.encode(_schema_of(each)),
             code=code,
             published_at=now,
         )
         for each in served
     ]
+
+
+def _schema_of(definition: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = definition.signature.schema()
+    if definition.__keepstep__ == "workflow" and definition.timeout_seconds is not None:
+        schema["timeout_seconds"] = definition.timeout_seconds
+    return schema
 
 
 def _queue_of(definition: Any) -> str:
