@@ -28,7 +28,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, copy_context
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import ref
 from zlib import crc32
 
 from .errors import Restless
@@ -335,8 +335,20 @@ class _Entered:
         _set_running_loop(self.outer)
 
 
-_generators: WeakKeyDictionary[AsyncGenerator[Any, Any], WorkflowLoop] = WeakKeyDictionary()
-"""Which run an async generator was first iterated in."""
+_generators: dict[int, ref[WorkflowLoop]] = {}
+"""Which run an async generator was first iterated in, by the generator's address.
+
+Not weakly by the generator: weak references to it are dead when its finalizer is called. What an exhausted generator
+leaves here is harmless, because whichever generator gets its address next registers anew.
+"""
+
+GENERATORS_MAX = 50_000
+"""Above so many, those of runs that have left memory are swept out."""
+
+
+def _sweep() -> None:
+    for address in [each for each, loop in _generators.items() if loop() is None]:
+        del _generators[address]
 
 
 def hear_of_generators() -> None:
@@ -358,8 +370,12 @@ class _FirstIteration:
     def __call__(self, generator: AsyncGenerator[Any, Any]) -> None:
         loop = _get_running_loop()
         if isinstance(loop, WorkflowLoop):
-            _generators[generator] = loop
-        elif self.outer is not None:
+            if len(_generators) >= GENERATORS_MAX:
+                _sweep()
+            _generators[id(generator)] = ref(loop)
+            return
+        _generators.pop(id(generator), None)
+        if self.outer is not None:
             self.outer(generator)
 
 
@@ -370,11 +386,13 @@ class _Finalizer:
         self.outer = outer
 
     def __call__(self, generator: AsyncGenerator[Any, Any]) -> None:
-        loop = _generators.pop(generator, None)
-        if loop is None:
+        known = _generators.pop(id(generator), None)
+        if known is None:
             if self.outer is not None:
                 self.outer(generator)
-        elif not loop.is_closed():
+            return
+        loop = known()
+        if loop is not None and not loop.is_closed():
             loop.create_task(generator.aclose(), name="aclose")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAP_SECONDS_MAX = 3600.0
 
-SWEEP_MIN = 1000
+SWEEP_MIN = 50
 
 
 class Alarms:
