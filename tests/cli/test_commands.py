@@ -99,6 +99,7 @@ def test_a_run_is_followed_from_start_to_end(keepstep: Command) -> None:
         assert keepstep("signal", "order-7", "pieces", "3").returncode == 0
         keepstep.until(lambda: keepstep.json("show", "order-7")["status"] == "completed")
         assert "charged 7, 3 picked by anna!" in keepstep("show", "order-7").stdout
+        assert "charged 7" in keepstep("history", "order-7").stdout
         kinds = [event["type"] for event in keepstep.json("history", "order-7")]
         assert kinds[0] == "workflow_started"
         assert kinds[-1] == "workflow_completed"
@@ -247,6 +248,35 @@ def test_an_address_that_is_taken_is_one_line_that_says_so(keepstep: Command) ->
         ran = keepstep("worker", "app", "--http", str(taken.getsockname()[1]))
     assert ran.returncode == 2
     assert "choose another --http" in one_line(ran.stderr)
+
+
+def test_a_missing_extra_is_one_line_that_says_what_to_install(keepstep: Command) -> None:
+    (keepstep.folder / "uvicorn.py").write_text("raise ModuleNotFoundError('not there', name='uvicorn')\n")
+    for arguments in (("demo", "--orders", "1"), ("worker", "app", "--http", str(free_port()))):
+        ran = keepstep(*arguments)
+        assert ran.returncode == 2
+        assert "pip install 'keepstep[server]'" in one_line(ran.stderr)
+
+
+def test_what_was_not_foreseen_is_one_line_too(keepstep: Command) -> None:
+    keepstep("start", "anything", "--id", "x")
+    with sqlite3.connect(keepstep.folder / "runs.db") as db:
+        db.execute("UPDATE events SET data = x'c1'")
+    ran = keepstep("history", "x")
+    assert ran.returncode == 1
+    assert "KEEPSTEP_TRACEBACK=1" in one_line(ran.stderr)
+
+
+def test_the_doctor_finds_damage_and_a_foreign_file(keepstep: Command) -> None:
+    keepstep("start", "anything")
+    file = keepstep.folder / "runs.db"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:8192] + b"\xff" * (len(whole) - 8192))
+    damaged = keepstep("doctor")
+    assert (damaged.returncode, "is damaged" in damaged.stdout) == (1, True)
+    file.write_text("shopping list")
+    foreign = keepstep("doctor")
+    assert (foreign.returncode, "not a SQLite database" in foreign.stdout) == (1, True)
 
 
 def test_every_listing_is_json_with_times_in_iso_format(keepstep: Command) -> None:

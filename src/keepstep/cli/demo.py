@@ -31,15 +31,15 @@ def demo_command(
 
 
 def _find_demo() -> Any:
+    for needed in ("httpx2", "starlette", "uvicorn"):
+        try:
+            importlib.import_module(needed)
+        except ImportError as error:
+            raise InvalidInput(f"the demo needs {needed}: pip install 'keepstep[server]'") from error
     folder = examples_folder()
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    try:
-        return importlib.import_module(f"{PACKAGE}.demo").run_demo
-    except ModuleNotFoundError as error:
-        if error.name in ("httpx2", "starlette", "uvicorn"):
-            raise InvalidInput(f"the demo needs {error.name}: pip install 'keepstep[server]'") from error
-        raise
+    return importlib.import_module(f"{PACKAGE}.demo").run_demo
 
 
 def examples_folder() -> Path:

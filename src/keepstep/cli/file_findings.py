@@ -6,6 +6,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import click
+
 from keepstep.client.address import sqlite_path
 from keepstep.journal import InvalidInput
 
@@ -13,6 +15,7 @@ from .finding import Finding
 
 DISK_FREE_BYTES_MIN = 200 * 1024 * 1024
 LOG_BYTES_MAX = 256 * 1024 * 1024
+CHECK_BYTES_QUICK = 100 * 1024 * 1024
 CHECK_BYTES_MAX = 4 * 1024 * 1024 * 1024
 """Reading a larger file whole takes minutes; SQLite's own tool does that better."""
 
@@ -66,6 +69,8 @@ def _inside(db: sqlite3.Connection, path: Path, size: int) -> list[Finding]:
     if size > CHECK_BYTES_MAX:
         do = f"sqlite3 {path} 'PRAGMA quick_check'"
         return [*found, Finding("ok", "its integrity was not checked in full, because that takes minutes", do)]
+    if size > CHECK_BYTES_QUICK:
+        click.echo(f"checking the integrity of {_size(size)}; this takes a while", err=True)
     wrong = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
     if wrong != ["ok"]:
         return [*found, Finding("problem", f"it is damaged: {'; '.join(wrong)}", "restore it from a backup")]

@@ -7,7 +7,8 @@ from typing import Any
 import click
 import msgspec
 
-from keepstep.client.info import HistoryEvent, RunInfo, moment
+from keepstep.client.engine import Engine
+from keepstep.client.info import RunInfo, history_event, moment
 from keepstep.client.progress import Surroundings, progress
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
@@ -15,8 +16,7 @@ from keepstep.worker.words import Wait
 from .database import client, database_option, existing, json_option, run
 from .table import ago, clock_time, print_json, print_table
 
-EVENTS_READ_MAX = 10_000
-"""``show`` does not read longer histories for the run's input and result."""
+_TYPE_CHARS = max(map(len, history.DATA))
 
 
 @click.command("list")
@@ -97,24 +97,30 @@ async def _show(id: str, as_json: bool, url: str) -> None:
         click.echo()
         for line in said:
             click.echo(line)
-        events = [event async for event in handle.history()] if info.events <= EVENTS_READ_MAX else []
-        for line in _values(events):
+        for line in await _values(engine, info):
             click.echo(line)
 
 
-def _values(events: list[HistoryEvent]) -> list[str]:
+async def _values(engine: Engine, info: RunInfo) -> list[str]:
     """What the run was given, and what came out of it."""
+    [first] = await engine.journal.read_events(info.run_id, 0, 1)
+    [last] = await engine.journal.read_events(info.run_id, info.events - 1, 1)
     said = []
-    if events and events[0].type == history.WORKFLOW_STARTED:
-        said.append(f"Input: {_plain(events[0].data.get('payload'))}")
-    last = events[-1] if events else None
-    if last is not None and last.type == history.WORKFLOW_COMPLETED:
-        said.append(f"Result: {_plain(last.data.get('payload'))}")
-    if last is not None and last.type == history.WORKFLOW_FAILED:
-        failure = last.data["failure"]
-        while isinstance(failure, dict):
-            said.append(failure.get("traceback") or f"{failure['type']}: {failure['message']}")
-            failure = failure.get("cause")
+    if first.type == history.WORKFLOW_STARTED:
+        said.append(f"Input: {_plain(history_event(first).data.get('payload'))}")
+    if last.type == history.WORKFLOW_COMPLETED:
+        said.append(f"Result: {_plain(history_event(last).data.get('payload'))}")
+    if last.type == history.WORKFLOW_FAILED:
+        said += _traceback(history_event(last).data["failure"])
+    return said
+
+
+def _traceback(failure: Any) -> list[str]:
+    """An error and its causes, the last one first."""
+    said = []
+    while isinstance(failure, dict):
+        said.append(failure.get("traceback") or f"{failure['type']}: {failure['message']}")
+        failure = failure.get("cause")
     return said
 
 
@@ -130,15 +136,18 @@ def history_command(id: str, as_json: bool, url: str) -> int:
 async def _history(id: str, as_json: bool, url: str) -> None:
     async with client(url) as engine:
         handle = await existing(engine, id)
-        events = [event async for event in handle.history()]
         if as_json:
-            print_json([msgspec.to_builtins(event) for event in events])
+            print_json([msgspec.to_builtins(event) async for event in handle.history()])
             return
-        rows = [
-            (str(event.seq), clock_time(event.time), event.type, event.key or "", _shortened(event.data))
-            for event in events
-        ]
-        print_table(("seq", "time", "event", "key", "data"), rows)
+        click.echo(_line("seq", "time", "event", "key", "data"))
+        async for event in handle.history():
+            shown = _shortened(event.data)
+            click.echo(_line(str(event.seq), clock_time(event.time), event.type, event.key or "", shown))
+
+
+def _line(seq: str, time: str, type: str, key: str, data: str) -> str:
+    """Of fixed widths, so that a long history is printed while it is read."""
+    return f"{seq:>6}  {time:19}  {type:{_TYPE_CHARS}}  {key:24}  {data}".rstrip()
 
 
 def _shortened(data: dict[str, Any], chars_max: int = 300) -> str:

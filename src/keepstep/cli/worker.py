@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from typing import Any
 
 import click
@@ -22,8 +21,6 @@ from .module import import_module
 GRACE_SECONDS = 10.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EVERY_ADDRESS = ("0.0.0.0", "::")
-SWITCH_SECONDS = 0.001
-"""How long the event loop may keep the interpreter from the thread that writes; Python's default is five times that."""
 
 
 @click.command("worker")
@@ -58,7 +55,6 @@ def worker_command(
     address = parse_address(http) if http else None
     if address is not None and not callback_url:
         callback_url = base_url(*address)
-    sys.setswitchinterval(SWITCH_SECONDS)
     options = {"queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module}
     return run(_work(url, address, grace_seconds, options))
 
