@@ -291,7 +291,7 @@ def test_a_timeout_around_a_saga_undoes_it_and_is_a_timeout_still() -> None:
 
 
 @workflow
-async def misuse(what: str) -> None:
+async def misuse_a_saga(what: str) -> None:
     async with keepstep.saga() as saga:
         if what == "no step":
             saga.compensate(len, "x")
@@ -313,7 +313,7 @@ async def unbook_nothing() -> None:
 def test_an_undo_that_cannot_be_right_is_refused_before_anything_is_done(what: str, said: str) -> None:
     async def program(engine: Engine) -> None:
         with pytest.raises(WorkflowFailed, match=said):
-            await engine.run(misuse, what, id="t")
+            await engine.run(misuse_a_saga, what, id="t")
 
     books.clear()
     on_an_engine(program)

@@ -25,7 +25,7 @@ async def wait_for_payment() -> Any:
 
 
 @workflow
-async def ask_a_person() -> str:
+async def ask_somebody() -> str:
     answer: str = await keepstep.human_task("pick it", form=str)
     return answer
 
@@ -83,7 +83,7 @@ async def test_a_body_that_is_no_json_is_refused(engine: Engine, web: httpx2.Asy
 async def test_an_answer_that_does_not_fit_the_form_is_refused_and_the_task_stays(
     engine: Engine, web: httpx2.AsyncClient
 ) -> None:
-    run = await engine.start(ask_a_person)
+    run = await engine.start(ask_somebody)
     while not (tasks := [task async for task in engine.human_tasks()]):
         await asyncio.sleep(0)
     url = f"/callbacks/{tasks[0].token}"

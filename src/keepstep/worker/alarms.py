@@ -1,7 +1,9 @@
 """Alarms: one heap of "this run wants to act at that time" for all residents of a worker.
 
-An alarm is never taken back; a resident that no longer wants it ignores it (``Resident.ring`` compares the moment).
-What is left behind by residents that were dropped is swept out when it makes up half of the heap.
+An alarm is not taken out when it is no longer wanted, because the run was dropped or the code has given its wait up;
+it is *left behind*, and ignored when it rings (``Resident.is_due`` compares the moment). What is left behind is swept
+out when it makes up half of the heap: the end of a long wait that was given up may lie days ahead, and would keep its
+run in memory until then.
 """
 
 from __future__ import annotations
@@ -39,10 +41,10 @@ class Alarms:
             self._arm()
 
     def leave(self, count: int) -> None:
-        """A resident with so many alarms was dropped."""
+        """So many alarms are not wanted any more."""
         self._left_behind += count
         if self._left_behind > SWEEP_MIN and self._left_behind * 2 > len(self._heap):
-            self._heap = [each for each in self._heap if not each[2].is_dropped]
+            self._heap = [each for each in self._heap if each[2].is_due(each[3], each[0])]
             heapq.heapify(self._heap)
             self._left_behind = 0
 
@@ -50,8 +52,9 @@ class Alarms:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        while self._heap and self._heap[0][2].is_dropped:
+        while self._heap and not self._heap[0][2].is_due(self._heap[0][3], self._heap[0][0]):
             heapq.heappop(self._heap)
+            self._left_behind -= 1
         if not self._heap:
             return
         self._armed_for = self._heap[0][0]
@@ -64,7 +67,10 @@ class Alarms:
         now = self._clock.now()
         while self._heap and self._heap[0][0] <= now:
             moment, _, resident, key = heapq.heappop(self._heap)
-            resident.ring(key, moment)
+            if resident.is_due(key, moment):
+                resident.ring(key)
+            else:
+                self._left_behind -= 1
         self._arm()
 
     def stop(self) -> None:

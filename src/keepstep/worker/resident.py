@@ -269,7 +269,7 @@ class Resident:
 
     def _let_go(self, operation: Operation) -> None:
         """The code stopped wanting an operation: stop working for it."""
-        self.due.pop(operation.key, None)
+        self._not_due(operation.key)
         attempt = self.running.pop(operation.key, None)
         if attempt is not None:
             attempt.cancel()
@@ -318,7 +318,7 @@ class Resident:
         if operation.abandoned or key in self.answered or self.is_dropped:
             return
         self.answered.add(key)
-        self.due.pop(key, None)
+        self._not_due(key)
         self.append(self.event(type_, key, data), state=self.forget_state(key))
 
     def take_messages(self, messages: Sequence[Message]) -> None:
@@ -340,14 +340,27 @@ class Resident:
 
     def wake_at(self, key: str, moment: int) -> None:
         """Act on that key at that engine time."""
+        before = self.due.get(key)
+        if before == moment:
+            return
+        if before is not None:
+            self.worker.alarms.leave(1)
         self.due[key] = moment
         self.worker.alarms.set(moment, self, key)
 
-    def ring(self, key: str, moment: int) -> None:
+    def _not_due(self, key: str) -> None:
+        if self.due.pop(key, None) is not None:
+            self.worker.alarms.leave(1)
+
+    def is_due(self, key: str, moment: int) -> bool:
+        """True while an alarm for that moment is wanted."""
+        return not self.is_dropped and self.due.get(key) == moment
+
+    def ring(self, key: str) -> None:
         """The time set by ``wake_at`` has come."""
-        if self.is_dropped or self.is_closing or self.blocked is not None or self.due.get(key) != moment:
-            return
         del self.due[key]
+        if self.is_closing or self.blocked is not None:
+            return
         if key == WORKFLOW_TIMEOUT_KEY:
             self.append(self.event(history.TIMEOUT_REACHED, None, pack(history.TimeoutReached())))
             return
