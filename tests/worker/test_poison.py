@@ -23,15 +23,16 @@ DEATHS_MAX = 12
 async def work_until_quarantined(engine: Engine, url: str) -> int:
     """Start workers one after the other, each of which is killed; how many deaths it took."""
     for deaths in range(1, DEATHS_MAX):
-        worker = subprocess.Popen([sys.executable, str(PROGRAM), url], stderr=subprocess.DEVNULL)
+        worker = await asyncio.create_subprocess_exec(sys.executable, str(PROGRAM), url, stderr=subprocess.DEVNULL)
         try:
-            while worker.poll() is None:
+            while worker.returncode is None:
                 if (await engine.get("bad").describe()).condition is Condition.QUARANTINED:
                     return deaths - 1
                 await asyncio.sleep(0.02)
         finally:
-            worker.kill()
-            worker.wait()
+            if worker.returncode is None:
+                worker.kill()
+            await worker.wait()
     raise AssertionError("never quarantined")
 
 
