@@ -1,21 +1,29 @@
-"""Attempt: what is remembered of a step between its attempts. Kept as state beside history, gone when the step ends."""
+"""Attempt: one execution of a step, what a step may know of it, and what is remembered between attempts.
+
+An ``AttemptRecord`` is kept as state beside history, and gone when the step ends.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from keepstep.runtime.call import current
 from keepstep.runtime.data import reader
 
+from .heart import Heart
+
+if TYPE_CHECKING:
+    from keepstep.runtime.operation import StepOperation
+
+    from .resident import Resident
+
 ATTEMPT = "attempt"
 """State kind: an ``AttemptRecord`` by the step's key."""
-
-HEARTBEAT = "heartbeat"
-"""State kind: the sealed details of the last heartbeat, by the step's key."""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -70,18 +78,76 @@ class StepInfo:
         """What the last heartbeat of an earlier attempt said, or None."""
         return _any(self._details) if self._details else None
 
+    def info(self) -> StepInfo:
+        """Itself: what ``enter_step`` wants."""
+        return self
+
+
+class Attempt:
+    """One execution of a step in this process, from its begin to its end; ``Resident.running`` holds it."""
+
+    __slots__ = ("_heart", "_info", "is_cancelled", "number", "operation", "resident", "task")
+
+    def __init__(self, resident: Resident, operation: StepOperation) -> None:
+        self.resident = resident
+        self.operation = operation
+        self.number = 1
+        """Counts from 1."""
+        self.is_cancelled = False
+        """The engine does not want its result any more."""
+        self.task: asyncio.Task[Any] | None = None
+        """The task it waits in, once it waits for something."""
+        self._heart: Heart | None = None
+        self._info: StepInfo | None = None
+
+    def cancel(self) -> None:
+        """Let go of it: not begun if it was not, interrupted where it waits."""
+        self.is_cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def is_current(self) -> bool:
+        """False once the run has let go of it."""
+        return self.resident.running.get(self.operation.key) is self
+
+    @property
+    def heart(self) -> Heart:
+        if self._heart is None:
+            self._heart = Heart(self)
+        return self._heart
+
+    def info(self) -> StepInfo:
+        """Made when it is asked for: most steps never ask."""
+        if self._info is None:
+            resident, key = self.resident, self.operation.key
+            self._info = StepInfo(
+                resident.run_id,
+                resident.execution.identity.workflow_id,
+                key,
+                self.number,
+                resident.heartbeats.get(key, b""),
+                self.heart.beat,
+            )
+        return self._info
+
+
+class Informed(Protocol):
+    """Whatever can tell a step about itself."""
+
+    def info(self) -> StepInfo: ...
+
 
 _any = reader()
-_current_step: contextvars.ContextVar[StepInfo] = contextvars.ContextVar("keepstep_step")
+_current_step: contextvars.ContextVar[Informed] = contextvars.ContextVar("keepstep_step")
 enter_step = _current_step.set
 
 
 def step_info() -> StepInfo:
     """The step being executed. Raises ``RuntimeError`` outside of a step."""
-    info = _current_step.get(None)
-    if info is None or current() is not None:
+    informed = _current_step.get(None)
+    if informed is None or current() is not None:
         raise RuntimeError("step_info() can only be used inside a step that a worker executes")
-    return info
+    return informed.info()
 
 
 def heartbeat(details: Any = None) -> None:

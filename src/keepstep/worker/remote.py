@@ -102,9 +102,9 @@ class RemoteSteps:
         try:
             value = await self._call(task, step, work, attempts)
             payload = within_limit(step.signature.encode_result(value), "the result of step", step.name)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             await self._failed(task, step, work, began, attempts, error)
         else:
             await self._answer(task, StepAnswer(True, payload, attempts, by=""))

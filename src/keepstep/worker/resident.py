@@ -13,7 +13,6 @@ Invariants
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -53,7 +52,8 @@ from keepstep.runtime.guard import Nondeterminism
 from keepstep.runtime.history import pack
 from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
 
-from .attempt import ATTEMPT, HEARTBEAT, AttemptRecord, decode_attempt, encode_attempt
+from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_attempt
+from .heart import HEARTBEAT
 from .inbox import answer
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
@@ -89,8 +89,8 @@ class Resident:
         """Sealed details of the last heartbeat, by the step's key."""
         self.state_keys: set[tuple[str, str]] = set()
         """What the journal holds as state of this run."""
-        self.running: dict[str, asyncio.Task[None]] = {}
-        """Attempts being executed here, by key."""
+        self.running: dict[str, Attempt] = {}
+        """Attempts being executed here, or waiting for a free place, by key."""
         self.due: dict[str, int] = {}
         """When this run wants to act by itself: timers and next attempts, engine time by key."""
         self.answered: set[str] = set()

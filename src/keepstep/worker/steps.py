@@ -11,28 +11,26 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from keepstep.journal import InvalidInput, StateChange
-from keepstep.runtime.data import describe, encode, encode_failure, within_limit
+from keepstep.journal import InvalidInput, JournalError
+from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.errors import TimedOut, Uncertain
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.saga import Outcome
 from keepstep.runtime.step import Step
 
-from .attempt import HEARTBEAT, AttemptRecord, StepInfo, enter_step
+from .attempt import Attempt, AttemptRecord, enter_step
 from .probe import in_slices
+from .runner import Runner
 
 if TYPE_CHECKING:
     from .resident import Resident
     from .worker import Worker
-
-HEARTBEAT_SECONDS_MIN = 1.0
-"""Heartbeat details are made durable at most so often."""
 
 
 class Steps:
@@ -41,7 +39,8 @@ class Steps:
     def __init__(self, worker: Worker, concurrent_max: int, threads_max: int) -> None:
         self._worker = worker
         self._free = concurrent_max
-        self._queue: deque[tuple[Resident, StepOperation]] = deque()
+        self._queue: deque[Attempt] = deque()
+        self._runner = Runner(self._perform)
         self._threads = ThreadPoolExecutor(threads_max, thread_name_prefix="keepstep-step")
         self.is_stopping = False
 
@@ -54,12 +53,12 @@ class Steps:
         record = resident.attempts.get(operation.key)
         if record is not None and not self._may_begin(resident, operation, record):
             return
+        resident.running[operation.key] = attempt = Attempt(resident, operation)
         if self._free > 0:
             self._free -= 1
-            self._execute(resident, operation)
+            self._runner.run(attempt)
         else:
-            self._queue.append((resident, operation))
-            resident.running[operation.key] = _QUEUED
+            self._queue.append(attempt)
 
     def begin_again(self, resident: Resident, operation: StepOperation) -> None:
         """Execute a parked step anew; its attempts have been forgotten."""
@@ -72,108 +71,108 @@ class Steps:
         if record.is_parked:
             return False
         if record.once_begun:
-            self._worker.spawn(self._settle_uncertain(resident, operation, record))
+            self._settle_later(Attempt(resident, operation), record)
             return False
         if record.next_at > self._worker.journal.clock.now():
             resident.wake_at(operation.key, record.next_at)
             return False
         return True
 
-    def _execute(self, resident: Resident, operation: StepOperation) -> None:
-        attempt = self._attempt_once if operation.step.run_options.once else self._attempt
-        resident.running[operation.key] = self._worker.loop.create_task(attempt(resident, operation))
+    def _perform(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
+        """The work of an attempt whose turn has come; None if nobody wants it any more."""
+        if attempt.is_cancelled or attempt.resident.is_dropped or attempt.operation.abandoned:
+            self._freed()
+            return None
+        return self._execute_once(attempt) if attempt.operation.step.run_options.once else self._execute(attempt)
 
     def _freed(self) -> None:
         self._free += 1
         while self._free > 0 and self._queue and not self.is_stopping:
-            resident, operation = self._queue.popleft()
-            if resident.is_dropped or operation.abandoned or operation.key not in resident.running:
-                continue
-            self._free -= 1
-            self._execute(resident, operation)
+            attempt = self._queue.popleft()
+            if not attempt.is_cancelled:
+                self._free -= 1
+                self._runner.run(attempt)
 
     # one attempt
 
-    async def _attempt(self, resident: Resident, operation: StepOperation) -> None:
+    async def _execute(self, attempt: Attempt) -> None:
+        resident, operation = attempt.resident, attempt.operation
         record = resident.attempts.get(operation.key) or _NO_ATTEMPT
+        attempt.number = record.attempts + 1
         began = self._worker.journal.clock.now()
-        mine = resident.running[operation.key]
         failure: BaseException | None = None
         payload = b""
         try:
-            value = await self._call(resident, operation, record)
-            payload = _sealed_result(operation.step, value)
+            payload = _sealed_result(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
-            if not mine.cancelling():
+            if not attempt.is_cancelled:
                 failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
-        except (Exception, SystemExit) as error:
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             failure = error
         finally:
             self._freed()
-        if resident.running.get(operation.key) is not mine:
+        if not attempt.is_current():
             return
         del resident.running[operation.key]
         if failure is not None:
             self._failed(resident, operation, record, began, failure)
-        elif not mine.cancelling():
-            resident.complete_step(operation, payload, record.attempts + 1)
+        elif not attempt.is_cancelled:
+            resident.complete_step(operation, payload, attempt.number)
         if resident.blocked is not None:
             resident.attempt_ended(operation.key)
 
-    async def _attempt_once(self, resident: Resident, operation: StepOperation) -> None:
+    async def _execute_once(self, attempt: Attempt) -> None:
         """The begin of a ``once`` step is durable before the call."""
-        began = self._worker.journal.clock.now()
-        record = AttemptRecord(first_at=began, once_begun=True)
-        mine = resident.running[operation.key]
+        resident, operation = attempt.resident, attempt.operation
+        record = AttemptRecord(first_at=self._worker.journal.clock.now(), once_begun=True)
         try:
             await resident.remember_attempt(operation.key, record)
-        except BaseException:
+        except (JournalError, asyncio.CancelledError):  # whoever refused the commit has told the run of it
             self._freed()
-            raise
+            return
         try:
-            value = await self._call(resident, operation, record)
-            payload = _sealed_result(operation.step, value)
+            payload = _sealed_result(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
-            if not mine.cancelling():  # by the step's own code: nobody knows how far it came
-                self._worker.spawn(self._settle_uncertain(resident, operation, record))
+            if not attempt.is_cancelled:  # by the step's own code: nobody knows how far it came
+                self._settle_later(attempt, record)
         except TimedOut as error:
             parked = msgspec.structs.replace(record, attempts=1, failure=_sealed(error), is_uncertain=True)
-            self._worker.spawn(self._settle_uncertain(resident, operation, parked))
-        except (Exception, SystemExit) as error:
+            self._settle_later(attempt, parked)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             resident.fail_step(operation, _sealed(error), 1, uncertain=False)
         else:
             resident.complete_step(operation, payload, 1)
         finally:
             self._freed()
-            if resident.running.get(operation.key) is asyncio.current_task():
+            if attempt.is_current():
                 resident.attempt_ended(operation.key)
 
-    async def _call(self, resident: Resident, operation: StepOperation, record: AttemptRecord) -> Any:
-        step, options = operation.step, operation.step.run_options
-        heart = Heart(resident, operation.key)
-        self._enter(resident, operation.key, record.attempts + 1, heart)
-        args, kwargs = step.signature.decode_args(operation.arguments)
+    def _call(self, attempt: Attempt, record: AttemptRecord) -> Awaitable[Any]:
+        """The call of the user's function, within the step's limits of time."""
+        step = attempt.operation.step
+        options, is_probed = step.run_options, attempt.resident.is_probed
+        enter_step(attempt)
+        args, kwargs = step.signature.decode_args(attempt.operation.arguments)
         seconds = options.timeout_seconds
         if options.total_timeout_seconds is not None:
             left = self._left(record, options.total_timeout_seconds)
             seconds = left if seconds is None else min(seconds, left)
         silence_seconds = options.heartbeat_timeout_seconds
-        if seconds is None and silence_seconds is None and not resident.is_probed and step.is_async:
-            return await step.fn(*args, **kwargs)
+        if step.is_async and seconds is None and silence_seconds is None and not is_probed:
+            return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
         call = self.invoke(step, args, kwargs)
-        if resident.is_probed:
-            call = in_slices(resident, call) if step.is_async else self._worker.probe.on_thread(resident, call)
+        if is_probed:
+            resident, probe = attempt.resident, self._worker.probe
+            call = in_slices(resident, call) if step.is_async else probe.on_thread(resident, call)
         if seconds is None and silence_seconds is None:
-            return await call
-        return await heart.watch(call, step.name, seconds, silence_seconds)
+            return call
+        return attempt.heart.watch(call, step.name, seconds, silence_seconds)
 
-    @staticmethod
-    def _enter(resident: Resident, key: str, attempt: int, heart: Heart) -> None:
-        details = resident.heartbeats.get(key, b"") if resident.heartbeats else b""
-        workflow_id = resident.execution.identity.workflow_id
-        enter_step(StepInfo(resident.run_id, workflow_id, key, attempt, details, heart.beat))
-
-    async def invoke(self, step: Step[Any, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    async def invoke(self, step: Step[Any, Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Call the user's function: on this loop if it is async, on a thread if it is not."""
         if step.is_async:
             return await step.fn(*args, **kwargs)
@@ -229,12 +228,16 @@ class Steps:
                 return None
         return pause
 
-    async def _settle_uncertain(self, resident: Resident, operation: StepOperation, record: AttemptRecord) -> None:
+    def _settle_later(self, attempt: Attempt, record: AttemptRecord) -> None:
+        self._worker.spawn(self._settle_uncertain(Attempt(attempt.resident, attempt.operation), record))
+
+    async def _settle_uncertain(self, attempt: Attempt, record: AttemptRecord) -> None:
         """A ``once`` step was begun and never recorded: ask its resolver, or park it for a person."""
+        resident, operation = attempt.resident, attempt.operation
         resolver = operation.step.run_options.resolver
-        resident.running[operation.key] = _QUEUED
+        resident.running[operation.key] = attempt
         try:
-            if resolver is not None and await self._resolve(resident, operation, resolver):
+            if resolver is not None and await self._resolve(attempt, resolver):
                 return
         finally:
             resident.running.pop(operation.key, None)
@@ -247,10 +250,11 @@ class Steps:
             msgspec.structs.replace(record, attempts=1, failure=failure, is_uncertain=True, is_parked=True),
         )
 
-    async def _resolve(self, resident: Resident, operation: StepOperation, resolver: Callable[..., Any]) -> bool:
+    async def _resolve(self, attempt: Attempt, resolver: Callable[..., Any]) -> bool:
         """True if the resolver knew what happened."""
+        resident, operation = attempt.resident, attempt.operation
         args, kwargs = operation.step.signature.decode_args(operation.arguments)
-        self._enter(resident, operation.key, 1, Heart(resident, operation.key))
+        enter_step(attempt)
         try:
             said = resolver(*args, **kwargs)
             if asyncio.iscoroutine(said):
@@ -274,62 +278,13 @@ class Steps:
     def stop(self) -> None:
         """Begin nothing more."""
         self.is_stopping = True
-        for resident, operation in self._queue:
-            resident.running.pop(operation.key, None)
+        for attempt in self._queue:
+            attempt.resident.running.pop(attempt.operation.key, None)
         self._queue.clear()
 
     def close(self) -> None:
         """Let go of the threads; those that still execute a step are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-class Heart:
-    """The heartbeat of one attempt."""
-
-    def __init__(self, resident: Resident, key: str) -> None:
-        self._resident = resident
-        self._key = key
-        self._loop = resident.worker.loop
-        self._beat_at = 0.0
-        self._kept_at = float("-inf")
-
-    def beat(self, details: Any) -> None:
-        """Called by user code, from the loop or from a thread."""
-        self._beat_at = self._loop.time()
-        payload = within_limit(encode(details), "the heartbeat's details")
-        self._loop.call_soon_threadsafe(self._keep, payload)
-
-    def _keep(self, payload: bytes) -> None:
-        resident = self._resident
-        now = resident.worker.journal.clock.monotonic()
-        if resident.is_dropped or self._key not in resident.running or now - self._kept_at < HEARTBEAT_SECONDS_MIN:
-            return
-        self._kept_at = now
-        resident.heartbeats[self._key] = payload
-        resident.state_keys.add((HEARTBEAT, self._key))
-        resident.append(state=[StateChange(HEARTBEAT, self._key, payload)])
-
-    async def watch(self, call: Any, name: str, seconds: float | None, silence_seconds: float | None) -> Any:
-        """Await the call, but not longer than allowed, nor without a heartbeat for longer than allowed."""
-        task = asyncio.ensure_future(call)
-        began = self._beat_at = self._loop.time()
-        deadline = began + (float("inf") if seconds is None else seconds)
-        silence = float("inf") if silence_seconds is None else silence_seconds
-        try:
-            while True:
-                done, _ = await asyncio.wait(
-                    (task,), timeout=min(deadline, self._beat_at + silence) - self._loop.time()
-                )
-                if done:
-                    return task.result()
-                if self._loop.time() >= deadline:
-                    raise TimedOut(f"step {name!r} did not end within {seconds:g} s")
-                if self._loop.time() >= self._beat_at + silence:
-                    raise TimedOut(f"step {name!r} sent no heartbeat for {silence:g} s")
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait((task,), timeout=0.05)
 
 
 def _sealed_result(step: Step[Any, Any], value: Any) -> bytes:
@@ -341,13 +296,3 @@ def _sealed(error: BaseException) -> bytes:
 
 
 _NO_ATTEMPT = AttemptRecord()
-
-
-class _Queued:
-    """Stands in ``Resident.running`` for an attempt that waits for a free slot or a resolver."""
-
-    def cancel(self) -> None:
-        """Nothing runs yet; whoever takes it up finds it gone."""
-
-
-_QUEUED: Any = _Queued()

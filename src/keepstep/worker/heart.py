@@ -1,0 +1,67 @@
+"""Heart: the heartbeat of one attempt: keeps what a long step notes, and tells when it has been silent for too long."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from keepstep.journal import StateChange
+from keepstep.runtime.data import encode, within_limit
+from keepstep.runtime.errors import TimedOut
+
+if TYPE_CHECKING:
+    from .attempt import Attempt
+
+HEARTBEAT = "heartbeat"
+"""State kind: the sealed details of the last heartbeat, by the step's key."""
+
+HEARTBEAT_SECONDS_MIN = 1.0
+"""Heartbeat details are made durable at most so often."""
+
+
+class Heart:
+    """The heartbeat of one attempt."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+        self._loop = attempt.resident.worker.loop
+        self._beat_at = 0.0
+        self._kept_at = float("-inf")
+
+    def beat(self, details: Any) -> None:
+        """Called by user code, from the loop or from a thread."""
+        self._beat_at = self._loop.time()
+        payload = within_limit(encode(details), "the heartbeat's details")
+        self._loop.call_soon_threadsafe(self._keep, payload)
+
+    def _keep(self, payload: bytes) -> None:
+        resident, key = self._attempt.resident, self._attempt.operation.key
+        now = resident.worker.journal.clock.monotonic()
+        if resident.is_dropped or not self._attempt.is_current() or now - self._kept_at < HEARTBEAT_SECONDS_MIN:
+            return
+        self._kept_at = now
+        resident.heartbeats[key] = payload
+        resident.state_keys.add((HEARTBEAT, key))
+        resident.append(state=[StateChange(HEARTBEAT, key, payload)])
+
+    async def watch(self, call: Any, name: str, seconds: float | None, silence_seconds: float | None) -> Any:
+        """Await the call, but not longer than allowed, nor without a heartbeat for longer than allowed."""
+        task = asyncio.ensure_future(call)
+        began = self._beat_at = self._loop.time()
+        deadline = began + (float("inf") if seconds is None else seconds)
+        silence = float("inf") if silence_seconds is None else silence_seconds
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    (task,), timeout=min(deadline, self._beat_at + silence) - self._loop.time()
+                )
+                if done:
+                    return task.result()
+                if self._loop.time() >= deadline:
+                    raise TimedOut(f"step {name!r} did not end within {seconds:g} s")
+                if self._loop.time() >= self._beat_at + silence:
+                    raise TimedOut(f"step {name!r} sent no heartbeat for {silence:g} s")
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,), timeout=0.05)
