@@ -9,6 +9,8 @@ anchor is written.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -48,9 +50,14 @@ class ClockAnchor(msgspec.Struct, frozen=True):
     engine_microseconds: int
 
 
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+_boot_nanoseconds: Callable[[], int] = (
+    time.monotonic_ns if _BOOT_CLOCK is None else partial(time.clock_gettime_ns, _BOOT_CLOCK)
+)
+
+
 def _boot_microseconds() -> int:
-    clock = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
-    return time.monotonic_ns() // 1000 if clock is None else time.clock_gettime_ns(clock) // 1000
+    return _boot_nanoseconds() // 1000
 
 
 class SystemClock:
@@ -61,7 +68,7 @@ class SystemClock:
         self._offset = time.time_ns() // 1000 - _boot_microseconds()
 
     def now(self) -> int:
-        return _boot_microseconds() + self._offset
+        return _boot_nanoseconds() // 1000 + self._offset
 
     def monotonic(self) -> float:
         return time.monotonic()

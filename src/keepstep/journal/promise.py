@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from .commit import Committed
+from .commit import Commit, Committed
 
 logger = logging.getLogger("keepstep.journal")
 
@@ -21,6 +21,9 @@ class Promise(asyncio.Future[Committed]):
 
     heard: Callable[[Promise], None] | None = None
     """Set right after submitting; must not raise."""
+
+    commit: Commit
+    """What was submitted; set by a submitter that wants to find it here when it is heard."""
 
     def settle(self, outcome: Committed | None, error: BaseException | None) -> None:
         """The outcome is known."""

@@ -39,8 +39,6 @@ from .operation import CallbackOperation, ChildOperation, Operation, StepOperati
 if TYPE_CHECKING:
     from .workflow import Workflow
 
-_NOTHING: tuple[Operation, ...] = ()
-
 DELAY_TOLERANCE_MICROSECONDS = 1000
 """Two waits that differ by less are the same: delays come from differences of floats."""
 
@@ -115,7 +113,10 @@ class Execution:
         self.signals: dict[str, deque[history.SignalReceived]] = {}
         self._abandoned: dict[str, Operation] = {}
         self._new: list[Operation] = []
+        self.has_new = False
+        """Operations may have been asked for since ``take_new`` was last called."""
         self._dropped: list[Operation] = []
+        self.has_dropped = False
         self._random: random.Random | None = None
         self._main: asyncio.Task[Any] | None = None
         self._detached = False
@@ -143,11 +144,12 @@ class Execution:
         """Deliver one event and run until quiet. ``now`` is the turn's time where it is not the event's own."""
         self._seq = event.seq
         self.now = max(self.now, event.time if now is None else now)
-        apply = _APPLY.get(event.type)
-        if apply is None:
+        known = _APPLY.get(event.type)
+        if known is None:
             summary = f"this version of Keepstep does not know the recorded event type {event.type!r}; upgrade it"
             raise Contradiction(Diff(summary, event.seq, event.type))
-        apply(self, event, history.unpack(event.type, event.data))
+        apply, decode = known
+        apply(self, event, decode(event.data))
         self._settle()
 
     def _settle(self) -> None:
@@ -159,7 +161,7 @@ class Execution:
                 self.loop.run_until_quiet(seconds)
         finally:
             turn_ends()
-        violation = take_violation()
+            violation = take_violation()
         if violation is not None:
             raise violation
         if self.outcome is None and self._main is not None and self._main.done():
@@ -221,17 +223,12 @@ class Execution:
 
     def take_new(self) -> Sequence[Operation]:
         """Operations asked for since the last call and still wanted, in the order asked."""
-        if not self._new:
-            return _NOTHING
-        new = [each for each in self._new if not each.abandoned and self.pending.get(each.key) is each]
-        self._new = []
-        return new
+        asked, self._new, self.has_new = self._new, [], False
+        return [each for each in asked if not each.abandoned and self.pending.get(each.key) is each]
 
     def take_dropped(self) -> Sequence[Operation]:
         """Operations that the code stopped wanting since the last call."""
-        if not self._dropped:
-            return _NOTHING
-        dropped, self._dropped = self._dropped, []
+        dropped, self._dropped, self.has_dropped = self._dropped, [], False
         return dropped
 
     def detach(self) -> None:
@@ -253,6 +250,7 @@ class Execution:
         operation.asked_seq = self._seq
         self.pending[operation.key] = operation
         self._new.append(operation)
+        self.has_new = True
 
     def abandon(self, operation: Operation) -> None:
         """The code does not want the answer any more."""
@@ -262,6 +260,7 @@ class Execution:
             operation.abandoned = True
             self._abandoned[operation.key] = operation
             self._dropped.append(operation)
+            self.has_dropped = True
 
     def begin_timer(self, delay_seconds: float, handle: DurableTimer) -> TimerOperation:
         """A durable wait of that length. Called by the loop's ``call_at``."""
@@ -451,8 +450,9 @@ class Execution:
         """Closing events, and those that ``replay`` has looked at before."""
 
 
-_APPLY: dict[str, Callable[[Execution, Event, Any], None]] = {
-    name: getattr(Execution, f"_apply_{name}", Execution._apply_nothing) for name in history.DATA
+_APPLY: dict[str, tuple[Callable[[Execution, Event, Any], None], Callable[[bytes], Any]]] = {
+    name: (getattr(Execution, f"_apply_{name}", Execution._apply_nothing), history.decoder_of(name))
+    for name in history.DATA
 }
 
 

@@ -6,6 +6,7 @@ that every version reads every older history. ``payload`` fields hold sealed pay
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -249,6 +250,11 @@ EMPTY: Final = pack(TimerFired())
 def unpack(type_: str, data: bytes) -> Any:
     """The data of an event of that type. Raises ``KeyError`` for a type that this version does not know."""
     return _decoders[type_].decode(data)
+
+
+def decoder_of(type_: str) -> Callable[[bytes], Any]:
+    """What reads the data of events of that type."""
+    return _decoders[type_].decode
 
 
 def recorded(seq: int, new: NewEvent) -> Event:

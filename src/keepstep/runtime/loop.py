@@ -26,6 +26,7 @@ from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, copy_context
+from sys import get_asyncgen_hooks
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
@@ -145,7 +146,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._now_seconds = now_seconds
         ready = self._ready
         outer = _get_running_loop()
-        hear_of_generators()
+        if type(get_asyncgen_hooks().firstiter) is not _FirstIteration:
+            hear_of_generators()
         _set_running_loop(self)
         self._running = True
         try:
@@ -356,7 +358,7 @@ def hear_of_generators() -> None:
 
     The hooks of the outer loop keep what is theirs; ours are put in front of them once, not at every turn.
     """
-    first, last = sys.get_asyncgen_hooks()
+    first, last = get_asyncgen_hooks()
     if type(first) is not _FirstIteration:
         sys.set_asyncgen_hooks(_FirstIteration(first), _Finalizer(last))
 

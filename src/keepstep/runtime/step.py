@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 import msgspec
 
 from keepstep.journal import InvalidInput
+from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
 from .call import DurableCall, current
 from .data import Duration, Retry, Signature, to_seconds, within_limit
@@ -96,7 +97,9 @@ class StepCall(DurableCall[Any]):
     ) -> None:
         super().__init__(execution)
         self.step = step
-        self.arguments = within_limit(step.signature.encode_args(args, kwargs), "the arguments of step", step.name)
+        self.arguments = arguments = step.signature.encode_args(args, kwargs)
+        if len(arguments) > PAYLOAD_BYTES_MAX:
+            within_limit(arguments, "the arguments of step", step.name)
         scope = execution.loop.current_scope()
         given = step.run_options.key
         self.key = scope.key(step.name) if given is None else scope.fixed_key(step.name, given)

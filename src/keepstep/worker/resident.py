@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -112,7 +111,8 @@ class Resident:
         self.is_probed = False
         """So often that its code is run in noted slices (``probe``)."""
         self.blocked: Diff | None = None
-        self.quiet_since = worker.journal.clock.monotonic()
+        self.quiet_since = worker.journal.clock.now()
+        """Engine time of the last thing done for this run."""
         self._announced_compensation = False
 
     # beginning
@@ -132,8 +132,14 @@ class Resident:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
         if self.is_dropped or self.blocked is not None:
             return
+        watchdog = self.worker.watchdog
+        watchdog.enter()
         try:
-            self._advance(advance, what)
+            try:
+                advance(what)
+            finally:
+                if watchdog.leave():  # the code may have caught the error, or a task of it ended with it
+                    raise TurnTooLong
         except Contradiction as error:
             self.block(error.diff)
         except (Nondeterminism, Restless, InvalidInput) as error:
@@ -145,29 +151,19 @@ class Resident:
             self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
         self._after_turn()
 
-    def _advance(self, advance: Callable[[Any], None], what: Any) -> None:
-        watchdog = self.worker.watchdog
-        watchdog.enter(self)
-        try:
-            advance(what)
-        finally:
-            watchdog.leave()
-            if watchdog.has_interrupted:  # the code may have caught the error, or a task of it ended with it
-                raise TurnTooLong
-
     def _after_turn(self) -> None:
         if self.blocked is not None:
             self._finish_blocking()
             return
         execution = self.execution
-        for operation in execution.take_dropped():
-            self._let_go(operation)
+        if execution.has_dropped:
+            for operation in execution.take_dropped():
+                self._let_go(operation)
         if execution.outcome is not None:
             self._close()
             return
-        new = execution.take_new()
-        if new:
-            self._take_up(new)
+        if execution.has_new:
+            self._take_up(execution.take_new())
         if execution.status_text is not None or execution.attributes:
             self._tell_ambient()
         if execution.compensating and not self._announced_compensation:
@@ -284,8 +280,6 @@ class Resident:
 
     def forget_state(self, key: str) -> list[StateChange]:
         """Delete what is remembered of an operation that has ended."""
-        if not self.state_keys:
-            return []
         self.attempts.pop(key, None)
         mine = [each for each in ((ATTEMPT, key), (HEARTBEAT, key), (HUMAN_TASK, key)) if each in self.state_keys]
         self.state_keys.difference_update(mine)
@@ -318,8 +312,10 @@ class Resident:
         if operation.abandoned or key in self.answered or self.is_dropped:
             return
         self.answered.add(key)
-        self._not_due(key)
-        self.append(self.event(type_, key, data), state=self.forget_state(key))
+        if self.due:
+            self._not_due(key)
+        gone = self.forget_state(key) if self.state_keys else ()
+        self.append(NewEvent(type_, self.worker.journal.clock.now(), key, data), state=gone)
 
     def take_messages(self, messages: Sequence[Message]) -> None:
         """Record what was said to the run since the last look into its inbox."""
@@ -401,11 +397,10 @@ class Resident:
             consume=tuple(consume),
             **changes,
         )
-        first_seq = self.last_seq + 1
         self.last_seq += len(events)
         self.in_flight += 1
-        self.quiet_since = self.worker.journal.clock.monotonic()
-        return self._submit(commit, partial(self._committed, first_seq, events))
+        self.quiet_since = events[0].time if events else self.worker.journal.clock.now()
+        return self._submit(commit, self._committed)
 
     def _submit(self, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
         """Submit to the journal; a refusal at the door comes back like any other."""
@@ -414,10 +409,11 @@ class Resident:
         except JournalError as error:
             promise = Promise(loop=self.worker.loop)
             self.worker.loop.call_soon(promise.settle, None, error)
+        promise.commit = commit
         promise.heard = heard
         return promise
 
-    def _committed(self, first_seq: int, events: Sequence[NewEvent], done: Promise) -> None:
+    def _committed(self, done: Promise) -> None:
         self.in_flight -= 1
         if done.cancelled():
             return
@@ -427,10 +423,9 @@ class Resident:
             return
         if self.is_dropped:
             return
-        seq = first_seq
-        for new in events:
+        events = done.commit.events
+        for seq, new in enumerate(events, done.commit.first_seq or 0):
             event = Event(seq, new.type, new.time, new.key, new.data)
-            seq += 1
             if new.key is not None:
                 self.answered.discard(new.key)
             self._guarded(self.execution.deliver, event)

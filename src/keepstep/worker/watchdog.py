@@ -10,12 +10,8 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from typing import TYPE_CHECKING
 
 from keepstep.runtime.errors import Restless
-
-if TYPE_CHECKING:
-    from .resident import Resident
 
 TURN_SECONDS_MAX = 10.0
 
@@ -38,6 +34,8 @@ class Watchdog:
         self._limit = turn_seconds_max
         self._turn = 0
         self._is_in_turn = False
+        self._is_suspicious = False
+        """The thread has seen the current turn before, and may interrupt it when it looks again."""
         self._thread_id = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -45,21 +43,25 @@ class Watchdog:
         self._interrupted = -1
         """The last turn that was interrupted."""
 
-    def enter(self, _: Resident) -> None:
+    def enter(self) -> None:
         """A turn begins."""
         if self._thread is None:
             self._start()
         self._turn += 1
         self._is_in_turn = True
 
-    def leave(self) -> None:
-        """The turn is over."""
-        with self._lock:
-            self._is_in_turn = False
+    def leave(self) -> bool:
+        """The turn is over; True if it was interrupted, whatever the workflow's code made of the error.
 
-    @property
-    def has_interrupted(self) -> bool:
-        """True if the latest turn was interrupted, whatever the workflow's code made of the error."""
+        Afterwards nothing is raised for it any more.
+
+        The lock is taken only where an interruption can be on its way: that needs two looks at one turn, and nearly all
+        turns end before the first.
+        """
+        self._is_in_turn = False
+        if self._is_suspicious:
+            with self._lock:
+                self._is_suspicious = False
         return self._interrupted == self._turn
 
     def stop(self) -> None:
@@ -78,6 +80,8 @@ class Watchdog:
         while not self._stop.wait(self._limit / 4):
             if not self._is_in_turn or self._turn != seen:
                 seen, since = self._turn, time.monotonic()
+            elif not self._is_suspicious:
+                self._is_suspicious = True
             elif time.monotonic() - since > self._limit:
                 self._interrupt(seen)
                 since = time.monotonic()

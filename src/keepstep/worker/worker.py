@@ -543,19 +543,21 @@ class Worker:
             if not self._unshown:
                 self._to_tend.clear()
                 await _within(self.options.idle_seconds_max / 2, self._to_tend)
-            now = self.journal.clock.monotonic()
+            now = self.journal.clock.now()
+            show_before = now - round(self.options.show_after_seconds * 1e6)
+            idle_before = now - round(self.options.idle_seconds_max * 1e6)
             for _ in range(len(self._unshown)):
                 resident = self._unshown.popleft()
                 if resident.is_dropped or resident.is_closing or resident.blocked is not None:
                     continue
-                if now - resident.quiet_since < self.options.show_after_seconds:
+                if resident.quiet_since > show_before:
                     self._unshown.append(resident)
                     continue
                 resident.is_to_be_shown = False
                 resident.show()
             while self._idle:
                 resident = next(iter(self._idle.values()))
-                if now - resident.quiet_since < self.options.idle_seconds_max:
+                if resident.quiet_since > idle_before:
                     break
                 resident.release()
 

@@ -28,6 +28,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from keepstep.journal import limits
 from keepstep.journal.clock import Clock
 from keepstep.journal.errors import JournalError, Overloaded, StoreUnavailable
@@ -57,18 +59,15 @@ Verb = Callable[[Picture, Any], Any]
 Want = Callable[[Wants, Any], None]
 
 
-class Operation:
+class Operation(msgspec.Struct):
     """Something to be written, and the future that waits for it."""
 
-    __slots__ = ("argument", "error", "future", "outcome", "verb", "want")
-
-    def __init__(self, verb: Verb, argument: Any, want: Want | None, future: asyncio.Future[Any]) -> None:
-        self.verb = verb
-        self.argument = argument
-        self.want = want
-        self.future = future
-        self.outcome: Any = None
-        self.error: Exception | None = None
+    verb: Verb
+    argument: Any
+    want: Want | None
+    future: asyncio.Future[Any]
+    outcome: Any = None
+    error: Exception | None = None
 
 
 Answer = Callable[[Sequence[Operation], Sequence[Hint], Sequence[HintKind]], None]

@@ -20,7 +20,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, get_args, get_origin
 
@@ -163,6 +163,22 @@ def decoder(annotation: Any = Any) -> Callable[[bytes], Any]:
 def reader(wanted: Any = None) -> Callable[[bytes], Any]:
     """``decoder`` for a type that callers may leave out: None means plain JSON data, whatever it is."""
     return decoder(Any if wanted is None else wanted)
+
+
+def decoder_of_all(annotations: Sequence[Any]) -> Callable[[bytes], tuple[Any, ...]] | None:
+    """Reads a JSON array with exactly one value of each of these types; None if one of them is not a plain type.
+
+    What it raises says less than what a ``decoder`` of the single value says.
+    """
+    plain = [Any if each is inspect.Parameter.empty else each for each in annotations]
+    if not plain or any(isinstance(each, Unresolved) or is_model_class(each) or is_validated(each) for each in plain):
+        return None
+    try:
+        for each in plain:
+            refuse_hidden_fields(each)
+        return msgspec.json.Decoder(tuple[tuple(plain)], dec_hook=_dec_hook).decode  # type: ignore[misc]
+    except Exception:  # the decoder of the single value tells what is wrong, or knows another way
+        return None
 
 
 def _build_decoder(annotation: Any) -> Callable[[bytes], Any]:

@@ -28,7 +28,7 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from .annotations import Unresolved, resolve_annotations
-from .codec import decoder, encode, settle, type_name
+from .codec import decoder, decoder_of_all, encode, settle, type_name
 from .codec import encode_unsettled as _encode
 from .fault import field_names
 from .models import is_model_class
@@ -121,6 +121,9 @@ class Signature:
         self._records = [(n, slot) for n, slot in enumerate(self._positional) if slot.record is not None]
         self._result_annotation = annotations.get("return", inspect.Parameter.empty)
         self._decode_result: Callable[[bytes], Any] | None = None
+        self._decode_all: Callable[[bytes], tuple[Any, ...]] | None = None
+        """Reads all positional arguments at once, where each has a plain type. Made at the first use."""
+        self._tries_all = self._variadic is None and not self._keyword_required
         self._simple_max = len(self._positional) if not self._keyword_required else -1
         self.slots = slots
 
@@ -198,8 +201,20 @@ class Signature:
             f"but is {value!r:.60} of type {type_name(type(value))}; it is called as {self}"
         )
 
-    def decode_args(self, data: bytes) -> tuple[list[Any], dict[str, Any]]:
+    def decode_args(self, data: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
         """Read arguments, each by its annotation. Raises ``InvalidInput`` that names function and argument."""
+        if self._decode_all is not None:
+            try:
+                return self._decode_all(data), {}
+            except Exception:  # fewer arguments, or one that does not fit: read them one by one, to say which
+                pass
+        elif self._tries_all:
+            self._tries_all = False
+            self._resolve()
+            self._decode_all = decoder_of_all([slot.annotation for slot in self._positional])
+        return self._decode_each(data)
+
+    def _decode_each(self, data: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
         if self._refresh is not None:
             self._resolve()
         args, kwargs = self._read(data)
