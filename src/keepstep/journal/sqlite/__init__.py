@@ -4,6 +4,7 @@
 ``opening``        opens the file: is it whole, is its schema known, is it on a local disk (``filesystem``)
 ``journal``        what callers hold; ``size`` checks limits before anything is queued
 ``writer``         the one thread that writes, in groups; ``turn`` keeps several processes in a fair order
+``patience``       names the process that keeps all others from writing
 ``picture``        what a group knows and is about to change; ``change``, ``start``, ``ownership``, ``task``, ``asking``
                    and ``retention`` decide on it
 ``reader``         threads that read; ``query`` has the questions

@@ -203,7 +203,7 @@ class SqliteJournal:
         return ended
 
     def _has_stood_still(self, state: LeaseState) -> bool:
-        """Whether its counter has not moved for a lease length on our own clock.
+        """Whether its counter has not moved for a lease length on our own clock, in which it could have been moved.
 
         This store's own leases are never judged by the clock: the thread that renews them is ours.
         """
@@ -212,7 +212,9 @@ class SqliteJournal:
         if counter != state.counter:
             since = now
         self._seen[lease.lease_id] = (state.counter, since)
-        return lease.lease_id not in self._writer.leases() and now - since >= lease.lease_seconds
+        if lease.lease_id in self._writer.leases() or now - since < lease.lease_seconds:
+            return False
+        return self._writer.steady_seconds() >= lease.lease_seconds
 
     async def claim_runs(self, lease_id: str, limit: int, types: Sequence[str] | None = None) -> list[Run]:
         runs: list[Run] = await self._put(ownership.claim_runs, (lease_id, limit, types))

@@ -4,6 +4,8 @@ SQLite's own busy handler polls: under load a process can wait for seconds while
 holds ``turn`` while it waits for ``write``, and lets ``turn`` go as soon as it has it. So whoever releases ``write``
 and wants it back must first queue for ``turn`` behind the one that waits, and two processes alternate.
 
+A process that is suspended while it has ``write`` keeps it; see ``patience``.
+
 Where there is no ``fcntl`` (Windows), SQLite's busy handler alone keeps writers apart: correct, not fair.
 """
 
@@ -12,6 +14,8 @@ from __future__ import annotations
 import os
 import weakref
 from pathlib import Path
+
+from .patience import patience
 
 try:
     import fcntl
@@ -28,15 +32,23 @@ class Turn:
     def __init__(self, database: Path) -> None:
         _open_turns.add(self)
         self._turn = self._write = -1
+        self._write_file = database.with_name(database.name + "-write")
         if fcntl is not None:
             self._turn = _open(database.with_name(database.name + "-turn"))
-            self._write = _open(database.with_name(database.name + "-write"))
+            self._write = _open(self._write_file)
 
     def __enter__(self) -> None:
         if fcntl is not None:
-            fcntl.flock(self._turn, fcntl.LOCK_EX)
-            fcntl.flock(self._write, fcntl.LOCK_EX)
+            self._take(self._turn)
+            self._take(self._write)
             fcntl.flock(self._turn, fcntl.LOCK_UN)
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with patience.waiting_for(self._write_file):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
         if fcntl is not None:

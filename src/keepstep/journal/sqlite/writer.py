@@ -53,6 +53,9 @@ CLOSE_SECONDS_MAX = 10.0
 
 RENEWALS_PER_LEASE = 3
 CLOCK_CHECK_SECONDS = 1.0
+STALL_SECONDS = 2.0
+"""A round of the writer takes a second when there is nothing to do. One that takes longer than this could not write."""
+
 CLOCK_JUMP_MICROSECONDS = 1_000_000
 
 Verb = Callable[[Picture, Any], Any]
@@ -92,6 +95,9 @@ class Writer:
         self._lost: list[str] = []
         self._reported_jump = 0
         self._clock_check_at = 0.0
+        self._round_at = time.monotonic()
+        """When the last round ended."""
+        self._stalled_until = float("-inf")
         self._give_up_at: float | None = None
         self._dead: StoreUnavailable | None = None
         self._thread = threading.Thread(target=self._run, name="keepstep-writer", daemon=True)
@@ -122,6 +128,15 @@ class Writer:
         """The next group begins with renewing all leases, whether it is time or not."""
         self._renew_at = 0.0 if self._renewed else self._renew_at
 
+    def steady_seconds(self) -> float:
+        """For how long this process has been able to write whenever it wanted; 0 while it is not.
+
+        A process that waits for a frozen one, for a full disk, or was frozen itself, must not conclude from a counter
+        that has not moved that its owner is gone: that one may only have been unable to write, too.
+        """
+        now = time.monotonic()
+        return 0.0 if now - self._round_at > STALL_SECONDS else now - self._stalled_until
+
     def hurry(self) -> None:
         """The store is about to close: do not try for ever to write to a disk in trouble."""
         self._give_up_at = time.monotonic() + CLOSE_SECONDS_MAX
@@ -151,6 +166,7 @@ class Writer:
                 elif group or time.monotonic() >= self._renew_at:
                     self._flush_until_done(group)
                 self._check_clock()
+                self._end_round()
             except Exception as error:
                 self._die(group, error)
         self._leave()
@@ -310,6 +326,12 @@ class Writer:
                 log.error("lease %s was taken away: this process did not renew it in time", lease_id)
         pause = min(list(self._renewed.values()), default=float("inf"))
         self._renew_at = time.monotonic() + pause
+
+    def _end_round(self) -> None:
+        now = time.monotonic()
+        if now - self._round_at > STALL_SECONDS:
+            self._stalled_until = now
+        self._round_at = now
 
     def _check_clock(self) -> None:
         """Report a wall clock that was moved, once for each move. Engine time does not follow it."""
