@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from keepstep import Engine
-from keepstep.journal import Commit, Promise
+from keepstep.journal import Commit, Promise, StoreUnavailable
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing import VirtualClock, VirtualLoop, run
 
@@ -26,9 +26,20 @@ class CrashingJournal(MemoryJournal):
     commits = 0
     dies_at: tuple[int, str] | None = None
     on_death: Callable[[], None]
+    troubles: dict[int, str] = {}  # noqa: RUF012  shared by all handles, as the disk is
+    """Commits that fail without a death: "refused" (nothing happened) or "unknown" (it happened all the same)."""
 
     def submit(self, commit: Commit) -> Promise:
         type(self).commits += 1
+        trouble = self.troubles.pop(type(self).commits, "")
+        if trouble:
+            failed = Promise(loop=asyncio.get_running_loop())
+            error = StoreUnavailable(f"the disk is in trouble; the commit is {trouble}")
+            if trouble == "refused":
+                failed.get_loop().call_soon(failed.settle, None, error)
+            else:
+                super().submit(commit).add_done_callback(lambda _: failed.settle(None, error))
+            return failed
         doomed = self.dies_at is not None and self.dies_at[0] == type(self).commits
         if doomed and self.dies_at is not None and self.dies_at[1] == "before":
             self.on_death()
@@ -44,6 +55,8 @@ class World:
     """One disk, and the engines that were opened on it."""
 
     def __init__(self) -> None:
+        CrashingJournal.commits = 0
+        CrashingJournal.troubles = {}
         self.loop = asyncio.get_running_loop()
         assert isinstance(self.loop, VirtualLoop)
         self.disk = MemoryDisk()
@@ -75,8 +88,18 @@ class World:
             worker.drop(resident)
         worker.alarms.stop()
         worker.watchdog.stop()
-        self.engines.remove(engine)
+        if engine in self.engines:  # it may die while it is being opened
+            self.engines.remove(engine)
         self.death.set()
+
+    async def is_dead_before(self, work: asyncio.Future[Any], seconds: float = 600) -> bool:
+        """Wait until the work is done or somebody dies; work of the dead is given up."""
+        death = asyncio.ensure_future(self.death.wait())
+        await asyncio.wait((work, death), return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
+        death.cancel()
+        if self.death.is_set():
+            work.cancel()
+        return self.death.is_set()
 
     async def close(self) -> None:
         for engine in list(self.engines):
