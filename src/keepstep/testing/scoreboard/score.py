@@ -1,0 +1,37 @@
+"""Score: what one run of a part of the torture has to say, as the last line that it prints."""
+
+from __future__ import annotations
+
+import msgspec
+
+REPLAYS_MAX = 10
+"""How many commands a score carries; whoever has lost more than that begins with these."""
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """See the package's docstring for what each field means."""
+
+    part: str
+    tried: int
+    lost: int
+    seeds: tuple[int, int] | None = None
+    unit: str = "tries"
+    seconds: float = 0.0
+    replay: list[str] = []
+    counts: dict[str, float] = {}
+
+    def line(self) -> str:
+        """The last line to print."""
+        short = msgspec.structs.replace(self, seconds=round(self.seconds, 1), replay=self.replay[:REPLAYS_MAX])
+        return msgspec.json.encode(short).decode()
+
+
+def read_score(output: str) -> Score | None:
+    """The score in the last line that is not empty; None if that line is none."""
+    lines = output.rstrip().splitlines()
+    if not lines:
+        return None
+    try:
+        return msgspec.json.decode(lines[-1], type=Score)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,24 @@
+"""The line by which a part of the torture tells the scoreboard what it tried and lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from keepstep.testing.scoreboard import Score, read_score
+
+
+def test_a_score_reads_back_from_the_last_line_of_what_a_part_printed() -> None:
+    score = Score(part="power", tried=200, lost=1, seeds=(1, 200), unit="power cuts", seconds=31.2,
+                  replay=["python -m keepstep.testing.power --seed 17"], counts={"commits": 91244})  # fmt: skip
+    assert read_score(f"seed 17: an acknowledged commit is gone\n{score.line()}\n\n") == score
+
+
+def test_a_score_carries_only_so_many_commands_and_no_false_precision() -> None:
+    score = read_score(Score(part="x", tried=99, lost=99, seconds=1.23456, replay=["again"] * 99).line())
+    assert score is not None
+    assert (len(score.replay), score.seconds) == (10, 1.2)
+
+
+@pytest.mark.parametrize("output", ["", "\n", "all is well", '{"part": "power"}', "[1, 2]", "Traceback\nKeyError: 1"])
+def test_what_is_no_score_is_not_taken_for_one(output: str) -> None:
+    assert read_score(output) is None
