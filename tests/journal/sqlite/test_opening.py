@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from pathlib import Path
 
@@ -83,6 +84,40 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(database: Pa
     with pytest.raises(StoreUnavailable, match="not a SQLite database"):
         await open_sqlite(database)
     assert read(database).startswith(b"customers")
+
+
+async def test_a_file_whose_maker_was_killed_in_its_first_transaction_is_rolled_back_and_made(
+    database: Path, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.db"
+    db = sqlite3.connect(torn, isolation_level=None)
+    db.executescript("PRAGMA cache_size = 1; BEGIN; CREATE TABLE filling (data)")
+    db.executemany("INSERT INTO filling VALUES (randomblob(?))", [(1000,)] * 2000)
+    for ending in ("", "-journal"):
+        write(database.with_name(database.name + ending), read(torn.with_name(torn.name + ending)))
+    db.close()
+    assert not read(database).startswith(filesystem.SQLITE_HEADER)
+    await make(database)
+    assert read(database).startswith(filesystem.SQLITE_HEADER)
+
+
+async def test_nothing_of_the_file_is_touched_before_it_is_this_process_s_turn(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: list[bool] = []
+
+    def connect(path: Path, synchronous: connection.Synchronous) -> sqlite3.Connection:
+        with open(f"{path}-write") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                turns.append(False)
+            except BlockingIOError:
+                turns.append(True)
+        return connection.connect_writer(path, synchronous)
+
+    monkeypatch.setattr(opening, "connect_writer", connect)
+    await make(database)
+    assert turns == [True]
 
 
 async def test_another_programs_database_is_refused_and_left_alone(database: Path) -> None:

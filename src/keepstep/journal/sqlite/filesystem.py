@@ -49,7 +49,8 @@ def _check_file(path: Path) -> None:
         raise StoreUnavailable(
             f"{path} cannot be written by this user ({error.strerror}); change its permissions, or name another file"
         ) from error
-    if header and header != SQLITE_HEADER:
+    half_made = path.with_name(f"{path.name}-journal").exists()  # SQLite rolls back what was cut off, header and all
+    if header and header != SQLITE_HEADER and not half_made:
         raise StoreUnavailable(f"{path} is not a SQLite database, or it is damaged; name another file")
 
 

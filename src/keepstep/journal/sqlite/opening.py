@@ -79,24 +79,29 @@ def _open(
     except OSError as error:
         raise StoreUnavailable(f"{path}: cannot write in this folder ({error.strerror}); choose another one") from error
     try:
-        db = connect_writer(path, synchronous)
+        with turn:
+            db, process = _connect(path, clock, synchronous)
     except sqlite3.Error as error:
         turn.close()
         raise _explained(path, error) from error
-    try:
-        with turn:
-            process = _prepare(db, path, clock)
-    except sqlite3.Error as error:
-        raise _given_up(db, turn, _explained(path, error)) from error
-    except StoreUnavailable as error:
-        raise _given_up(db, turn, error) from error.__cause__
+    except StoreUnavailable:
+        turn.close()
+        raise
     return path, db, turn, process
 
 
-def _given_up(db: sqlite3.Connection, turn: Turn, error: StoreUnavailable) -> StoreUnavailable:
-    db.close()
-    turn.close()
-    return error
+def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite3.Connection, int]:
+    """Connect and prepare, in our turn from the first statement on.
+
+    A process that was killed while it made the file has left a transaction to be rolled back, which whoever reads first
+    does, under a lock that SQLite does not wait for when the journal mode is changed.
+    """
+    db = connect_writer(path, synchronous)
+    try:
+        return db, _prepare(db, path, clock)
+    except BaseException:
+        db.close()
+        raise
 
 
 def _explained(path: Path, error: sqlite3.Error) -> StoreUnavailable:
