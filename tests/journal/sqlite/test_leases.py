@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from keepstep.journal import Fenced, HintKind
-from keepstep.journal.sqlite import SqliteJournal, open_sqlite
+from keepstep.journal.sqlite import SqliteJournal, open_sqlite, writer
+from keepstep.journal.sqlite.drive import ThreadDrive
 from tests.journal.scene import WAIT_SECONDS_MAX, Ears, ManualClock, advance, event, lease, start_owned, wait_until
 
 
@@ -27,6 +28,16 @@ async def test_a_lease_is_renewed_while_the_event_loop_is_blocked(database: Path
     before, deadline = counter(database), time.monotonic() + WAIT_SECONDS_MAX
     while counter(database) < before + 3:
         assert time.monotonic() < deadline, "the lease was not renewed"
+    await journal.close()
+
+
+async def test_a_lease_shorter_than_the_writers_rest_is_renewed_from_its_opening_on(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "CLOCK_CHECK_SECONDS", 1000.0)
+    journal = await open_sqlite(database)
+    await journal.open_lease(lease(lease_seconds=0.3))
+    await wait_until(lambda: counter(database) > 1)
     await journal.close()
 
 
@@ -121,5 +132,7 @@ def test_a_store_whose_event_loop_ended_stops_renewing_its_leases(database: Path
     loop = asyncio.new_event_loop()
     journal = loop.run_until_complete(open_and_forget())
     loop.close()
-    journal._writer._thread.join(WAIT_SECONDS_MAX)
-    assert not journal._writer._thread.is_alive()
+    drive = journal._drive
+    assert isinstance(drive, ThreadDrive)
+    drive._thread.join(WAIT_SECONDS_MAX)
+    assert not drive._thread.is_alive()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keepstep.journal import Commit, Position, Status, StoreUnavailable
 from keepstep.journal.sqlite import open_sqlite
+from keepstep.journal.sqlite.turn import Turn
 from tests.journal.scene import event, get, lease, new_run, wait_until
 
 from .conftest import Spawn, next_line
@@ -110,7 +111,8 @@ async def test_a_journal_refuses_to_work_in_a_forked_child(database: Path) -> No
 
 async def test_a_forked_child_that_outlives_its_parents_lock_does_not_keep_it(database: Path) -> None:
     journal = await open_sqlite(database)
-    turn = journal._writer._turn
+    turn = journal._writer._flusher._turn
+    assert isinstance(turn, Turn)
     descriptors = (turn._turn, turn._write)
     pid = os.fork()
     if pid == 0:

@@ -3,11 +3,12 @@
 =================  ====================================================================================================
 ``opening``        opens the file: is it whole, is its schema known, is it on a local disk (``filesystem``)
 ``journal``        what callers hold; ``size`` checks limits before anything is queued
-``writer``         the one thread that writes, in groups; ``turn`` keeps several processes in a fair order
-``patience``       names the process that keeps all others from writing
+``writer``         the one writer of a process, round after round; ``drive`` is the thread that makes the rounds
+``flush``          a group of ``operation``s in one transaction; ``renewal`` renews the leases of the process in it
+``turn``           keeps several processes in a fair order; ``patience`` names the one that keeps all others waiting
 ``picture``        what a group knows and is about to change; ``change``, ``start``, ``ownership``, ``task``, ``asking``
                    and ``retention`` decide on it
-``reader``         threads that read; ``query`` has the questions
+``reader``         reads beside the writer; ``query`` has the questions
 ``peers``          hints to the other processes of the file; ``news`` collects them
 ``statements``     all SQL; ``rows`` turns rows into nouns; ``migrations/`` makes the tables
 =================  ====================================================================================================

@@ -27,8 +27,11 @@ _RETRYABLE = {
 }
 
 
-def connect_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
-    db = _connect(path, WRITER_CACHE_KIB)
+def connect_writer(
+    path: Path, synchronous: Synchronous | Literal["OFF"], factory: type[sqlite3.Connection] = sqlite3.Connection
+) -> sqlite3.Connection:
+    """A connection that writes. ``OFF`` is for files that nobody would miss after a power cut."""
+    db = _connect(path, WRITER_CACHE_KIB, factory)
     db.execute(f"PRAGMA synchronous = {synchronous}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     if sys.platform == "darwin":
@@ -43,13 +46,14 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _connect(path: Path, cache_kib: int) -> sqlite3.Connection:
+def _connect(path: Path, cache_kib: int, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
     db = sqlite3.connect(
         path,
         timeout=BUSY_MILLISECONDS / 1000,
         isolation_level=None,
         check_same_thread=False,
         cached_statements=512,
+        factory=factory,
     )
     db.execute(f"PRAGMA cache_size = -{cache_kib}")
     db.execute("PRAGMA temp_store = MEMORY")

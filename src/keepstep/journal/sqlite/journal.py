@@ -18,7 +18,7 @@ from keepstep.journal.errors import StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
-from keepstep.journal.lease import Lease, LeaseState
+from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
@@ -26,9 +26,11 @@ from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task, TaskToken
 
 from . import asking, change, ownership, query, retention, start, task
-from .peers import Peers
+from .drive import Drive
+from .operation import Operation, Verb, Want
+from .peers import Bus
 from .reader import Reader
-from .writer import Operation, Verb, Want, Writer
+from .writer import Writer
 
 ANSWER_POLL_SECONDS = 0.25
 """How often an asker looks for an answer from another process whose hint got lost."""
@@ -46,11 +48,19 @@ T = TypeVar("T")
 class SqliteJournal:
     """A ``Journal`` on one SQLite file. Made by ``open_sqlite``; belongs to the event loop that opened it."""
 
-    def __init__(self, clock: Clock, ids: IdFactory, reader: Reader, peers: Peers) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        ids: IdFactory,
+        reader: Reader,
+        peers: Bus,
+        is_surely_dead: Callable[[ProcessIdentity], bool],
+    ) -> None:
         self.clock = clock
         self._ids = ids
         self._reader = reader
         self._peers = peers
+        self._is_surely_dead = is_surely_dead
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
         self._listeners: list[Listener] = []
@@ -60,22 +70,25 @@ class SqliteJournal:
         self._ids_committed = 0
         self._closed = False
         self._writer: Writer
+        self._drive: Drive
         peers.listen(self._loop, self._hear_peer)
 
-    def attach(self, writer: Writer) -> None:
-        """Given its writer, whose answers come back through ``resolve``, the journal is complete."""
+    def attach(self, writer: Writer, drive: Drive) -> None:
+        """Given a writer whose answers come back through ``resolve``, and what drives it, the journal is complete."""
         self._writer = writer
+        self._drive = drive
 
     # -- in and out of the writer
 
     def resolve(self, group: Sequence[Operation], hints: Sequence[Hint], kinds: Sequence[HintKind]) -> None:
-        """Take a flushed group back to the event loop. Called on the writer's thread."""
+        """Take a flushed group back to the event loop. Called on the drive's thread."""
         if kinds:
             self._peers.tell(kinds)
         try:
             self._loop.call_soon_threadsafe(self._resolve, group, hints)
         except RuntimeError:  # the loop was closed, and the store was not: nobody is left who could be told
             self._writer.abandon()
+            self._drive.end()
 
     def _resolve(self, group: Sequence[Operation], hints: Sequence[Hint]) -> None:
         for operation in group:
@@ -97,12 +110,12 @@ class SqliteJournal:
     def _hear_peer(self, hint: Hint) -> None:
         if hint.kind is not HintKind.LEASE_LOST:
             self._hear(hint)
-        elif self._writer.leases() and not self._closed:
+        elif not self._closed:
             self._look_at_leases()
 
     def _look_at_leases(self) -> None:
-        self._writer.look_at_leases()
-        self._put(ownership.look_at_leases, None)
+        self._writer.renewals.hasten()
+        self._drive.wake()
 
     def _put(self, verb: Verb, argument: Any, want: Want | None = None) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -112,7 +125,7 @@ class SqliteJournal:
     def _queue(self, operation: Operation) -> None:
         if self._closed or os.getpid() != self._pid:
             self._refuse()
-        self._writer.put(operation)
+        self._drive.put(operation)
 
     def _refuse(self) -> None:
         if self._closed:
@@ -133,12 +146,13 @@ class SqliteJournal:
             return
         self._writer.hurry()
         try:
-            await asyncio.gather(*[self.close_lease(lease_id) for lease_id in self._writer.leases()])
+            await asyncio.gather(*[self.close_lease(lease_id) for lease_id in self._own_leases()])
         except StoreUnavailable as error:
             log.warning("leases were left open, and will be taken over once they are over: %s", error)
         self._closed = True
-        await asyncio.to_thread(self._writer.stop)
-        await asyncio.to_thread(self._reader.close)
+        self._drive.end()
+        await self._drive.join()
+        await self._reader.close()
         self._peers.close()
         for waiting in self._waiting.values():
             waiting.cancel()
@@ -183,22 +197,26 @@ class SqliteJournal:
 
     # -- leases
 
+    def _own_leases(self) -> list[str]:
+        return self._writer.renewals.lease_ids()
+
     async def open_lease(self, lease: Lease) -> None:
         await self._put(ownership.open_lease, lease)
-        self._writer.keep_alive(lease.lease_id, lease.lease_seconds)
+        self._writer.renewals.keep(lease.lease_id, lease.lease_seconds)
+        self._drive.wake()
 
     async def close_lease(self, lease_id: str) -> None:
-        self._writer.let_go(lease_id)
+        self._writer.renewals.let_go(lease_id)
         await self._put(ownership.close_lease, lease_id)
 
     async def reap(self) -> list[str]:
-        judged = await self._read(query.judge_leases)
+        judged = await self._read(query.judge_leases, self._is_surely_dead)
         over = [state for state, is_dead in judged if self._has_stood_still(state) or is_dead]
         self._seen = {state.lease.lease_id: self._seen[state.lease.lease_id] for state, _ in judged}
         ending = [self._put(ownership.end_lease, (state.lease.lease_id, state.counter)) for state in over]
         outcomes = await asyncio.gather(*ending)
         ended = [state.lease.lease_id for state, was_ended in zip(over, outcomes, strict=True) if was_ended]
-        if set(ended).intersection(self._writer.leases()):
+        if set(ended).intersection(self._own_leases()):
             self._look_at_leases()
         return ended
 
@@ -212,7 +230,7 @@ class SqliteJournal:
         if counter != state.counter:
             since = now
         self._seen[lease.lease_id] = (state.counter, since)
-        if lease.lease_id in self._writer.leases() or now - since < lease.lease_seconds:
+        if lease.lease_id in self._own_leases() or now - since < lease.lease_seconds:
             return False
         return self._writer.steady_seconds() >= lease.lease_seconds
 

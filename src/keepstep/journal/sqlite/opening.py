@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -20,14 +20,17 @@ from keepstep.journal.clock import Clock, ClockAnchor, SystemClock
 from keepstep.journal.errors import SchemaTooNew, StoreUnavailable
 from keepstep.journal.identifier import IdFactory, uuid7
 from keepstep.journal.lease import ProcessIdentity
-from keepstep.journal.process import boot_id, is_surely_dead, this_process
+from keepstep.journal.process import is_surely_dead, this_process
 
 from . import statements as sql
 from .connection import Synchronous, connect_writer, is_damage, passing_trouble
+from .drive import ThreadDrive
 from .filesystem import check_place
+from .flush import Flusher
 from .journal import SqliteJournal
 from .peers import Peers
-from .reader import Reader
+from .reader import ReaderPool
+from .renewal import Renewals
 from .rows import json_text, to_json
 from .turn import Turn
 from .writer import Writer
@@ -39,8 +42,6 @@ QUICK_CHECK_BYTES_MAX = 16 * 1024 * 1024
 SMALL_TABLES = ("meta", "leases", "processes", "tasks", "timers")
 
 SQLITE_MIN = (3, 35, 0)
-
-T = TypeVar("T")
 
 
 async def open_sqlite(
@@ -58,8 +59,11 @@ async def open_sqlite(
     """
     clock = SystemClock() if clock is None else clock
     place, db, turn, process = await asyncio.to_thread(_open, Path(path), create, clock, synchronous)
-    journal = SqliteJournal(clock, ids, Reader(place), Peers(place, process))
-    journal.attach(Writer(db, turn, clock, process, journal.resolve))
+    journal = SqliteJournal(clock, ids, ReaderPool(place), Peers(place, process), is_surely_dead)
+    renewals = Renewals(time.monotonic)
+    flusher = Flusher(db, turn, clock, process, renewals)
+    writer = Writer(flusher, renewals, clock, journal.resolve, time.monotonic)
+    journal.attach(writer, ThreadDrive(writer))
     return journal
 
 
@@ -98,10 +102,13 @@ def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite
     """
     db = connect_writer(path, synchronous)
     try:
-        return db, _prepare(db, path, clock)
+        prepare(db, path)
+        process = secrets.randbits(62)
+        register(db, process, clock, this_process(), is_surely_dead)
     except BaseException:
         db.close()
         raise
+    return db, process
 
 
 def _explained(path: Path, error: sqlite3.Error) -> StoreUnavailable:
@@ -113,25 +120,14 @@ def _explained(path: Path, error: sqlite3.Error) -> StoreUnavailable:
     return StoreUnavailable(f"{path} cannot be used: {trouble} ({error}); put that right and try again")
 
 
-def _prepare(db: sqlite3.Connection, path: Path, clock: Clock) -> int:
+def prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Make sure that this is a whole database of ours, in WAL mode, with the newest schema."""
     db.execute("PRAGMA schema_version").fetchone()
     _check_owner(db, path)
     _check_whole(db, path)
     if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise StoreUnavailable(f"{path} lies where SQLite's write-ahead log does not work; move it to a local disk")
     _migrate(db, path)
-    return _in_transaction(db, lambda: _register(db, clock))
-
-
-def _in_transaction(db: sqlite3.Connection, work: Callable[[], T]) -> T:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        done = work()
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
-    return done
 
 
 def _check_owner(db: sqlite3.Connection, path: Path) -> None:
@@ -175,17 +171,32 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         db.executescript(f"{script}PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;")
 
 
-def _register(db: sqlite3.Connection, clock: Clock) -> int:
-    """Agree on engine time with the processes before us, and enter this process."""
+def register(
+    db: sqlite3.Connection,
+    process: int,
+    clock: Clock,
+    identity: ProcessIdentity,
+    is_surely_dead: Callable[[ProcessIdentity], bool],
+) -> None:
+    """Enter a process under a number that it draws, and agree on engine time with those before it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        _agree_on_time(db, clock)
+        for other, body in db.execute(sql.LIST_PROCESSES).fetchall():
+            if is_surely_dead(msgspec.json.decode(body, type=ProcessIdentity)):
+                db.execute(sql.DELETE_PROCESS, (other,))
+        db.execute(sql.INSERT_PROCESS, (process, json_text(identity)))
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _agree_on_time(db: sqlite3.Connection, clock: Clock) -> None:
     row = db.execute(sql.READ_META, ("clock",)).fetchone()
-    anchor = None if row is None else msgspec.json.decode(row[0], type=ClockAnchor)
-    if anchor is not None and anchor.boot_id == boot_id() != "":
-        clock.adopt(anchor)
+    there = None if row is None else msgspec.json.decode(row[0], type=ClockAnchor)
+    own = clock.anchor()
+    if there is not None and there.boot_id == own.boot_id != "":
+        clock.adopt(there)
     else:
-        db.execute(sql.WRITE_META, ("clock", to_json(clock.anchor())))
-    for process, identity in db.execute(sql.LIST_PROCESSES).fetchall():
-        if is_surely_dead(msgspec.json.decode(identity, type=ProcessIdentity)):
-            db.execute(sql.DELETE_PROCESS, (process,))
-    own = secrets.randbits(62)
-    db.execute(sql.INSERT_PROCESS, (own, json_text(this_process())))
-    return own
+        db.execute(sql.WRITE_META, ("clock", to_json(own)))

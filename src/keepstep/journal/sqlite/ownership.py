@@ -53,10 +53,6 @@ def end_lease(picture: Picture, over: tuple[str, int | None]) -> bool:
     return True
 
 
-def look_at_leases(picture: Picture, _: None) -> None:
-    """Nothing by itself: a flush in which the writer looks after its own leases."""
-
-
 def _owned(picture: Picture, lease: int) -> list[Head]:
     picture.write()
     (run_ids,) = picture.connection.execute(sql.RUN_IDS_OWNED, (lease,)).fetchone()

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from keepstep.journal.hint import Hint, HintKind
 
@@ -25,6 +26,20 @@ LOOK_AROUND_SECONDS = 0.5
 """How long the list of peers is trusted. A new process polls when it starts, so it misses nothing in between."""
 
 Hear = Callable[[Hint], None]
+
+
+class Bus(Protocol):
+    """How hints travel between the processes of one database."""
+
+    def listen(self, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
+        """Hand hints of others to ``hear`` on the loop."""
+        ...
+
+    def tell(self, kinds: Sequence[HintKind]) -> None:
+        """Send kinds of hints to all others. Called on the drive's thread."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Peers:
@@ -44,7 +59,6 @@ class Peers:
             self.close()
 
     def listen(self, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
-        """Hand hints to ``hear`` on the loop."""
         self._loop, self._hear = loop, hear
         if self._socket is None:
             return
@@ -55,7 +69,6 @@ class Peers:
             threading.Thread(target=self._receive_forever, name="keepstep-peers", daemon=True).start()
 
     def tell(self, kinds: Sequence[HintKind]) -> None:
-        """Send kinds of hints to all peers. Called on the writer's thread."""
         own, directory = self._socket, self._directory
         if own is None or directory is None:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sqlite3 import Connection, DataError
 from typing import Any
 
@@ -11,10 +11,9 @@ import msgspec
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound, PositionGone
 from keepstep.journal.event import Event, LogEntry, Position
-from keepstep.journal.lease import LeaseState
+from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
-from keepstep.journal.process import is_surely_dead
 from keepstep.journal.run import Condition, Run, Status
 
 from . import statements as sql
@@ -202,7 +201,7 @@ def list_leases(db: Connection) -> list[LeaseState]:
     return leases_of(db.execute(sql.LIST_LEASES).fetchone()[0])
 
 
-def judge_leases(db: Connection) -> list[tuple[LeaseState, bool]]:
+def judge_leases(db: Connection, is_surely_dead: Callable[[ProcessIdentity], bool]) -> list[tuple[LeaseState, bool]]:
     """Each open lease, and whether its process is surely dead. To ask that can take a while on some systems."""
     return [(state, is_surely_dead(state.lease.process)) for state in list_leases(db)]
 

@@ -1,5 +1,7 @@
-"""Reader: a small pool of threads with connections of their own, so that reading waits neither for the writer nor
-blocks the event loop. In WAL mode a reader sees the last committed transaction, in one snapshot per statement."""
+"""Reader: asks questions of the database beside the writer, so that reading does not wait for writing.
+
+In WAL mode a reader sees the last committed transaction, in one snapshot per statement.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from keepstep.journal.errors import StoreUnavailable
 
@@ -20,8 +22,31 @@ THREADS = 2
 T = TypeVar("T")
 
 
-class Reader:
-    """See the module."""
+class Reader(Protocol):
+    """Who asks."""
+
+    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Ask a question of the database. Raises ``StoreUnavailable``."""
+        ...
+
+    async def close(self) -> None:
+        """Wait until the questions under way are answered, and let go of the file."""
+        ...
+
+
+def ask(connection: sqlite3.Connection, path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
+    """Ask now, on this thread."""
+    try:
+        return question(connection)
+    except sqlite3.Error as error:
+        trouble = "it is damaged" if is_damage(error) else passing_trouble(error)
+        if trouble is None:
+            raise
+        raise StoreUnavailable(f"{path} cannot be read: {trouble} ({error})") from error
+
+
+class ReaderPool:
+    """A few threads with connections of their own, so that reading does not block the event loop either."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,21 +59,12 @@ class Reader:
         self._connections.append(self._local.connection)
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask a question on one of the pool's threads."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
 
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        connection: sqlite3.Connection = self._local.connection
-        try:
-            return question(connection)
-        except sqlite3.Error as error:
-            trouble = "it is damaged" if is_damage(error) else passing_trouble(error)
-            if trouble is None:
-                raise
-            raise StoreUnavailable(f"{self._path} cannot be read: {trouble} ({error})") from error
+        return ask(self._local.connection, self._path, question)
 
-    def close(self) -> None:
-        """Blocks until the questions under way are answered."""
-        self._pool.shutdown(wait=True)
+    async def close(self) -> None:
+        await asyncio.to_thread(self._pool.shutdown)
         for connection in self._connections:
             connection.close()

@@ -1,0 +1,81 @@
+"""Renewal: when the leases of this process are renewed, and how it notices that one was taken away.
+
+The event loop says which leases are kept; whatever drives the writer renews them. A renewal counts once its
+transaction is committed, so that one which was rolled back is done again at the next try.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from sqlite3 import Connection
+
+from . import statements as sql
+from .rows import from_json, json_text
+
+log = logging.getLogger("keepstep.journal")
+
+RENEWALS_PER_LEASE = 3
+
+
+class Renewals:
+    """The open leases of this process."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._pauses: dict[str, float] = {}
+        """Seconds between two renewals of each lease."""
+        self._due_at = float("inf")
+        self._renewed_at = 0.0
+        self._lost: list[str] = []
+
+    def keep(self, lease_id: str, lease_seconds: float) -> None:
+        """Renew a lease from now on."""
+        pause = lease_seconds / RENEWALS_PER_LEASE
+        self._pauses[lease_id] = pause
+        self._due_at = min(self._due_at, self._monotonic() + pause)
+
+    def let_go(self, lease_id: str) -> None:
+        self._pauses.pop(lease_id, None)
+
+    def lease_ids(self) -> list[str]:
+        return list(self._pauses)
+
+    def hasten(self) -> None:
+        """Renew all at the next occasion, whether it is time or not."""
+        self._due_at = 0.0 if self._pauses else self._due_at
+
+    def suspend(self) -> None:
+        """Renew nothing until another lease is kept."""
+        self._due_at = float("inf")
+
+    def seconds_left(self) -> float:
+        return self._due_at - self._monotonic()
+
+    def is_due(self) -> bool:
+        return self._monotonic() >= self._due_at
+
+    def renew(self, db: Connection) -> None:
+        """Move the counters of all own leases, and notice those that were taken away."""
+        self._renewed_at = self._monotonic()
+        lease_ids = self.lease_ids()
+        names = json_text(lease_ids)
+        renewed = db.execute(sql.RENEW_LEASES, (names,))
+        if renewed.rowcount == len(lease_ids):
+            return
+        (known,) = db.execute(sql.KNOWN_LEASES, (names,)).fetchone()
+        still_there = frozenset(from_json(known))
+        for lease_id in lease_ids:
+            if lease_id not in still_there:
+                self.let_go(lease_id)
+                self._lost.append(lease_id)
+                log.error("lease %s was taken away: this process did not renew it in time", lease_id)
+
+    def settle(self) -> None:
+        """What ``renew`` did is committed."""
+        self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("inf"))
+
+    def take_lost(self) -> list[str]:
+        """The leases that were found to be taken away, each once."""
+        lost, self._lost = self._lost, []
+        return lost
