@@ -28,6 +28,7 @@ from keepstep.journal import (
 )
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.journal.sqlite import open_sqlite
+from keepstep.testing.simulation.sqlite_disk import SimulatedJournal, SqliteDisk
 
 START = 1_800_000_000_000_000
 """Engine time at which every scene begins."""
@@ -117,7 +118,27 @@ class SqliteScene(Scene):
         """Its lease says so already."""
 
 
-SCENES: dict[str, Callable[[Path], Scene]] = {"memory": MemoryScene, "sqlite": SqliteScene}
+class SimulatedSqliteScene(Scene):
+    """The SQLite store as simulations drive it: by the loop, without threads, sockets and locks."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._disk = SqliteDisk(path)
+
+    async def _open(self, clock: ManualClock) -> Journal:
+        return await self._disk.open(clock=clock)
+
+    def kill(self, handle: Journal) -> None:
+        assert isinstance(handle, SimulatedJournal)
+        handle.crash()
+        self._handles.remove(handle)
+
+
+SCENES: dict[str, Callable[[Path], Scene]] = {
+    "memory": MemoryScene,
+    "sqlite": SqliteScene,
+    "simulated-sqlite": SimulatedSqliteScene,
+}
 
 _numbers = itertools.count(1)
 
