@@ -31,23 +31,38 @@ def connect_writer(
     path: Path, synchronous: Synchronous | Literal["OFF"], factory: type[sqlite3.Connection] = sqlite3.Connection
 ) -> sqlite3.Connection:
     """A connection that writes. ``OFF`` is for files that nobody would miss after a power cut."""
-    db = _connect(path, WRITER_CACHE_KIB, factory)
+    db = _connect(path, factory)
+    set_up_writer(db, synchronous)
+    return db
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    db = _connect(path)
+    set_up_reader(db)
+    return db
+
+
+def set_up_writer(db: sqlite3.Connection, synchronous: Synchronous | Literal["OFF"]) -> None:
+    _set_up(db, WRITER_CACHE_KIB)
     db.execute(f"PRAGMA synchronous = {synchronous}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     if sys.platform == "darwin":
         db.execute("PRAGMA fullfsync = ON")
         db.execute("PRAGMA checkpoint_fullfsync = ON")
-    return db
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
-    db = _connect(path, READER_CACHE_KIB)
+def set_up_reader(db: sqlite3.Connection) -> None:
+    _set_up(db, READER_CACHE_KIB)
     db.execute("PRAGMA query_only = ON")
-    return db
 
 
-def _connect(path: Path, cache_kib: int, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
-    db = sqlite3.connect(
+def _set_up(db: sqlite3.Connection, cache_kib: int) -> None:
+    db.execute(f"PRAGMA cache_size = -{cache_kib}")
+    db.execute("PRAGMA temp_store = MEMORY")
+
+
+def _connect(path: Path, factory: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
+    return sqlite3.connect(
         path,
         timeout=BUSY_MILLISECONDS / 1000,
         isolation_level=None,
@@ -55,9 +70,6 @@ def _connect(path: Path, cache_kib: int, factory: type[sqlite3.Connection] = sql
         cached_statements=512,
         factory=factory,
     )
-    db.execute(f"PRAGMA cache_size = -{cache_kib}")
-    db.execute("PRAGMA temp_store = MEMORY")
-    return db
 
 
 def primary_code(error: sqlite3.Error) -> int:
