@@ -15,16 +15,17 @@ from .table import clock_time, print_json, print_table
 
 
 @click.command("tasks")
+@click.argument("filter", required=False)
 @json_option
 @database_option
-def tasks_command(as_json: bool, url: str) -> int:
-    """List the open tasks for people."""
-    return run(_tasks(as_json, url))
+def tasks_command(filter: str | None, as_json: bool, url: str) -> int:
+    """List the open tasks for people. FILTER is such as: "Assignee IN ('anna', 'ben')"."""
+    return run(_tasks(filter, as_json, url))
 
 
-async def _tasks(as_json: bool, url: str) -> None:
+async def _tasks(filter: str | None, as_json: bool, url: str) -> None:
     async with client(url) as engine:
-        tasks = [task async for task in engine.human_tasks()]
+        tasks = [task async for task in engine.human_tasks(filter)]
         if as_json:
             print_json([{**msgspec.to_builtins(task), "run_id": parse_token(task.token)[0]} for task in tasks])
             return

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
-from keepstep.journal import InvalidInput, RunClosed, Status
+from keepstep.journal import InvalidInput, RunClosed
 from keepstep.runtime.data import parse_json
 
 from .command import EXIT_FAILED, complain
@@ -24,7 +23,7 @@ from .database import client, database_option, existing, run
 def signal_command(id: str, name: str, value: str | None, url: str) -> int:
     """Send a signal to a run."""
     decoded = None if value is None else parse_json(value, "the signal's value")
-    return run(_speak(url, id, lambda _, handle: handle.signal(name, decoded), "signalled"))
+    return run(_speak(url, id, lambda handle: handle.signal(name, decoded), "signalled"))
 
 
 @click.command("cancel")
@@ -33,7 +32,7 @@ def signal_command(id: str, name: str, value: str | None, url: str) -> int:
 @database_option
 def cancel_command(id: str, reason: str, url: str) -> int:
     """Ask a run to stop; it compensates what it has done."""
-    return run(_speak(url, id, lambda _, handle: handle.cancel(reason), "asked to stop"))
+    return run(_speak(url, id, lambda handle: handle.cancel(reason), "asked to stop"))
 
 
 @click.command("terminate")
@@ -42,7 +41,7 @@ def cancel_command(id: str, reason: str, url: str) -> int:
 @database_option
 def terminate_command(id: str, reason: str, url: str) -> int:
     """End a run at once, by force; nothing is compensated."""
-    return run(_speak(url, id, lambda _, handle: handle.terminate(reason), "terminated"))
+    return run(_speak(url, id, lambda handle: handle.terminate(reason), "terminated"))
 
 
 @click.command("retry")
@@ -50,7 +49,7 @@ def terminate_command(id: str, reason: str, url: str) -> int:
 @database_option
 def retry_command(id: str, url: str) -> int:
     """Let a failed run go on at its failed step, or a parked one try again."""
-    return run(_speak(url, id, lambda _, handle: handle.retry(), "goes on"))
+    return run(_speak(url, id, lambda handle: handle.retry(), "goes on"))
 
 
 @click.command("resolve")
@@ -64,25 +63,14 @@ def resolve_command(id: str, key: str, value: str | None, error: str | None, url
     if (value is None) == (error is None):
         raise InvalidInput("say what happened: either --value JSON or --error TEXT")
     said = {"error": error} if error is not None else {"value": parse_json(value or "", "--value")}
-    return run(_speak(url, id, lambda engine, handle: _resolve(engine, handle, key, said), "resolved"))
+    return run(_speak(url, id, lambda handle: handle.resolve(key, **said), "resolved"))
 
 
-async def _resolve(engine: Engine, handle: RunHandle[Any], key: str, said: dict[str, Any]) -> None:
-    info = await handle.describe()
-    if info.status is not Status.RUNNING:
-        raise RunClosed(f"run {handle.id!r} is closed already ({info.status})")
-    uncertain = [each.key for each in info.waiting_for if each.parked == "uncertain"]
-    if key not in uncertain:
-        those = f"uncertain are: {', '.join(uncertain)}" if uncertain else "nothing in it is uncertain"
-        raise InvalidInput(f"run {handle.id!r} has no uncertain step with the key {key!r}; {those}")
-    await engine.resolve(handle.id, key, **said)
-
-
-async def _speak(url: str, id: str, say: Callable[[Engine, RunHandle[Any]], Awaitable[None]], done: str) -> int:
+async def _speak(url: str, id: str, say: Callable[[RunHandle[Any]], Awaitable[None]], done: str) -> int:
     async with client(url) as engine:
         handle = await existing(engine, id)
         try:
-            await say(engine, handle)
+            await say(handle)
         except RunClosed as error:
             complain(str(error))
             return EXIT_FAILED

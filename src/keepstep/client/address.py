@@ -19,8 +19,10 @@ FORMS = "sqlite:///orders.db (relative), sqlite:////var/lib/orders.db (absolute)
 
 def sqlite_path(url: str) -> Path:
     """The file that a ``sqlite:`` URL names. Raises ``InvalidInput``."""
+    if not isinstance(url, str):
+        raise InvalidInput(f"a database URL is text, not {url!r:.100}; write {FORMS}")
     parts = urlsplit(url)
-    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
+    if parts.scheme != "sqlite" or parts.netloc or parts.path in ("", "/", "/:memory:"):
         raise InvalidInput(f"{url!r} is not a database URL that Keepstep knows; write {FORMS}")
     return Path(unquote(parts.path[1:]))
 
@@ -34,8 +36,7 @@ async def open_journal(url: str, *, create: bool = True, clock: Clock | None = N
         from keepstep.journal.memory import MemoryDisk, MemoryJournal
 
         return MemoryJournal(MemoryDisk(), clock=clock or SystemClock())
-    scheme = urlsplit(url).scheme
-    if scheme in ("postgresql", "postgres"):
+    if str(url).startswith(("postgresql:", "postgres:")):
         raise InvalidInput("PostgreSQL is not supported by this version of Keepstep; use a sqlite:/// URL")
     path = sqlite_path(url)
     from keepstep.journal.sqlite import open_sqlite

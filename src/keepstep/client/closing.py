@@ -12,7 +12,17 @@ from collections import OrderedDict
 
 import msgspec
 
-from keepstep.journal import Event, Hint, HintKind, Journal, JournalError, Run, Status
+from keepstep.journal import (
+    Event,
+    Hint,
+    HintKind,
+    Journal,
+    JournalError,
+    NotFound,
+    Run,
+    Status,
+    StoreUnavailable,
+)
 
 logger = logging.getLogger("keepstep.client")
 
@@ -50,17 +60,17 @@ class Closings:
         journal.listen(self._hear)
 
     def close(self) -> None:
-        """Stop watching; whoever still waits is cancelled."""
+        """Stop watching; whoever still waits is told so."""
         self._journal.unlisten(self._hear)
         if self._watching is not None:
             self._watching.cancel()
-        for futures in self._waiting.values():
-            for future in futures:
-                future.cancel()
-        self._waiting.clear()
+        for run_id in list(self._waiting):
+            self._refuse(
+                run_id, StoreUnavailable(f"the engine was closed before run {run_id}, which goes on, had ended")
+            )
 
     async def wait(self, run_id: str, *, is_fresh: bool = False) -> Closed:
-        """Wait until the run is closed.
+        """Wait until the run is closed. Raises ``NotFound`` where it is not there, or not any more.
 
         ``is_fresh``: it was started under a lease of this process since the last closing was forgotten, so that its end
         is either among the recent ones or still to come.
@@ -112,6 +122,11 @@ class Closings:
             if not future.done():
                 future.set_result(closed)
 
+    def _refuse(self, run_id: str, error: JournalError) -> None:
+        for future in self._waiting.pop(run_id, ()):
+            if not future.done():
+                future.set_exception(error)
+
     async def _watch(self) -> None:
         """Look at what is waited for, after a hint or from time to time."""
         while self._waiting:
@@ -130,12 +145,16 @@ class Closings:
 
     async def _look_at(self, run_id: str) -> None:
         run = await self._journal.read_run(run_id)
-        if run is not None and run.status is not Status.RUNNING and run_id in self._waiting:
+        if run is None:
+            self._refuse(run_id, NotFound(f"there is no run {run_id}; it never was, or its retention has ended"))
+        elif run.status is not Status.RUNNING and run_id in self._waiting:
             event = await last_event(self._journal, run)
             self._resolve(Closed(run_id, run.status, event.type, event.data))
 
 
 async def last_event(journal: Journal, run: Run) -> Event:
-    """The last event of a run's history."""
+    """The last event of a run's history. Raises ``NotFound`` if its retention has ended since the run was read."""
     events = await journal.read_events(run.run_id, run.last_seq - 1, 1)
+    if not events:
+        raise NotFound(f"the history of run {run.run_id} is not there any more; its retention has ended")
     return events[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -15,9 +15,8 @@ from keepstep.journal import (
     Clock,
     Commit,
     Conflict,
-    Definition,
+    Event,
     IdFactory,
-    IfClosed,
     IfRunning,
     InvalidInput,
     Journal,
@@ -26,36 +25,36 @@ from keepstep.journal import (
     NewRun,
     NotFound,
     Run,
-    RunClosed,
     Started,
     Status,
     StoreUnavailable,
     uuid7,
 )
 from keepstep.runtime import history
-from keepstep.runtime.callback import is_genuine, parse_token
-from keepstep.runtime.data import describe, encode, encode_failure, reader, within_limit
-from keepstep.runtime.data.schema import Misfit
-from keepstep.runtime.data.schema import check as check_json
+from keepstep.runtime.data import encode, within_limit
 from keepstep.runtime.history import pack
 from keepstep.runtime.human_task import HumanTask
-from keepstep.runtime.registry import find_workflow
 from keepstep.runtime.workflow import Workflow
-from keepstep.worker.inbox import StepAnswer
-from keepstep.worker.resident import HUMAN_TASK
 from keepstep.worker.worker import Worker, WorkerOptions, started_run
 
 from .address import open_journal
+from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
 from .closing import Closings, last_event
-from .filter import parse_filter
+from .filter import parse_filter, parse_task_filter
 from .handle import SEIZE_TRIES_MAX, RunHandle
 from .info import RunInfo, run_info
-from .published import Published, timeout_of
+from .published import Published
+from .start import StartRequest, plain_attributes, policy, start_request
 
 R = TypeVar("R")
 
 PAGE = 200
 UNSET: Any = msgspec.UNSET
+WITH_ERROR = (Status.FAILED, Status.TERMINATED)
+"""Closed runs whose last event says why."""
+
+WHILE_OPEN = ("journal", "closings", "published")
+"""Attributes that an engine has while it is open."""
 
 
 class Engine:
@@ -92,9 +91,9 @@ class Engine:
         self._given_journal = journal
         self._has_worker = workers
         self._options = WorkerOptions(
-            queues=tuple(queues),
+            queues=_queues(queues),
             namespace=namespace,
-            lease_seconds=lease_seconds,
+            lease_seconds=_lease_seconds(lease_seconds),
             callback_base=(callback_url or "").rstrip("/"),
             **options,
         )
@@ -110,8 +109,17 @@ class Engine:
         self.published = Published(self.journal, self.namespace)
         if self._has_worker:
             self.worker = Worker(self.journal, self._options, ids=self._ids)
-            await self.worker.start()
+            try:
+                await self.worker.start()
+            except BaseException:
+                await self.close(grace_seconds=0)
+                raise
         return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name in WHILE_OPEN:
+            raise StoreUnavailable("this engine is not open; use it within: async with Engine(...) as engine")
+        raise AttributeError(f"an Engine has no {name!r}")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -146,9 +154,11 @@ class Engine:
 
         Raises ``AlreadyStarted`` for another input, or when asked; ``InvalidInput`` for arguments that do not fit.
         """
-        served = await self._served_elsewhere(workflow)
-        policies = _policy(if_running), _policy(if_closed)
-        new = self._new_run(workflow, served, args, kwargs, id, queue, attributes, *policies)
+        request = await start_request(workflow, args, kwargs, self.published)
+        new = self._new_run(
+            request, id, queue, attributes=plain_attributes(attributes), if_running=policy(if_running),
+            if_closed=policy(if_closed),
+        )  # fmt: skip
         if self.worker is not None and self.worker.can_adopt(new):
             new = msgspec.structs.replace(new, lease_id=self.worker.lease_id)
         try:
@@ -175,54 +185,20 @@ class Engine:
         handle: RunHandle[R] = await self.start(workflow, *args, **options)
         return await handle.result()
 
-    async def _served_elsewhere(self, workflow: Workflow[Any, Any] | str) -> Definition | None:
-        """What other processes tell of a workflow that this one knows by its name alone."""
-        if isinstance(workflow, str) and find_workflow(workflow) is None:
-            return await self.published.find(workflow)
-        return None
-
-    def _new_run(
-        self,
-        workflow: Workflow[Any, Any] | str,
-        served: Definition | None,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        id: str | None,
-        queue: str | None,
-        attributes: dict[str, Any] | None,
-        if_running: IfRunning,
-        if_closed: IfClosed,
-    ) -> NewRun:
-        known = find_workflow(workflow) if isinstance(workflow, str) else workflow
-        if known is None:
-            if kwargs:
-                raise InvalidInput(f"workflow {workflow!r} is not known in this process; pass its arguments in order")
-            name, arguments = str(workflow), encode(list(args))
-            timeout = None if served is None else timeout_of(served)
-            home = "default" if served is None else served.queue
-        elif getattr(known, "__keepstep__", "") != "workflow":
-            raise InvalidInput(f"start takes a function decorated with @workflow, or a name, not {workflow!r}")
-        else:
-            known.signature.check_args(args, kwargs)
-            name, arguments = known.name, known.signature.encode_args(args, kwargs)
-            timeout, home = known.timeout_seconds, known.queue
-            known.signature.decode_args(arguments)  # what does not fit is the caller's error, not the run's
-        within_limit(arguments, "the arguments of workflow", name)
+    def _new_run(self, request: StartRequest, id: str | None, queue: str | None, **options: Any) -> NewRun:
         run_id = self._ids()
-        self._remember_type(run_id, name)
+        self._remember_type(run_id, request.name)
         return started_run(
-            name,
-            arguments,
+            request.name,
+            request.arguments,
             run_id=run_id,
-            workflow_id=id or run_id,
+            workflow_id=run_id if id is None else id,
             namespace=self.namespace,
-            queue=queue or home,
-            timeout_seconds=timeout,
+            queue=request.queue if queue is None else queue,
+            timeout_seconds=request.timeout_seconds,
             now=self.journal.clock.now(),
             seed=os.urandom(16),
-            attributes=attributes or {},
-            if_running=if_running,
-            if_closed=if_closed,
+            **options,
         )
 
     def _remember_type(self, run_id: str, name: str) -> None:
@@ -236,7 +212,7 @@ class Engine:
             run = await self.journal.find_run(new.namespace, new.workflow_id)
             if run is None or run.status is not Status.RUNNING:
                 return await self.journal.start(new)
-            commit = self.termination(run, "restarted")
+            commit = self.termination(run, "restarted", new.run_id)
             commit.start = (msgspec.structs.replace(new, continued_from=run.run_id),)
             try:
                 return (await self.journal.commit(commit)).started[0]
@@ -244,9 +220,9 @@ class Engine:
                 continue
         raise Conflict(f"run {new.workflow_id!r} changes too quickly to be restarted; try again")
 
-    def termination(self, run: Run, reason: str) -> Commit:
-        """The commit that ends an open run by force."""
-        data = pack(history.WorkflowTerminated(reason))
+    def termination(self, run: Run, reason: str, restarted_as: str = "") -> Commit:
+        """The commit that ends an open run by force; ``restarted_as`` is the run that takes its place, if one does."""
+        data = pack(history.WorkflowTerminated(reason, restarted_as))
         event = NewEvent(history.WORKFLOW_TERMINATED, self.journal.clock.now(), None, data)
         send: tuple[NewMessage, ...] = ()
         if run.parent_run_id is not None:
@@ -283,12 +259,20 @@ class Engine:
                 limit=min(PAGE, left),
             )
             for run in page:
-                closing = await last_event(self.journal, run) if run.status is Status.FAILED else None
-                yield run_info(run, closing)
+                yield run_info(run, await self._error_of(run))
             if len(page) < min(PAGE, left):
                 return
             left -= len(page)
             before = (page[-1].started_at, page[-1].run_id)
+
+    async def _error_of(self, run: Run) -> Event | None:
+        """The last event of a run that ended with an error; None if it did not, or if it was purged meanwhile."""
+        if run.status not in WITH_ERROR:
+            return None
+        try:
+            return await last_event(self.journal, run)
+        except NotFound:
+            return None
 
     async def count(self, filter: str | None = None) -> int:
         """How many runs the filter fits."""
@@ -310,76 +294,35 @@ class Engine:
         ``InvalidInput`` for an answer that does not fit a human task's form.
         """
         payload = within_limit(encode(value), "the value of the callback")
-        await self._answer_callback("callback", token, payload)
+        await answer_callback(self.journal, CALLBACK, token, payload)
 
     async def fail_callback(self, token: str, error: BaseException | str) -> None:
-        """Let the wait for a callback raise an error."""
-        raised = RuntimeError(error) if isinstance(error, str) else error
-        await self._answer_callback("callback_failed", token, encode_failure(describe(raised)))
-
-    async def _answer_callback(self, kind: str, token: str, data: bytes) -> None:
-        run_id, key, _ = parse_token(token)
-        first = await self.journal.read_events(run_id, 0, 1)
-        if not first or first[0].type != history.WORKFLOW_STARTED:
-            raise NotFound("no run has made this callback token")
-        if not is_genuine(token, history.unpack(first[0].type, first[0].data).seed):
-            raise NotFound("no run has made this callback token")
-        if kind == "callback":
-            await self._check_form(run_id, key, data)
-        try:
-            await self.journal.send(NewMessage(run_id=run_id, kind=kind, name=token, data=data))
-        except RunClosed:
-            if not await self._was_answered(run_id, key):
-                raise
-
-    async def _check_form(self, run_id: str, key: str, payload: bytes) -> None:
-        """An answer that does not fit is the answerer's error: it must not fail the run."""
-        if "human_task:" not in key:
-            return
-        task = (await self.journal.read_state(run_id, HUMAN_TASK)).get((HUMAN_TASK, key))
-        if task is None:
-            return
-        form = msgspec.json.decode(task, type=HumanTask).form
-        try:
-            check_json(reader()(payload), form)
-        except Misfit as misfit:
-            raise InvalidInput(f"the answer does not fit the task's form: {misfit}") from None
-
-    async def _was_answered(self, run_id: str, key: str) -> bool:
-        async for event in self.get("", run_id).history():
-            if event.key == key and event.type in (history.CALLBACK_COMPLETED, history.CALLBACK_FAILED):
-                return True
-        return False
+        """Let the wait for a callback raise an error. Raises what ``complete_callback`` does."""
+        await answer_callback(self.journal, CALLBACK_FAILED, token, sealed_error(error))
 
     async def resolve(self, id: str, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
-        """Say what happened to an *uncertain* step: its ``value``, or the ``error`` that it ended with."""
-        if (value is UNSET) == (error is None):
-            raise InvalidInput("resolve needs either a value or an error")
-        if error is None:
-            said = StepAnswer(True, encode(value), by="resolve")
-        else:
-            raised = RuntimeError(error) if isinstance(error, str) else error
-            said = StepAnswer(False, encode_failure(describe(raised)), by="resolve")
-        run = await self.get(id)._run()
-        await self.journal.send(
-            NewMessage(run_id=run.run_id, kind="resolve", name=key, data=msgspec.msgpack.encode(said))
-        )
+        """Say what happened to an *uncertain* step: its ``value``, or the ``error`` that it ended with.
 
-    async def human_tasks(self, limit: int = 1000) -> AsyncIterator[HumanTask]:
-        """Open tasks for people, oldest first. Complete one with ``complete_callback(task.token, answer)``."""
-        after: tuple[str, str] | None = None
-        while limit > 0:
-            page = await self.journal.list_state(self.namespace, HUMAN_TASK, after=after, limit=min(limit, PAGE))
-            for _, _, data in page:
-                yield msgspec.json.decode(data, type=HumanTask)
-            if len(page) < PAGE:
-                return
-            limit -= len(page)
-            after = page[-1][:2]
+        Raises what ``RunHandle.resolve`` does.
+        """
+        await self.get(id).resolve(key, value, error)
+
+    def human_tasks(self, filter: str | None = None, limit: int = 1000) -> AsyncIterator[HumanTask]:
+        """Open tasks for people, oldest first. Complete one with ``complete_callback(task.token, answer)``.
+
+        For the filter language see ``keepstep.client.filter``. Raises ``InvalidInput`` for a filter that is none.
+        """
+        return list_human_tasks(self.journal, self.namespace, parse_task_filter(filter), limit)
 
 
-def _policy(word: str) -> IfRunning:
-    try:
-        return IfRunning(word)
-    except ValueError:
-        raise InvalidInput(f'if_running and if_closed are "attach", "reject" or "restart", not {word!r}') from None
+def _queues(names: Sequence[str]) -> tuple[str, ...]:
+    queues = () if isinstance(names, str) else tuple(names)
+    if not queues or not all(isinstance(name, str) and name for name in queues):
+        raise InvalidInput(f'queues is a tuple of names, such as ("default", "gpu"), not {names!r}')
+    return queues
+
+
+def _lease_seconds(seconds: float) -> float:
+    if not seconds > 0:
+        raise InvalidInput(f"lease_seconds must be more than 0, not {seconds!r}")
+    return seconds

@@ -1,12 +1,14 @@
-"""Filter: which runs a listing shows.
+"""Filter: which runs, or tasks for people, a listing shows.
 
-A small part of the language of Temporal's list filters: ``Status``, ``Condition`` and ``WorkflowType``, compared with
-``=`` or ``IN (…)``, joined by ``AND``: ``WorkflowType = 'fulfil_order' AND Status IN ('running', 'failed')``.
+A small part of the language of Temporal's list filters: fields compared with ``=`` or ``IN (…)``, joined by ``AND``:
+``WorkflowType = 'fulfil_order' AND Status IN ('running', 'failed')``. Runs have the fields ``Status``, ``Condition``
+and ``WorkflowType``, tasks ``Assignee`` and ``Title``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +18,8 @@ from keepstep.journal import Condition, InvalidInput, Status
 E = TypeVar("E", Status, Condition)
 
 _TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|\"([^\"]*)\"|([A-Za-z_][\w.-]*)|(=|,|\(|\)))")
-_FIELDS = {"status": "Status", "condition": "Condition", "workflowtype": "WorkflowType", "type": "WorkflowType"}
+_RUN_FIELDS = {"status": "Status", "condition": "Condition", "workflowtype": "WorkflowType", "type": "WorkflowType"}
+_TASK_FIELDS = {"assignee": "Assignee", "title": "Title"}
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -27,38 +30,62 @@ class Filter(msgspec.Struct, frozen=True):
     types: tuple[str, ...] = ()
 
 
+class TaskFilter(msgspec.Struct, frozen=True):
+    """A parsed filter of tasks for people. Empty means: any."""
+
+    assignees: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+
+    def fits(self, assignee: str | None, title: str) -> bool:
+        """Whether a task is among those wanted."""
+        return (not self.assignees or assignee in self.assignees) and (not self.titles or title in self.titles)
+
+
 def parse_filter(text: str | None) -> Filter:
-    """Parse a filter. Raises ``InvalidInput`` that names the position and what was expected."""
-    if text is None or not text.strip():
-        return Filter()
-    return _Parser(text).parse()
+    """Parse a filter of runs. Raises ``InvalidInput`` that names the position and what was expected."""
+    parser = _Parser(text, _RUN_FIELDS)
+    found = parser.parse()
+    return Filter(
+        tuple(parser.choice(Status, each) for each in found.get("Status", ())),
+        tuple(parser.choice(Condition, each) for each in found.get("Condition", ())),
+        tuple(found.get("WorkflowType", ())),
+    )
+
+
+def parse_task_filter(text: str | None) -> TaskFilter:
+    """Parse a filter of tasks for people. Raises ``InvalidInput`` as ``parse_filter`` does."""
+    found = _Parser(text, _TASK_FIELDS).parse()
+    return TaskFilter(tuple(found.get("Assignee", ())), tuple(found.get("Title", ())))
 
 
 class _Parser:
-    """Recursive descent over ``clause (AND clause)*``."""
+    """Recursive descent over ``clause (AND clause)*``; a text without any is a filter that everything fits."""
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str | None, fields: Mapping[str, str]) -> None:
+        if text is not None and not isinstance(text, str):
+            raise InvalidInput(f"a filter is text, such as \"Status = 'failed'\", not {text!r:.100}")
+        self.text = text or ""
+        self.fields = fields
         self.position = 0
         self.found: dict[str, list[str]] = {}
 
-    def parse(self) -> Filter:
+    def parse(self) -> dict[str, list[str]]:
+        """The values asked for, by field."""
+        if self._at_end():
+            return {}
         self._clause()
         while not self._at_end():
             self._keyword("AND")
             self._clause()
-        return Filter(
-            tuple(self._choice(Status, each) for each in self.found.get("Status", ())),
-            tuple(self._choice(Condition, each) for each in self.found.get("Condition", ())),
-            tuple(self.found.get("WorkflowType", ())),
-        )
+        return self.found
 
     def _clause(self) -> None:
         start = self.position
-        name = self._word("a field: Status, Condition or WorkflowType")
-        field = _FIELDS.get(name.lower())
+        names = ", ".join(dict.fromkeys(self.fields.values()))
+        name = self._word(f"one of the fields {names}")
+        field = self.fields.get(name.lower())
         if field is None:
-            raise self._error(start, f"Status, Condition or WorkflowType, not {name!r}")
+            raise self._error(start, f"one of the fields {names}, not {name!r}")
         if field in self.found:
             raise self._error(start, f"{field} only once; use IN (…) for several values")
         _, operator = self._next("= or IN")
@@ -111,7 +138,8 @@ class _Parser:
     def _at_end(self) -> bool:
         return not self.text[self.position :].strip()
 
-    def _choice(self, kind: type[E], text: str) -> E:
+    def choice(self, kind: type[E], text: str) -> E:
+        """A value that must be one of an enumeration's."""
         try:
             return kind(text.lower())
         except ValueError:

@@ -27,7 +27,8 @@ from keepstep.runtime.execution import closing_error
 from keepstep.runtime.history import pack
 from keepstep.runtime.registry import find_workflow
 
-from .closing import last_event
+from .answer import resolve_step
+from .closing import Closed, last_event
 from .info import HistoryEvent, RunInfo, history_event, run_info
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+UNSET: Any = msgspec.UNSET
 HISTORY_PAGE = 500
 SEIZE_TRIES_MAX = 20
 
@@ -74,10 +76,12 @@ class RunHandle(Generic[R]):
             return await self._result()
         seconds = to_seconds(timeout)
         waiting = asyncio.ensure_future(self._result())
-        done, _ = await asyncio.wait((waiting,), timeout=seconds)
+        try:
+            done, _ = await asyncio.wait((waiting,), timeout=seconds)
+        finally:
+            waiting.cancel()
         if done:
             return waiting.result()
-        waiting.cancel()
         raise TimedOut(f"run {self.id!r} had no result after {seconds:g} s; it goes on")
 
     async def _result(self) -> R:
@@ -90,12 +94,12 @@ class RunHandle(Generic[R]):
         while True:
             closed = await self._engine.closings.wait(run_id, is_fresh=fresh)
             fresh = False
-            following = await self._following(run_id, closed.status, closed.data)
-            if following is None:
+            following = _following(closed)
+            if not following:
                 break
-            run_id = following
+            run_id, type_ = following, None  # a restart may be of another workflow
         if type_ is None:
-            type_ = self._engine.known_types.get(run_id) or (await self._run()).type
+            type_ = self._engine.known_types.get(run_id) or (await self._engine.get(self.id, run_id)._run()).type
         workflow = find_workflow(type_)
         if closed.status is Status.COMPLETED:
             payload = history.unpack(closed.type, closed.data).payload
@@ -103,16 +107,6 @@ class RunHandle(Generic[R]):
             return decode(payload)  # type: ignore[no-any-return]
         payload = history.unpack(closed.type, closed.data).failure if closed.status is Status.FAILED else b""
         raise closing_error(closed.status, payload, type_, run_id)
-
-    async def _following(self, run_id: str, status: Status, data: bytes) -> str | None:
-        """The run that goes on where this one ended, if one does."""
-        if status is Status.CONTINUED:
-            return str(history.unpack(history.WORKFLOW_CONTINUED, data).run_id)
-        if status is Status.TERMINATED:
-            newest = await self._journal.find_run(self._engine.namespace, self.id)
-            if newest is not None and newest.continued_from == run_id:
-                return newest.run_id
-        return None
 
     async def describe(self) -> RunInfo:
         """The run as it is now. Raises ``NotFound``."""
@@ -162,6 +156,14 @@ class RunHandle(Generic[R]):
             except Conflict:
                 continue
         raise Conflict(f"run {self.id!r} changes too quickly to be terminated; try again")
+
+    async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
+        """Say what became of the *uncertain* step at ``key``: its ``value``, or the ``error`` that it ended with.
+
+        Raises ``RunClosed``, and ``InvalidInput`` if no step is uncertain there or it cannot have returned the value.
+        """
+        info = await self.describe()
+        await resolve_step(self._journal, self._engine.published, info, key, value=value, error=error)
 
     async def retry(self) -> None:
         """Let a failed run go on at its failed step, or a parked one (exhausted undo, quarantine) try again.
@@ -219,3 +221,12 @@ class RunHandle(Generic[R]):
                 audit="retry: reopened at the failed step",
             )
         )
+
+
+def _following(closed: Closed) -> str:
+    """The run id of the run that goes on where this one ended; empty if none does."""
+    if closed.status is Status.CONTINUED:
+        return str(history.unpack(closed.type, closed.data).run_id)
+    if closed.status is Status.TERMINATED:
+        return str(history.unpack(closed.type, closed.data).restarted_as)
+    return ""

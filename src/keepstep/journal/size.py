@@ -40,16 +40,30 @@ def _message_bytes(message: NewMessage) -> int:
 
 
 def _check_text(what: str, text: str, chars_max: int) -> None:
+    """Names must be such that every store can keep and find them."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"{what} must be text, not {text!r:.100}")
+    if "\0" in text or not (text.isascii() or _is_unicode(text)):
+        raise InvalidInput(f"{what} {text[:40]!r} holds a NUL or half of a surrogate pair; leave that out")
     if len(text) > chars_max:
         raise TooLarge(f"{what} {text[:40]!r}… has {len(text)} characters, more than {chars_max}")
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_new_run(new: NewRun) -> int:
     """The size of a new run. Raises ``TooLarge``, ``InvalidInput``."""
-    if not new.run_id or not new.workflow_id:
-        raise InvalidInput("a new run needs a run_id and a workflow_id")
+    if not new.run_id or not new.workflow_id or not new.queue:
+        raise InvalidInput("a new run needs a run id, a workflow id and a queue, none of them empty")
     _check_text("workflow id", new.workflow_id, limits.WORKFLOW_ID_CHARS_MAX)
     _check_text("workflow type", new.type, limits.NAME_CHARS_MAX)
+    _check_text("queue", new.queue, limits.NAME_CHARS_MAX)
     size = sum(map(_event_bytes, new.events)) + sum(map(_message_bytes, new.messages))
     size += sum([len(task.data) for task in new.tasks])
     if len(new.events) > limits.HISTORY_EVENTS_MAX:

@@ -185,6 +185,8 @@ class WorkflowTerminated(_Data, frozen=True, array_like=True, gc=False):
     """Ended by force; nothing was compensated."""
 
     reason: str = ""
+    restarted_as: str = ""
+    """The run that was started in its place by the same commit, if one was."""
 
 
 class WorkflowContinued(_Data, frozen=True, array_like=True, gc=False):

@@ -6,6 +6,7 @@ and leaves no event.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from .attempt import AttemptRecord
 
 if TYPE_CHECKING:
     from .resident import Resident
+
+logger = logging.getLogger("keepstep.worker")
 
 
 class StepAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -98,6 +101,8 @@ def _step_answer(resident: Resident, message: Message, events: list[NewEvent], s
         record = AttemptRecord(said.attempts, failure=said.payload, is_uncertain=said.is_uncertain, is_parked=True)
         resident.remember_attempt(operation.key, record)
         return
+    if message.kind == "resolve" and said.ok and not _could_be_returned(operation, said.payload):
+        return
     if said.ok:
         data = pack(history.StepCompleted(operation.digest, said.payload, said.attempts, said.by))
         _once(resident, operation.key, history.STEP_COMPLETED, data, events)
@@ -105,6 +110,18 @@ def _step_answer(resident: Resident, message: Message, events: list[NewEvent], s
         failed = history.StepFailed(operation.digest, said.payload, said.attempts, said.is_uncertain, said.by)
         _once(resident, operation.key, history.STEP_FAILED, pack(failed), events)
     state.extend(resident.forget_state(operation.key))
+
+
+def _could_be_returned(operation: StepOperation, payload: bytes) -> bool:
+    """Clients check what a person says as far as they can; recorded, what does not fit would block the run."""
+    try:
+        operation.step.signature.decode_result(payload)
+    except InvalidInput as error:
+        logger.warning(
+            "step %s stays uncertain: what it was said to have returned does not fit: %s", operation.key, error
+        )
+        return False
+    return True
 
 
 def _retry(resident: Resident, _: Message, __: list[NewEvent], state: list[StateChange]) -> None:

@@ -1,0 +1,81 @@
+"""Start: what is asked for when a run is started, checked before anything is written.
+
+A workflow that this process has is checked by its own signature; one that it knows by name alone, by what workers have
+published of it. While nobody has published anything, a name and its arguments are taken as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from keepstep.journal import Definition, IfRunning, InvalidInput
+from keepstep.runtime.data import encode, parse_json_inputs, within_limit
+from keepstep.runtime.registry import find_workflow
+from keepstep.runtime.workflow import Workflow
+
+from .published import Published, schema_of, timeout_of
+
+DEFAULT_QUEUE = "default"
+
+
+class StartRequest(msgspec.Struct, frozen=True):
+    """Which workflow, with what, on which queue."""
+
+    name: str
+    arguments: bytes
+    queue: str
+    timeout_seconds: float | None
+
+
+async def start_request(
+    workflow: Workflow[Any, Any] | str, args: Sequence[Any], kwargs: Mapping[str, Any], published: Published
+) -> StartRequest:
+    """What a start asks for. Raises ``InvalidInput`` for a name that nobody serves or arguments that do not fit."""
+    known = find_workflow(workflow) if isinstance(workflow, str) else workflow
+    if known is None:
+        request = _by_name(str(workflow), args, kwargs, await published.find(str(workflow)))
+    elif getattr(known, "__keepstep__", "") != "workflow":
+        raise InvalidInput(f"start takes a function decorated with @workflow, or a name, not {workflow!r}")
+    else:
+        request = _by_definition(known, args, kwargs)
+    within_limit(request.arguments, "the arguments of workflow", request.name)
+    return request
+
+
+def _by_definition(known: Workflow[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> StartRequest:
+    known.signature.check_args(args, kwargs)
+    arguments = known.signature.encode_args(args, kwargs)
+    known.signature.decode_args(arguments)  # what does not fit is the caller's error, not the run's
+    return StartRequest(known.name, arguments, known.queue, known.timeout_seconds)
+
+
+def _by_name(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], served: Definition | None) -> StartRequest:
+    if kwargs:
+        raise InvalidInput(f"workflow {name!r} is not known in this process; pass its arguments in order")
+    arguments = encode(list(args))
+    if served is None:
+        return StartRequest(name, arguments, DEFAULT_QUEUE, None)
+    parse_json_inputs(schema_of(served), [encode(each).decode() for each in args])
+    return StartRequest(name, arguments, served.queue, timeout_of(served))
+
+
+def plain_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Attributes as every store keeps them: names, and JSON values. Raises ``InvalidInput`` for anything else."""
+    if not attributes:
+        return {}
+    if not isinstance(attributes, Mapping) or not all(isinstance(name, str) for name in attributes):
+        raise InvalidInput(f"attributes are a dict from names to values, not {attributes!r:.100}")
+    encoded = within_limit(encode(dict(attributes), "the attributes"), "the attributes")
+    plain: dict[str, Any] = msgspec.json.decode(encoded)
+    return plain
+
+
+def policy(word: str) -> IfRunning:
+    """What ``if_running`` or ``if_closed`` says. Raises ``InvalidInput`` for another word."""
+    try:
+        return IfRunning(word)
+    except ValueError:
+        raise InvalidInput(f'if_running and if_closed are "attach", "reject" or "restart", not {word!r}') from None

@@ -1,0 +1,139 @@
+"""Opening, closing and listing: what an engine is asked to be, and what it says of runs and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import keepstep
+from keepstep import Engine, InvalidInput, step, workflow
+from keepstep.client.address import sqlite_path
+from keepstep.journal import StoreUnavailable
+
+
+@step(once=True)
+def cut_off_by_itself() -> str:
+    raise asyncio.CancelledError
+
+
+@workflow
+async def pay_and_be_cut_off() -> str:
+    return await cut_off_by_itself()
+
+
+@workflow
+async def ask_for(title: str, who: str) -> str:
+    return await keepstep.human_task(title, form=str, assignee=who)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    async with Engine(f"sqlite:///{tmp_path / 'runs.db'}") as engine, asyncio.timeout(30):
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lease_seconds": 0}, "lease_seconds must be more than 0, not 0"),
+        ({"lease_seconds": -1}, "lease_seconds must be more than 0, not -1"),
+        ({"queues": "default"}, "queues is a tuple of names"),
+        ({"queues": ()}, "queues is a tuple of names"),
+        ({"queues": ("a", 3)}, "queues is a tuple of names"),
+    ],
+)
+def test_options_that_could_not_work_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        Engine("memory:", **options)
+
+
+@pytest.mark.parametrize("url", ["orders.db", "sqlite://", "sqlite:///", "sqlite://host/x.db", "sqlite:///:memory:", 3])
+def test_a_url_that_names_no_database_is_refused_with_those_that_would(url: Any) -> None:
+    with pytest.raises(InvalidInput, match="write sqlite:///"):
+        sqlite_path(url)
+
+
+async def test_an_engine_that_is_not_open_says_how_to_open_it() -> None:
+    with pytest.raises(StoreUnavailable, match="async with Engine"):
+        await Engine("memory:").start(pay_and_be_cut_off)
+
+
+async def test_an_engine_whose_worker_cannot_start_leaves_no_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise StoreUnavailable("no lease today")
+
+    monkeypatch.setattr("keepstep.journal.sqlite.journal.SqliteJournal.open_lease", refuse)
+    before = set(threading.enumerate())
+    with pytest.raises(StoreUnavailable, match="no lease today"):
+        async with Engine(f"sqlite:///{tmp_path / 'runs.db'}"):
+            pass
+    assert not [each for each in set(threading.enumerate()) - before if "keepstep" in each.name]
+
+
+async def test_a_listing_says_why_a_run_was_terminated(engine: Engine) -> None:
+    run = await engine.start(ask_for, "Pick it", "anna")
+    await run.terminate("enough")
+    assert [info.error async for info in engine.list("Status = 'terminated'")] == ["terminated: enough"]
+
+
+async def test_tasks_are_filtered_by_whom_they_are_for(engine: Engine) -> None:
+    for title, who in (("Pick it", "anna"), ("Pack it", "ben"), ("Pick it", "ben")):
+        await engine.start(ask_for, title, who)
+    while len([task async for task in engine.human_tasks()]) < 3:
+        await asyncio.sleep(0)
+    for wanted, found in (
+        ("Assignee = 'ben'", {("Pack it", "ben"), ("Pick it", "ben")}),
+        ("Title = 'Pick it' AND Assignee IN ('anna', 'carl')", {("Pick it", "anna")}),
+        ("Assignee = 'carl'", set()),
+    ):
+        assert {(task.title, task.assignee) async for task in engine.human_tasks(wanted)} == found
+    assert len([task async for task in engine.human_tasks("Assignee = 'ben'", limit=1)]) == 1
+    with pytest.raises(InvalidInput, match=r"position 1 .* expected one of the fields Assignee, Title"):
+        engine.human_tasks("Status = 'open'")
+
+
+async def until_uncertain(run: keepstep.RunHandle[Any]) -> None:
+    while (await run.describe()).condition != "uncertain":
+        await asyncio.sleep(0)
+
+
+async def test_a_step_is_resolved_only_where_it_is_uncertain_and_only_by_what_it_could_return(engine: Engine) -> None:
+    run = await engine.start(pay_and_be_cut_off, id="p")
+    await until_uncertain(run)
+    with pytest.raises(InvalidInput, match="no uncertain step with the key 'other'; uncertain are: cut_off_by_itself"):
+        await engine.resolve("p", "other", "yes")
+    with pytest.raises(
+        InvalidInput, match="'cut_off_by_itself' could not have returned this: expected string, found 3"
+    ):
+        await engine.resolve("p", "cut_off_by_itself", 3)
+    for both_or_neither in ({}, {"value": "yes", "error": "no"}):
+        with pytest.raises(InvalidInput, match="either a value or an error"):
+            await engine.resolve("p", "cut_off_by_itself", **both_or_neither)
+    await engine.resolve("p", "cut_off_by_itself", "yes")
+    assert await run.result() == "yes"
+    with pytest.raises(keepstep.RunClosed):
+        await engine.resolve("p", "cut_off_by_itself", "yes")
+
+
+async def test_what_a_client_without_the_schema_says_of_a_step_cannot_block_the_run(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await engine.start(pay_and_be_cut_off, id="p")
+    await until_uncertain(run)
+
+    async def nothing(*_: Any) -> None:
+        return None
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.published, "find_step", nothing)
+        await engine.resolve("p", "cut_off_by_itself", 3)
+    await engine.resolve("p", "cut_off_by_itself", "yes")
+    assert await run.result() == "yes"
+    assert "step_failed" not in [event.type async for event in run.history()]
