@@ -14,6 +14,8 @@ from tests.journal.scene import get, new_run
 
 from .conftest import Spawn, next_line
 
+SQLITE_HEADER = b"SQLite format 3\x00"
+
 
 def is_there(file: Path) -> bool:
     return file.exists()
@@ -96,9 +98,40 @@ async def test_a_file_whose_maker_was_killed_in_its_first_transaction_is_rolled_
     for ending in ("", "-journal"):
         write(database.with_name(database.name + ending), read(torn.with_name(torn.name + ending)))
     db.close()
-    assert not read(database).startswith(filesystem.SQLITE_HEADER)
+    assert not read(database).startswith(SQLITE_HEADER)
     await make(database)
-    assert read(database).startswith(filesystem.SQLITE_HEADER)
+    assert read(database).startswith(SQLITE_HEADER)
+
+
+async def test_a_header_that_was_torn_while_the_log_was_folded_in_is_taken_from_the_log(
+    database: Path, tmp_path: Path
+) -> None:
+    journal = await open_sqlite(database)
+    run_id = (await journal.start(new_run())).run_id
+    torn = tmp_path / "torn.db"
+    for ending in ("", "-wal"):
+        write(torn.with_name(torn.name + ending), read(database.with_name(database.name + ending)))
+    await journal.close()
+    write(torn, b"\x5a" * 512 + read(torn)[512:])
+    recovered = await open_sqlite(torn)
+    assert (await get(recovered, run_id)).workflow_id == "order-1"
+    await recovered.close()
+
+
+async def test_a_second_handle_of_a_process_does_not_let_others_believe_that_they_are_alone(
+    database: Path, spawn: Spawn
+) -> None:
+    first = await open_sqlite(database)
+    await first.start(new_run("order-0"))
+    second = await open_sqlite(database)
+    assert next_line(spawn("start_one", database)) == "started"
+    assert is_there(database.with_name("journal.db-wal")), "the other process removed a log that is in use"
+    run_id = (await first.start(new_run("order-2"))).run_id
+    await first.close()
+    await second.close()
+    again = await open_sqlite(database)
+    assert (await get(again, run_id)).workflow_id == "order-2"
+    await again.close()
 
 
 async def test_nothing_of_the_file_is_touched_before_it_is_this_process_s_turn(

@@ -14,8 +14,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afs", "ncpfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
 )
 
-SQLITE_HEADER = b"SQLite format 3\x00"
-
 MOUNTS = Path("/proc/mounts")
 
 
@@ -42,16 +40,14 @@ def check_place(path: Path, create: bool) -> None:
 
 
 def _check_file(path: Path) -> None:
-    try:
-        with path.open("r+b") as file:
-            header = file.read(len(SQLITE_HEADER))
-    except OSError as error:
-        raise StoreUnavailable(
-            f"{path} cannot be written by this user ({error.strerror}); change its permissions, or name another file"
-        ) from error
-    half_made = path.with_name(f"{path.name}-journal").exists()  # SQLite rolls back what was cut off, header and all
-    if header and header != SQLITE_HEADER and not half_made:
-        raise StoreUnavailable(f"{path} is not a SQLite database, or it is damaged; name another file")
+    """May it be written? What is in it, only SQLite can tell, and only SQLite may touch it.
+
+    The header of a database is anything where power failed while it was written; the log beside it has it whole. And
+    whoever opens a database file and closes it again drops all locks that SQLite holds on it in the same process, so
+    that another process would believe to be alone and remove the log that is still being written to.
+    """
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise StoreUnavailable(f"{path} cannot be written by this user; change its permissions, or name another file")
 
 
 def file_system(folder: Path) -> str:

@@ -85,7 +85,7 @@ def _open(
     try:
         with turn:
             db, process = _connect(path, clock, synchronous)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         turn.close()
         raise _explained(path, error) from error
     except StoreUnavailable:
@@ -111,8 +111,8 @@ def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite
     return db, process
 
 
-def _explained(path: Path, error: sqlite3.Error) -> StoreUnavailable:
-    if is_damage(error):
+def _explained(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreUnavailable:
+    if is_damage(error) or isinstance(error, UnicodeDecodeError):  # SQLite quotes a schema that is not even text
         return StoreUnavailable(
             f"{path} is damaged or not a SQLite database ({error}); restore it from a backup, or name another file"
         )
