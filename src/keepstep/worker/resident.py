@@ -114,12 +114,15 @@ class Resident:
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
         self._announced_compensation = False
+        self._is_beginning = False
+        self._unoffered: list[NewTask] = []
+        """Tasks that an owner before this one may have offered already; see ``offer_tasks``."""
 
     # beginning
 
     def begin(self, events: Sequence[Event], state: dict[tuple[str, str], bytes]) -> None:
         """Replay what is recorded and go on from there."""
-        self.has_begun = True
+        self.has_begun = self._is_beginning = True
         self.state_keys.update(state)
         for (kind, key), data in state.items():
             if kind == ATTEMPT:
@@ -194,6 +197,9 @@ class Resident:
                     self.worker.spawn(self._begin_named_child(operation))
                 else:
                     self._begin_child(operation, events, starts)
+        if self._is_beginning:
+            self._unoffered += tasks
+            tasks = []
         if events or state or tasks or starts:
             self.append(*events, state=state, tasks=tasks, start=starts)
 
@@ -205,6 +211,46 @@ class Resident:
         data = msgspec.msgpack.encode((operation.step.name, operation.arguments, self.execution.identity.workflow_id))
         priority = operation.step.run_options.priority
         tasks.append(NewTask(kind="step", key=operation.key, queue=queue, data=data, priority=priority))
+
+    def offer_tasks(self) -> None:
+        """Offer what the replayed code still waits for, once everything in the inbox has been taken.
+
+        The task of a step that has been answered is gone; offered again, it would be executed again. An answer may come
+        at this very moment, and so the commit holds only while the inbox is as it was seen.
+        """
+        self._is_beginning = False
+        pending = self.execution.pending
+        tasks = tuple(each for each in self._unoffered if each.key in pending and each.key not in self.answered)
+        self._unoffered.clear()
+        if not tasks or self.is_dropped or self.is_closing or self.blocked is not None:
+            return
+        self._unoffered += tasks
+        self.in_flight += 1
+        commit = Commit(run_id=self.run_id, epoch=self.epoch, tasks=tasks, inbox_seen=self.inbox_seen)
+        self._submit(commit, self._offered)
+
+    def _offered(self, done: Promise) -> None:
+        self.in_flight -= 1
+        if done.cancelled():
+            return
+        error = done.exception()
+        if error is None:
+            self._unoffered.clear()
+            self.worker.rest(self)
+        elif isinstance(error, Conflict):
+            self.worker.spawn(self._look_for_answers())
+        else:
+            self._refused(error)
+
+    async def _look_for_answers(self) -> None:
+        """Something was said to the run before its tasks could be offered: perhaps an answer to one of them."""
+        try:
+            messages = await self.worker.journal.read_messages(self.run_id)
+        except JournalError as error:
+            self._refused(error)
+            return
+        self.take_messages(messages)
+        self.offer_tasks()
 
     def _begin_timer(self, operation: TimerOperation, events: list[NewEvent]) -> None:
         if operation.fire_at is None:
@@ -574,7 +620,8 @@ class Resident:
     @property
     def is_idle(self) -> bool:
         """True if there is nothing to do for this run but wait."""
-        return not (self.running or self.in_flight or self.is_closing or self.is_dropped or self.blocked)
+        busy = self.running or self.in_flight or self._unoffered
+        return not (busy or self.is_closing or self.is_dropped or self.blocked)
 
     def timers(self) -> tuple[Timer, ...]:
         """When the run wants to be woken, as the journal keeps it."""
@@ -591,7 +638,7 @@ class Resident:
             return
         if "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
-            if not self.has_begun or self.in_flight or self._has_work_to_do():
+            if not self.has_begun or self.in_flight or self._unoffered or self._has_work_to_do():
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)

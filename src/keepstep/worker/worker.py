@@ -348,6 +348,7 @@ class Worker:
         resident.begin(loaded.events, loaded.state)
         said = {each.n: each for each in (*loaded.messages, *self._early.pop(resident.run_id, ()))}
         resident.take_messages([said[n] for n in sorted(said)])
+        resident.offer_tasks()
 
     def _is_late(self, started_at: int) -> bool:
         return self.journal.clock.now() - started_at > 1_000_000
@@ -445,6 +446,7 @@ class Worker:
         if not resident.is_dropped:
             resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
             resident.take_messages(self._early.pop(resident.run_id, ()))
+            resident.offer_tasks()
 
     # letting go
 
