@@ -38,7 +38,7 @@ class CrashingJournal(MemoryJournal):
             if trouble == "refused":
                 failed.get_loop().call_soon(failed.settle, None, error)
             else:
-                super().submit(commit).add_done_callback(lambda _: failed.settle(None, error))
+                super().submit(commit).heard = lambda done: failed.settle(None, done.exception() or error)
             return failed
         doomed = self.dies_at is not None and self.dies_at[0] == type(self).commits
         if doomed and self.dies_at is not None and self.dies_at[1] == "before":

@@ -210,14 +210,14 @@ class Engine:
         """End the open run of that id by force and start the new one, in one commit."""
         for _ in range(SEIZE_TRIES_MAX):
             run = await self.journal.find_run(new.namespace, new.workflow_id)
-            if run is None or run.status is not Status.RUNNING:
-                return await self.journal.start(new)
-            commit = self.termination(run, "restarted", new.run_id)
-            commit.start = (msgspec.structs.replace(new, continued_from=run.run_id),)
             try:
+                if run is None or run.status is not Status.RUNNING:
+                    return await self.journal.start(new)
+                commit = self.termination(run, "restarted", new.run_id)
+                commit.start = (msgspec.structs.replace(new, continued_from=run.run_id),)
                 return (await self.journal.commit(commit)).started[0]
-            except Conflict:
-                continue
+            except (Conflict, RunClosed):
+                continue  # it went on, ended, or was restarted by somebody else since it was read
         raise Conflict(f"run {new.workflow_id!r} changes too quickly to be restarted; try again")
 
     def termination(self, run: Run, reason: str, restarted_as: str = "") -> Commit:

@@ -155,6 +155,9 @@ class RunHandle(Generic[R]):
                 return
             except Conflict:
                 continue
+            except RunClosed:
+                if self.run_id is not None:
+                    raise  # otherwise it may have been restarted, and the newest run is another one
         raise Conflict(f"run {self.id!r} changes too quickly to be terminated; try again")
 
     async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
