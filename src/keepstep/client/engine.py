@@ -25,6 +25,7 @@ from keepstep.journal import (
     NewRun,
     NotFound,
     Run,
+    RunClosed,
     Started,
     Status,
     StoreUnavailable,

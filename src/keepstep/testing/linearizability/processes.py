@@ -47,6 +47,10 @@ class _Process:
         self._process.send_signal(signal.SIGKILL)
         self._process.communicate()
 
+    def has_called(self) -> bool:
+        """True if its clients have begun; before that its death would prove little."""
+        return self.file.exists() and self.file.stat().st_size > 0
+
     def check(self) -> None:
         """Raise ``ProcessEnded`` if it does not run."""
         code = self._process.poll()
@@ -71,9 +75,10 @@ def record_history(seed: int, folder: Path, plant: str | None = None) -> list[Li
     try:
         for n in range(chance.randrange(1, KILLS_MAX + 1)):
             _wait_for_lines(folder, chance.randrange(1, LINES_BETWEEN_KILLS_MAX), alive)
-            victim = chance.randrange(len(alive))
-            alive[victim].kill()
-            alive[victim] = _Process(folder, f"p{PROCESSES + 1 + n}", seed, plant)
+            victim = chance.choice([each for each in alive if each.has_called()])
+            victim.kill()
+            alive.remove(victim)
+            alive.append(_Process(folder, f"p{PROCESSES + 1 + n}", seed, plant))
         for each in alive:
             each.wait_until_done()
         alive.append(_Process(folder, "last", seed, plant, concludes=True))
@@ -95,9 +100,11 @@ def _wait_for_lines(folder: Path, more: int, alive: list[_Process]) -> None:
     """Wait until so many lines more were written, or for a while in which nobody writes any more."""
     wanted = _count_lines(folder) + more
     give_up_at = time.monotonic() + PATIENCE_SECONDS_MAX
-    while _count_lines(folder) < wanted and time.monotonic() < give_up_at:
+    while not any(each.has_called() for each in alive) or _count_lines(folder) < wanted:
         for each in alive:
             each.check()
+        if time.monotonic() > give_up_at and any(each.has_called() for each in alive):
+            return
         time.sleep(POLL_SECONDS)
 
 
