@@ -39,6 +39,10 @@ STOCK_SHARE = 0.8
 
 ORDERS_OPEN_MAX = 500
 ORDERS_PER_SECOND = (15.0, 60.0)
+KILLS = 10
+ORDERS_PER_KILL_MIN = 2
+"""With fewer orders a kill, there may be no busy worker left to kill."""
+
 KILL_SECONDS_MIN = 1.2
 STANDSTILL_SECONDS = 40.0
 STANDSTILL_SECONDS_SABOTAGED = 8.0
@@ -47,7 +51,7 @@ STANDSTILL_SECONDS_SABOTAGED = 8.0
 
 def run_demo(
     orders: int | None = None,
-    kills: int = 10,
+    kills: int | None = None,
     seed: int = 1,
     db: str | None = None,
     sabotage: bool = False,
@@ -58,19 +62,22 @@ def run_demo(
     """Runs the demo.
 
     :param orders: how many orders to take from the file; None takes all of them.
-    :param kills: how often a worker is killed. :param seed: decides all trouble, and the kills.
+    :param kills: how often a worker is killed; None: ten times, less often where there are few orders.
+    :param seed: decides all trouble, and the kills.
     :param db: where Keepstep keeps its runs; None makes a new SQLite file in ``folder``.
     :param sabotage: switches the recording of the charge off, which the audit must find.
     :param orders_file: the CDNOW data set in its original format, or a CSV like ``orders.csv``.
     :param folder: where books, logs and database go; None makes a new temporary one.
-    :return: 0 if the books are clean, 1 if they are not or an order was not finished in time, 2 for wrong input.
+    :return: 0 if the books are clean, 1 if they are not, or an order or a kill did not come about.
+
+    Raises ``InvalidInput`` for orders that cannot be read, and a database that other processes cannot open.
     """
     console = console or Console()
-    try:
-        placed = read_orders(orders_file, orders)
-    except (OSError, BadOrdersFile) as error:
-        console.print(f"These orders cannot be read: {error}", style="red", highlight=False)
-        return 2
+    placed = _read(orders_file, orders)
+    if db is not None and db.startswith("memory:"):
+        raise keepstep.InvalidInput("the workers are processes of their own: name a file, such as sqlite:///demo.db")
+    if kills is None:
+        kills = min(KILLS, len(placed) // ORDERS_PER_KILL_MIN)
     folder = folder or Path(tempfile.mkdtemp(prefix="keepstep-demo-"))
     demo = Demo(placed, kills, seed, db or f"sqlite:///{folder / 'keepstep.db'}", sabotage, folder, console)
     try:
@@ -81,6 +88,15 @@ def run_demo(
     except KeyboardInterrupt:
         console.print("Stopped before all orders were finished; this is where they stand.")
     return demo.conclude()
+
+
+def _read(path: Path | None, limit: int | None) -> list[Order]:
+    try:
+        return read_orders(path, limit)
+    except OSError as error:
+        raise keepstep.InvalidInput(f"the orders cannot be read from {path}: {error.strerror}") from error
+    except BadOrdersFile as error:
+        raise keepstep.InvalidInput(f"the orders cannot be read: {error}") from error
 
 
 class Demo:
@@ -148,7 +164,7 @@ class Demo:
             killer = Killer(self._workers, lambda: _open_requests(world), lambda *kill: _note(world, *kill), self._dice)
             screens = [
                 beside.create_task(self._watch(world, killer)),
-                beside.create_task(TaskScreen(engine, world).run()),
+                beside.create_task(TaskScreen(engine, world, {order.id for order in self._orders}).run()),
             ]
             try:
                 await self._until_all_are_finished(engine, killer)
@@ -158,9 +174,11 @@ class Demo:
 
     async def _until_all_are_finished(self, engine: keepstep.Engine, killer: Killer) -> None:
         try:
-            async with asyncio.timeout(self._standstill_seconds) as self._limit, asyncio.TaskGroup() as group:
-                group.create_task(killer.run(self._moments))
-                await self._place(engine, group)
+            async with asyncio.timeout(self._standstill_seconds) as self._limit, asyncio.TaskGroup() as beside:
+                killing = beside.create_task(killer.run(self._moments))
+                async with asyncio.TaskGroup() as group:
+                    await self._place(engine, group)
+                killing.cancel()  # no worker is busy any more
         except TimeoutError:
             self._console.print("Nothing happens any more, and some orders are not finished.", style="bold red")
 

@@ -15,18 +15,21 @@ SHIPPED_ORDERS = Path(__file__).with_name("orders.csv")
 
 
 class BadOrdersFile(ValueError):
-    """The file is not one of the two formats; the text names the line."""
+    """The file is not one of the two formats, or holds no order; the text names the line."""
 
 
 def read_orders(path: Path | None = None, limit: int | None = None) -> list[Order]:
     """Reads up to ``limit`` orders from ``path``, or from the 300 that come with the example.
 
-    :raises BadOrdersFile: if a line is not "customer, date, quantity, amount".
+    :raises BadOrdersFile: if a line is not "customer, date, quantity, amount", or there is none.
     :raises OSError: if the file cannot be read.
     """
     source = SHIPPED_ORDERS if path is None else path
     with source.open(encoding="utf-8", newline="") as lines:
-        return list(islice(_parse(lines, source), limit))
+        orders = list(islice(_parse(lines, source), limit))
+    if not orders:
+        raise BadOrdersFile(f"{source} holds no order below its first line")
+    return orders
 
 
 def _parse(lines: Iterator[str], source: Path) -> Iterator[Order]:

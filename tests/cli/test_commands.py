@@ -227,6 +227,21 @@ def test_a_second_signal_stops_a_worker_at_once(keepstep: Command) -> None:
     assert worker.wait(15) == -signal.SIGINT
 
 
+def test_a_step_that_blocks_its_thread_does_not_hold_a_stopping_worker_up(keepstep: Command) -> None:
+    worker = keepstep.start_worker("--grace-seconds", "0.1")
+    keepstep("start", "pay_once", "--id", "p")
+    keepstep.until((keepstep.folder / "pay-was-called").exists)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(15) == 0
+    assert "No worker serves queue 'default'" in keepstep("show", "p").stdout
+
+
+def test_the_database_of_the_environment_is_the_demos_too(keepstep: Command) -> None:
+    ran = keepstep("demo", "--orders", "1", "--kills", "0")
+    assert ran.returncode == 0, ran.stderr
+    assert [info["id"] for info in keepstep.json("list")] == ["order-00001"]
+
+
 def test_wrong_use_is_one_line_that_says_where_to_look(keepstep: Command) -> None:
     for arguments in (
         ("nonsense",),

@@ -31,6 +31,43 @@ async def ask_for(title: str, who: str) -> str:
     return await keepstep.human_task(title, form=str, assignee=who)
 
 
+@workflow
+async def wait_for_three_things() -> None:
+    async def others() -> None:
+        await keepstep.receive("b")
+        await keepstep.receive("c")
+        await keepstep.receive("d")
+
+    await asyncio.gather(keepstep.receive("a"), keepstep.wait_for(lambda: False), keepstep.sleep("1h"), others())
+
+
+@workflow
+async def tell_badly(what: str) -> None:
+    if what == "attribute":
+        keepstep.set_attributes(size=object())
+    keepstep.set_status(3 if what == "status" else "\ud800")  # type: ignore[arg-type]
+    await keepstep.sleep("1h")
+
+
+@step
+async def do_nothing() -> None:
+    return None
+
+
+@step(retry=keepstep.Retry(max_attempts=1))
+async def undo_nothing() -> None:
+    raise OSError("no way")
+
+
+@workflow
+async def undo_in_vain(what: str) -> None:
+    async with keepstep.saga() as saga:
+        await saga.run(do_nothing, undo=undo_nothing)
+        if what == "fail":
+            raise ValueError("no label")
+        await keepstep.receive("never")
+
+
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
     async with Engine(f"sqlite:///{tmp_path / 'runs.db'}") as engine, asyncio.timeout(30):
@@ -45,6 +82,8 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
         ({"queues": "default"}, "queues is a tuple of names"),
         ({"queues": ()}, "queues is a tuple of names"),
         ({"queues": ("a", 3)}, "queues is a tuple of names"),
+        ({"callback_url": "example.org"}, "callback_url must begin with http"),
+        ({"callback_url": 8710}, "callback_url must begin with http"),
     ],
 )
 def test_options_that_could_not_work_are_refused(options: dict[str, Any], said: str) -> None:
@@ -52,7 +91,19 @@ def test_options_that_could_not_work_are_refused(options: dict[str, Any], said: 
         Engine("memory:", **options)
 
 
-@pytest.mark.parametrize("url", ["orders.db", "sqlite://", "sqlite:///", "sqlite://host/x.db", "sqlite:///:memory:", 3])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "orders.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite://host/x.db",
+        "sqlite:///:memory:",
+        "sqlite:///a.db?mode=ro",
+        "sqlite:///a#b.db",
+        3,
+    ],
+)
 def test_a_url_that_names_no_database_is_refused_with_those_that_would(url: Any) -> None:
     with pytest.raises(InvalidInput, match="write sqlite:///"):
         sqlite_path(url)
@@ -81,6 +132,38 @@ async def test_a_listing_says_why_a_run_was_terminated(engine: Engine) -> None:
     run = await engine.start(ask_for, "Pick it", "anna")
     await run.terminate("enough")
     assert [info.error async for info in engine.list("Status = 'terminated'")] == ["terminated: enough"]
+
+
+async def test_what_is_told_of_a_wait_begins_when_the_code_began_to_wait(engine: Engine) -> None:
+    run = await engine.start(wait_for_three_things)
+    for other in ("b", "c"):
+        while (info := await run.describe()).condition != "waiting":
+            await asyncio.sleep(0)
+        since = {wait.name or wait.kind: wait.since for wait in info.waiting_for}
+        assert since["a"] == since["condition"] == since["timer"] <= int(info.started_at.timestamp() * 1e6) + 1
+        await run.signal(other)
+        events = info.events
+        while (await run.describe()).events == events:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("url", ["memory:", None])
+async def test_what_a_run_tells_of_itself_must_be_such_that_it_can_be_kept(url: str | None, tmp_path: Path) -> None:
+    async with Engine(url or f"sqlite:///{tmp_path / 'runs.db'}") as engine, asyncio.timeout(30):
+        for what, said in (("attribute", "the attributes"), ("status", "must be text, not 3"), ("text", "the status")):
+            run = await engine.start(tell_badly, what)
+            with pytest.raises(keepstep.WorkflowFailed, match=said):
+                await run.result()
+
+
+async def test_a_run_that_undoes_tells_why(engine: Engine) -> None:
+    failed = await engine.start(undo_in_vain, "fail")
+    cancelled = await engine.start(undo_in_vain, "wait")
+    await cancelled.cancel("changed my mind")
+    for run, why in ((failed, "ValueError: no label"), (cancelled, "it was cancelled: changed my mind")):
+        while not (info := await run.describe()).detail.because:
+            await asyncio.sleep(0)
+        assert (info.condition, info.detail.because) == ("compensating", why)
 
 
 async def test_tasks_are_filtered_by_whom_they_are_for(engine: Engine) -> None:

@@ -92,6 +92,11 @@ SITUATIONS = [
      OWNED,
      ["an undo has failed", "  keepstep retry order-7   tries it again",
       "The undo 'refund' used up its 3 attempts.", "  The last error: ValueError: no"]),
+    ("a once-step whose worker died", a_run(Wait(kind="step", name="pay", attempt=1, once=True)), ORPHANED,
+     ["Step 'pay' was begun, and its worker died.", "asks the step's resolver what happened"]),
+    ("undoing, and why",
+     a_run(condition=Condition.COMPENSATING, detail=Detail(because="StepFailed: no label")), OWNED,
+     ["It is undoing what it did.", "  The reason: StepFailed: no label"]),
     ("undoing", a_run(Wait(kind="step", name="refund", attempt=1), condition=Condition.COMPENSATING), OWNED,
      ["It is undoing what it did.", "It executes step 'refund'"]),
     ("blocked", a_run(condition=Condition.BLOCKED, detail=Detail(blocked=DIFF)), ASLEEP,
@@ -136,6 +141,14 @@ def test_the_words_for(run: RunInfo, around: Surroundings, said: list[str]) -> N
     for words in said:
         assert any(words in line for line in lines), "\n".join(lines)
     assert not any("\n" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "condition", [Condition.BLOCKED, Condition.COMPENSATING, Condition.PAUSED, Condition.QUARANTINED]
+)
+def test_a_timeout_that_would_end_nothing_is_not_announced(condition: Condition) -> None:
+    around = Surroundings(now=NOW, timeout_at=LATER)
+    assert not any("timeout" in line for line in progress(a_run(condition=condition), around))
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.RUNNING])

@@ -11,6 +11,7 @@ from rich.console import Console
 from examples.order_fulfilment.audit import Audit, audit
 from examples.order_fulfilment.demo import run_demo
 from examples.order_fulfilment.orders import read_orders
+from keepstep import InvalidInput
 
 ORDERS = 40
 
@@ -46,7 +47,28 @@ def test_with_the_recording_of_one_step_switched_off_the_audit_fails(tmp_path: P
     assert "The books are NOT clean" in run.text
 
 
-def test_an_orders_file_that_is_missing_is_wrong_use(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=200)
-    assert run_demo(orders_file=tmp_path / "missing.csv", console=console) == 2
-    assert "missing.csv" in console.file.getvalue()  # type: ignore[attr-defined]
+@pytest.mark.stress
+def test_more_kills_than_there_are_busy_workers_fail_as_soon_as_all_orders_are_finished(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    assert run_demo(1, kills=9, seed=7, folder=tmp_path, console=console) == 1
+    said: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "kills did not take place" in said
+    assert "Nothing happens any more" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), ("", "holds no order"), ("customer,date,quantity,amount\n", "holds no order"),
+     ("customer,date\nx,y\n", "line 2: expected customer, date, quantity and amount")],
+)  # fmt: skip
+def test_orders_that_cannot_be_had_are_wrong_use(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "orders.csv"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InvalidInput, match=said):
+        run_demo(orders_file=file)
+
+
+def test_a_database_that_its_workers_cannot_open_is_wrong_use() -> None:
+    with pytest.raises(InvalidInput, match="name a file"):
+        run_demo(1, db="memory:")

@@ -70,7 +70,7 @@ class Shop:
         client = httpx2.AsyncClient(transport=transport, base_url="http://world")
         outside._clients[asyncio.get_running_loop()] = client
         self.town = town
-        self.screen = asyncio.create_task(TaskScreen(self.engine, client).run())
+        self.screen = asyncio.create_task(TaskScreen(self.engine, client, {"a"}).run())
         order = Order("a", "00001", date(1997, 1, 1), quantity, Decimal("11.77"))
         return await self.engine.start(fulfil_order, order, patience, id="a")
 

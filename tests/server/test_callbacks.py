@@ -167,3 +167,12 @@ async def test_only_post_is_allowed_and_health_is_told(engine: Engine, web: http
         assert (await web.request(method, f"/callbacks/{token}")).status_code == 405
     assert (await web.get("/healthz")).text == "ok\n"
     assert (await web.get("/")).status_code == 404
+
+
+@pytest.mark.parametrize("changed", ["{}%20", "{}=", "{}==", "{}%0a", "%20{}", "{}."])
+async def test_only_the_tokens_own_text_is_taken(engine: Engine, web: httpx2.AsyncClient, changed: str) -> None:
+    run = await engine.start(wait_for_payment)
+    token = await token_of(run)
+    assert (await web.post(f"/callbacks/{changed.format(token)}", json="lost")).status_code == 404
+    assert (await web.post(f"/callbacks/{token}", json="paid")).status_code == 200
+    assert await run.result() == "paid"

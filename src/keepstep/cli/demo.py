@@ -16,13 +16,20 @@ PACKAGE = "order_fulfilment"
 
 @click.command("demo")
 @click.option("--orders", type=click.IntRange(min=1), help="How many; by default all of the file (300 without one).")
-@click.option("--kills", type=click.IntRange(min=0), default=10, show_default=True, help="Workers killed by SIGKILL.")
+@click.option(
+    "--kills", type=click.IntRange(min=0), help="Workers killed by SIGKILL; by default 10, fewer if few orders."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides all trouble, and the kills.")
-@click.option("--db", metavar="URL", help="Where runs are kept; by default a new file in a temporary folder.")
+@click.option(
+    "--db",
+    envvar="KEEPSTEP_DB",
+    metavar="URL",
+    help="Where runs are kept (also: KEEPSTEP_DB); by default a new file in a temporary folder.",
+)
 @click.option("--orders-file", type=click.Path(path_type=Path), help="The whole CDNOW data set, or a CSV like it.")
 @click.option("--sabotage", is_flag=True, help="Switch the recording of one step off; the audit must find it.")
 def demo_command(
-    orders: int | None, kills: int, seed: int, db: str | None, orders_file: Path | None, sabotage: bool
+    orders: int | None, kills: int | None, seed: int, db: str | None, orders_file: Path | None, sabotage: bool
 ) -> int:
     """Charge, reserve, label, pick, notify and undo real orders, while workers are killed again and again."""
     run_demo = _find_demo()

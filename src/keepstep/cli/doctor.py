@@ -105,7 +105,7 @@ def _clock(engine: Engine) -> Finding:
 
 def _worker(state: LeaseState) -> Finding:
     process, queues = state.lease.process, ", ".join(state.lease.queues)
-    has = f"{state.runs_held} runs, {state.tasks_held} steps"
+    has = f"{_counted(state.runs_held, 'run')}, {_counted(state.tasks_held, 'step')}"
     label = f" ({state.lease.label})" if state.lease.label else ""
     return Finding("ok", f"worker {process.pid} on {process.host}{label}: queues {queues}; {has}")
 
@@ -113,7 +113,8 @@ def _worker(state: LeaseState) -> Finding:
 async def _open_runs(engine: Engine, living: list[LeaseState]) -> AsyncIterator[Finding]:
     """Are there workers for all that is open, and has an undo given up?"""
     total = await engine.count("Status = 'running'")
-    yield Finding("ok", f"{_runs(total)} open; {len(living)} workers are there")
+    workers = "1 worker is" if len(living) == 1 else f"{len(living)} workers are"
+    yield Finding("ok", f"{_runs(total)} open; {workers} there")
     served = {queue for each in living for queue in each.lease.queues}
     unserved: Counter[str] = Counter()
     exhausted = 0
@@ -136,7 +137,11 @@ async def _definitions(engine: Engine) -> Finding:
         return Finding("ok", "no workflows are published yet", "the first worker publishes its workflows")
     newest = max(each.published_at for each in published.values())
     age = span((engine.journal.clock.now() - newest) / 1e6)
-    return Finding("ok", f"{len(published)} workflows are published, the last {age} ago")
+    return Finding("ok", f"{_counted(len(published), 'workflow')} published, the last {age} ago")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _runs(count: int) -> str:

@@ -11,7 +11,7 @@ from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.progress import Surroundings, progress
 from keepstep.client.published import schema_of
-from keepstep.journal import AlreadyStarted, Definition, InvalidInput, NotFound
+from keepstep.journal import AlreadyStarted, Definition, InvalidInput
 from keepstep.runtime.data import parse_json, parse_json_inputs
 from keepstep.runtime.errors import Cancelled, TimedOut, WorkflowFailed
 
@@ -70,23 +70,22 @@ async def _wait(engine: Engine, handle: RunHandle[Any]) -> int:
     """Print the result; meanwhile, say what the run is doing whenever that changes."""
     result = asyncio.ensure_future(handle.result())
     said = ""
-    while not (await asyncio.wait((result,), timeout=PROGRESS_SECONDS))[0]:
-        now = await _doing(engine, handle)
-        if now != said:
-            said = now
-            click.echo(f"{handle.id}: {said}", err=True)
     try:
+        while not (await asyncio.wait((result,), timeout=PROGRESS_SECONDS))[0]:
+            now = await _doing(engine, handle)
+            if now != said:
+                said = now
+                click.echo(f"{handle.id}: {said}", err=True)
         print_json(result.result())
     except (WorkflowFailed, Cancelled, TimedOut) as error:
         complain(str(error))
         return EXIT_FAILED
+    finally:
+        result.cancel()
     return 0
 
 
 async def _doing(engine: Engine, handle: RunHandle[Any]) -> str:
-    try:
-        info = await handle.describe()
-    except NotFound:  # purged meanwhile
-        return ""
+    info = await handle.describe()
     sentences = progress(info, await Surroundings.of(engine.journal, info))
     return " ".join(" ".join(each.split()) for each in sentences if not each.startswith("  "))

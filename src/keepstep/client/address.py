@@ -22,7 +22,8 @@ def sqlite_path(url: str) -> Path:
     if not isinstance(url, str):
         raise InvalidInput(f"a database URL is text, not {url!r:.100}; write {FORMS}")
     parts = urlsplit(url)
-    if parts.scheme != "sqlite" or parts.netloc or parts.path in ("", "/", "/:memory:"):
+    is_more = parts.netloc or parts.query or parts.fragment  # ? and # in a file's name are written %3F and %23
+    if parts.scheme != "sqlite" or is_more or parts.path in ("", "/", "/:memory:"):
         raise InvalidInput(f"{url!r} is not a database URL that Keepstep knows; write {FORMS}")
     return Path(unquote(parts.path[1:]))
 

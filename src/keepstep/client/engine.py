@@ -32,7 +32,7 @@ from keepstep.journal import (
     uuid7,
 )
 from keepstep.runtime import history
-from keepstep.runtime.data import encode, within_limit
+from keepstep.runtime.data import encode, plain_attributes, within_limit
 from keepstep.runtime.history import pack
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.workflow import Workflow
@@ -45,7 +45,7 @@ from .filter import parse_filter, parse_task_filter
 from .handle import SEIZE_TRIES_MAX, RunHandle
 from .info import RunInfo, run_info
 from .published import Published
-from .start import StartRequest, plain_attributes, policy, start_request
+from .start import StartRequest, policy, start_request
 
 R = TypeVar("R")
 
@@ -95,7 +95,7 @@ class Engine:
             queues=_queues(queues),
             namespace=namespace,
             lease_seconds=_lease_seconds(lease_seconds),
-            callback_base=(callback_url or "").rstrip("/"),
+            callback_base=_callback_base(callback_url),
             **options,
         )
         self.journal: Journal
@@ -321,6 +321,12 @@ def _queues(names: Sequence[str]) -> tuple[str, ...]:
     if not queues or not all(isinstance(name, str) and name for name in queues):
         raise InvalidInput(f'queues is a tuple of names, such as ("default", "gpu"), not {names!r}')
     return queues
+
+
+def _callback_base(url: str | None) -> str:
+    if url and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
+        raise InvalidInput(f"callback_url must begin with http:// or https://, not be {url!r:.100}")
+    return (url or "").rstrip("/")
 
 
 def _lease_seconds(seconds: float) -> float:

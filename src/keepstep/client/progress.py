@@ -109,9 +109,11 @@ def _uncertain(info: RunInfo) -> list[str]:
 
 
 def _compensating(info: RunInfo) -> list[str]:
+    because = [f"  The reason: {info.detail.because}"] if info.detail.because else []
     if any(each.parked == "undo_exhausted" for each in info.waiting_for):
-        return ["It is undoing what it did, and an undo has failed.", f"{command('retry', info.id)}   tries it again"]
-    return ["It is undoing what it did."]
+        again = f"{command('retry', info.id)}   tries it again"
+        return ["It is undoing what it did, and an undo has failed.", again, *because]
+    return ["It is undoing what it did.", *because]
 
 
 def _paused(_: RunInfo) -> list[str]:
@@ -132,6 +134,10 @@ _PARKED: dict[Condition, Callable[[RunInfo], list[str]]] = {
     Condition.PAUSED: _paused,
     Condition.QUARANTINED: _quarantined,
 }
+
+
+_BEYOND_TIMEOUT = (Condition.BLOCKED, Condition.COMPENSATING, Condition.PAUSED, Condition.QUARANTINED)
+"""Where the run's own timeout ends nothing: nobody runs its code, or it is undoing."""
 
 
 def _unsaid(around: Surroundings) -> str:
@@ -187,6 +193,11 @@ def _step(wait: Wait, info: RunInfo, around: Surroundings, since: str) -> list[s
         return [f"Step {wait.name!r} waits on queue {wait.queue!r}, which no worker serves{since}.", start, *failed]
     if wait.queue:
         return [f"Step {wait.name!r} is with queue {wait.queue!r}, attempt {wait.attempt}{since}.", *failed]
+    if around.owner is None and wait.once:
+        return [
+            f"Step {wait.name!r} was begun{since}, and its worker died.",
+            "Whoever takes the run up asks the step's resolver what happened, or leaves it to a person.",
+        ]
     if around.owner is None:
         return [f"Step {wait.name!r} is executed, attempt {wait.attempt}, when a worker takes the run up.", *failed]
     return [f"It executes step {wait.name!r}, attempt {wait.attempt}{since}.", *failed]
@@ -212,7 +223,7 @@ def _prospects(info: RunInfo, around: Surroundings) -> list[str]:
     said = []
     if around.unread:
         said.append(f"Not yet taken up: {around.unread} message{'' if around.unread == 1 else 's'} to it.")
-    if around.timeout_at is not None and info.condition is not Condition.COMPENSATING:
+    if around.timeout_at is not None and info.condition not in _BEYOND_TIMEOUT:
         left = _left(around.timeout_at, around.now)
         said.append(f"Its timeout ends it at {_at(around.timeout_at)} ({left}).")
     return said

@@ -62,17 +62,6 @@ def _by_name(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], served: 
     return StartRequest(name, arguments, served.queue, timeout_of(served))
 
 
-def plain_attributes(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Attributes as every store keeps them: names, and JSON values. Raises ``InvalidInput`` for anything else."""
-    if not attributes:
-        return {}
-    if not isinstance(attributes, Mapping) or not all(isinstance(name, str) for name in attributes):
-        raise InvalidInput(f"attributes are a dict from names to values, not {attributes!r:.100}")
-    encoded = within_limit(encode(dict(attributes), "the attributes"), "the attributes")
-    plain: dict[str, Any] = msgspec.json.decode(encoded)
-    return plain
-
-
 def policy(word: str) -> IfRunning:
     """What ``if_running`` or ``if_closed`` says. Raises ``InvalidInput`` for another word."""
     try:

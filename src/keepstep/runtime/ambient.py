@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .call import required
+from .data import plain_attributes, plain_text
 from .execution import RunInfo
 
 
@@ -32,10 +33,16 @@ def info() -> RunInfo:
 
 
 def set_status(text: str) -> None:
-    """Tell people what the run is doing; shown by ``describe()`` and ``keepstep show``. Not part of history."""
-    required("set_status").status_text = text
+    """Tell people what the run is doing; shown by ``describe()`` and ``keepstep show``. Not part of history.
+
+    Raises ``InvalidInput`` for what is no text.
+    """
+    required("set_status").status_text = plain_text(text, "the status")
 
 
 def set_attributes(**attributes: Any) -> None:
-    """Set attributes of the run, by which it can be found. None removes one."""
-    required("set_attributes").attributes.update(attributes)
+    """Set attributes of the run: JSON values that ``describe()`` and ``keepstep show`` tell. None removes one.
+
+    Raises ``InvalidInput`` for a value that JSON cannot carry.
+    """
+    required("set_attributes").attributes.update(plain_attributes(attributes))

@@ -73,10 +73,7 @@ class Contradiction(Error):
 
 def never_asked(event: Event, what: str, pending: Iterable[Operation]) -> Contradiction:
     """History holds an answer that nothing in the code waits for."""
-    summary = (
-        "The code does not fit the run's history: it has not asked for what was recorded next. Deploy code that fits, "
-        "or guard the change with keepstep.patched()."
-    )
+    summary = "The code does not fit the run's history: it has not asked for what was recorded next."
     return Contradiction(Diff(summary, event.seq, f"{event.type} {event.key}{what}", _asked(pending)))
 
 

@@ -31,6 +31,10 @@ _CODE_BYTES = 12
 def make_token(run_id: str, key: str, seed: bytes) -> str:
     """The token of the callback at that key of that run. URL-safe text."""
     raw = uuid.UUID(run_id).bytes + _code(run_id, key, seed) + key.encode()
+    return _text_of(raw)
+
+
+def _text_of(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -40,9 +44,9 @@ def parse_token(token: str) -> tuple[str, str, bytes]:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         run_id = str(uuid.UUID(bytes=raw[:16]))
         key = raw[16 + _CODE_BYTES :].decode()
-    except (ValueError, binascii.Error) as error:
+    except (TypeError, ValueError, binascii.Error) as error:
         raise InvalidInput("this is not a callback token of Keepstep") from error
-    if not key:
+    if not key or _text_of(raw) != token:  # decoding passes over blanks and the like; only one text is the token
         raise InvalidInput("this is not a callback token of Keepstep")
     return run_id, key, raw[16 : 16 + _CODE_BYTES]
 

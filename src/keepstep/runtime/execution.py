@@ -91,6 +91,8 @@ class Execution:
         self.outcome: Outcome | None = None
         self.compensating = 0
         self.compensated = False
+        self.undo_reason = ""
+        """Why the last saga began to undo, in one line."""
         self.cancel_reason: str | None = None
         self.timed_out = False
         self.status_text: str | None = None
@@ -247,7 +249,7 @@ class Execution:
         if operation.key in self.pending:
             raise InvalidInput(f"an operation with the key {operation.key!r} still runs; give each call its own key=")
         self._abandoned.pop(operation.key, None)
-        operation.asked_seq = self._seq
+        operation.asked_seq, operation.asked_at = self._seq, self.now
         self.pending[operation.key] = operation
         self._new.append(operation)
         self.has_new = True

@@ -99,6 +99,8 @@ class WorkflowFuture(asyncio.Future[Any]):
     """
 
     number: int
+    asked_at: int
+    """Engine time at which code began to wait; of futures that stand for signals and predicates."""
     operation: Operation | None
     workflow_loop: WorkflowLoop
 

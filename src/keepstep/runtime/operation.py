@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 class Operation:
     """What all kinds have in common."""
 
-    __slots__ = ("abandoned", "asked_seq", "digest", "future", "key", "task")
+    __slots__ = ("abandoned", "asked_at", "asked_seq", "digest", "future", "key", "task")
 
     kind = "operation"
+    asked_at: int
+    """Engine time at which the code asked; set by ``Execution.add``."""
 
     def __init__(self, execution: Execution, key: str, digest: bytes = b"") -> None:
         self.key = key

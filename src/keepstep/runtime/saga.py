@@ -19,6 +19,7 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from .call import current, required
+from .data import describe
 from .errors import Evicted, StepFailed
 from .step import Step, StepCall
 
@@ -107,6 +108,8 @@ class Saga:
     ) -> None:
         if kind is None or issubclass(kind, GeneratorExit | Evicted) or not self._undos:
             return
+        if error is not None:
+            self._execution.undo_reason = self._reason(error)
         undoing = asyncio.create_task(self._undo_all(), name="undo")
         while not undoing.done():
             try:
@@ -115,6 +118,14 @@ class Saga:
                 if current() is None:
                     raise
         undoing.result()
+
+    def _reason(self, error: BaseException) -> str:
+        if not isinstance(error, asyncio.CancelledError):
+            return describe(error).summary()
+        if self._execution.timed_out:
+            return "it reached its timeout"
+        said = self._execution.cancel_reason
+        return f"it was cancelled: {said}" if said else "it was cancelled"
 
     async def _undo_all(self) -> None:
         self._execution.compensating += 1

@@ -46,6 +46,7 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
     if waiting:
         return reader(type)(waiting.popleft().payload)
     future = execution.loop.future()
+    future.asked_at = execution.now
     queue = execution.receivers.setdefault(name, deque())
     queue.append(future)
     try:
@@ -68,5 +69,6 @@ async def wait_for(predicate: Callable[[], bool], timeout: Duration | None = Non
     if predicate():
         return
     future = execution.loop.future()
+    future.asked_at = execution.now
     execution.waits.append((predicate, future))
     await limited(future, None if timeout is None else to_seconds(timeout), "what was waited for")

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 
+STEP_THREADS = "keepstep-step"
+"""How the names of the threads begin on which sync steps are executed."""
+
+
 class Steps:
     """The steps being executed by one worker; at most ``concurrent_max`` at once."""
 
@@ -41,7 +45,7 @@ class Steps:
         self._free = concurrent_max
         self._queue: deque[Attempt] = deque()
         self._runner = Runner(self._perform)
-        self._threads = ThreadPoolExecutor(threads_max, thread_name_prefix="keepstep-step")
+        self._threads = ThreadPoolExecutor(threads_max, thread_name_prefix=STEP_THREADS)
         self.is_stopping = False
 
     # beginning

@@ -32,15 +32,18 @@ def detail_of(resident: Resident) -> Detail:
     execution = resident.execution
     waits = [_wait(resident, each) for each in list(execution.pending.values())[:WAITS_SHOWN_MAX]]
     for name, futures in execution.receivers.items():
-        if any(not each.done() for each in futures):
-            waits.append(Wait(kind="signal", name=name, since=execution.now))
-    if any(not future.done() for _, future in execution.waits):
-        waits.append(Wait(kind="condition", since=execution.now))
-    return Detail(waits=tuple(waits[:WAITS_SHOWN_MAX]))
+        open_since = [each.asked_at for each in futures if not each.done()]
+        if open_since:
+            waits.append(Wait(kind="signal", name=name, since=min(open_since)))
+    open_since = [future.asked_at for _, future in execution.waits if not future.done()]
+    if open_since:
+        waits.append(Wait(kind="condition", since=min(open_since)))
+    because = execution.undo_reason if execution.compensating else ""
+    return Detail(waits=tuple(waits[:WAITS_SHOWN_MAX]), because=because)
 
 
 def _wait(resident: Resident, operation: Operation) -> Wait:
-    since = resident.execution.now
+    since = operation.asked_at
     if isinstance(operation, TimerOperation):
         return Wait(kind="timer", key=operation.key, since=since, until=operation.fire_at or 0)
     if isinstance(operation, StepOperation):
@@ -60,7 +63,7 @@ def _step_wait(resident: Resident, operation: StepOperation) -> Wait:
     record = resident.attempts.get(operation.key)
     step = operation.step
     wait = Wait(
-        kind="step", name=step.name, key=operation.key, since=resident.execution.now, attempt=1,
+        kind="step", name=step.name, key=operation.key, since=operation.asked_at, attempt=1,
         queue=step.run_options.queue or "",
     )  # fmt: skip
     if record is None:
@@ -75,4 +78,5 @@ def _step_wait(resident: Resident, operation: StepOperation) -> Wait:
         until=record.next_at,
         error=decode_failure(record.failure).summary() if record.failure else "",
         parked=parked,
+        once=record.once_begun,
     )

@@ -29,6 +29,8 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str = ""
     run_id: str = ""
     queue: str = ""
+    once: bool = False
+    """Of a step: it was begun and must not be begun a second time."""
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -37,7 +39,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waits: tuple[Wait, ...] = ()
     blocked: dict[str, Any] | None = None
     """The diff, as ``runtime.blocked.Diff``."""
-    note: str = ""
+    because: str = ""
+    """Of a run that is undoing what it did: why, in one line."""
 
 
 def encode_detail(detail: Detail) -> bytes:

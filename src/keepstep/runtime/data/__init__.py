@@ -4,6 +4,7 @@ from .codec import decoder, encode, reader
 from .duration import Duration, to_seconds
 from .failure import Failure, RemoteError, decode_failure, describe, encode_failure, rebuild
 from .inputs import parse_json, parse_json_inputs
+from .plain import plain_attributes, plain_text
 from .retry import Retry
 from .signature import Signature, digest
 from .size import within_limit
@@ -22,6 +23,8 @@ __all__ = [
     "encode_failure",
     "parse_json",
     "parse_json_inputs",
+    "plain_attributes",
+    "plain_text",
     "reader",
     "rebuild",
     "to_seconds",
