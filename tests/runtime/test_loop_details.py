@@ -277,3 +277,50 @@ def test_as_completed_takes_calls_and_coroutines_and_has_a_timeout() -> None:
     result, keys = keys_of(take_them_as_they_come)
     assert result == [1, 3, 2, 2, -1]
     assert keys[:1] == ["timer"]
+
+
+async def plain(n: int) -> int:
+    return await present(n)
+
+
+@workflow
+async def name_tasks() -> list[str]:
+    tasks = [asyncio.create_task(plain(n), name=f"number {n}") for n in range(2)]
+    async with asyncio.TaskGroup() as group:
+        tasks.append(group.create_task(plain(2), name="in the group"))
+    await asyncio.gather(*tasks)
+    return [task.get_name() for task in tasks]
+
+
+def test_names_of_tasks_are_theirs_and_not_in_keys_which_are_the_same_on_every_python() -> None:
+    result, keys = keys_of(name_tasks)
+    assert result == ["number 0", "number 1", "in the group"]
+    assert sorted(keys) == ["plain()#2/present", "plain()#3/present", "plain()/present"]
+
+
+@workflow
+async def cancel_several_waits() -> list[str]:
+    said: list[str] = []
+
+    async def wait(name: str, how: Any) -> None:
+        try:
+            await how(present_after(1, 3600))
+        finally:
+            said.append(name)
+
+    async def limited(call: Any) -> Any:
+        return await asyncio.wait_for(call, 60)
+
+    async def itself(call: Any) -> Any:
+        return await call
+
+    waiting = [asyncio.create_task(wait("limited", limited)), asyncio.create_task(wait("itself", itself))]
+    await keepstep.sleep(1)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    return said
+
+
+def test_waits_that_are_cancelled_together_end_in_the_order_of_cancelling_on_every_python() -> None:
+    assert keys_of(cancel_several_waits)[0] == ["limited", "itself"]

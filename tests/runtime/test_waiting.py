@@ -92,6 +92,40 @@ def test_a_signal_has_a_type_and_the_wait_for_it_an_end(value: Any, said: str) -
 
 
 @workflow
+async def share_what_comes() -> list[int]:
+    there, least = 0, 0
+
+    async def take() -> None:
+        nonlocal there, least
+        await keepstep.wait_for(lambda: there > 0)
+        there -= 1
+        least = min(least, there)
+
+    async def give() -> None:
+        nonlocal there
+        for _ in range(3):
+            await keepstep.receive("give")
+            there += 1
+
+    await asyncio.gather(take(), take(), take(), give())
+    return [there, least]
+
+
+def test_what_a_predicate_says_still_holds_when_the_code_goes_on() -> None:
+    """Of several who wait for one thing, one gets it."""
+
+    async def program(engine: Engine) -> list[int]:
+        handle = await engine.start(share_what_comes)
+        for _ in range(3):
+            await handle.signal("give")
+            await asyncio.sleep(1)
+        left: list[int] = await handle.result(timeout=60)
+        return left
+
+    assert on_an_engine(program) == [0, 0]
+
+
+@workflow
 async def wait_for_three() -> int:
     got: list[int] = []
 

@@ -11,7 +11,6 @@ from asyncio.events import _get_running_loop
 from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .errors import Evicted
 from .loop import WorkflowFuture, WorkflowLoop
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class DurableCall(Generic[R]):
 
     def __init__(self, execution: Execution) -> None:
         if execution._detached:
-            raise Evicted
+            execution.tell_evicted()
         self.execution = execution
         self.number = execution.loop.next_number()
         self._awaiting: Any = None

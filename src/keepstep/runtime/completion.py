@@ -1,12 +1,14 @@
-"""Completion: ``asyncio.wait`` and ``asyncio.as_completed`` in an order that is the same in every replay.
+"""Completion: ``asyncio.wait``, ``as_completed`` and ``wait_for`` in an order that is the same in every replay.
 
 asyncio answers with sets, whose order hangs on hashes: on the numbers of all futures made before. An edit that is
 otherwise harmless, or another version of Python, would change it, and with it the order in which code asks for what
 comes next. Inside a workflow, sets of tasks therefore iterate in the order in which the tasks were made, and what is
-complete already comes in the order of the arguments. Outside of workflows nothing changes.
+complete already comes in the order of the arguments. ``wait_for`` is what it is since Python 3.12: before, it cancelled
+what it waited for by a detour, later than others that were cancelled with it. Outside of workflows nothing changes.
 
 ``wait`` is changed where asyncio itself looks it up, so that ``from asyncio import wait`` gets it too; for
-``as_completed`` there is no such place: code that imported the name before a worker was started has the plain one.
+``as_completed`` and ``wait_for`` there is no such place: code that imported the name before a worker was started has
+the plain one.
 """
 
 from __future__ import annotations
@@ -106,6 +108,22 @@ class AsCompleted:
         return future
 
 
+async def _wait_for_durably(awaited: Any, timeout: float | None, loop: WorkflowLoop) -> Any:
+    if timeout is None or timeout > 0:
+        async with asyncio.timeout(timeout):
+            return await awaited
+    future = loop.task(awaited, loop.current_scope(), None, None) if asyncio.iscoroutine(awaited) else awaited
+    future = asyncio.ensure_future(future)
+    if not future.done():
+        future.cancel()
+        await asyncio.wait([future])
+    try:
+        return future.result()
+    except asyncio.CancelledError as error:
+        raise TimeoutError from error
+
+
+_plain_wait_for: Callable[..., Any] = asyncio.wait_for
 _plain_as_completed = asyncio.as_completed
 _plain_wait: Callable[..., Any] = asyncio.tasks._wait  # type: ignore[attr-defined]
 
@@ -117,14 +135,23 @@ def _as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Any:
     return _plain_as_completed(fs, timeout=timeout)
 
 
+def _wait_for(fut: Any, timeout: float | None) -> Any:
+    loop = _get_running_loop()
+    if isinstance(loop, WorkflowLoop):
+        return _wait_for_durably(fut, timeout, loop)
+    return _plain_wait_for(fut, timeout)
+
+
 async def _wait(fs: Any, timeout: float | None, return_when: str, loop: Any) -> tuple[set[Any], set[Any]]:
     done, pending = await _plain_wait(fs, timeout, return_when, loop)
     return (ByAge(done), ByAge(pending)) if isinstance(loop, WorkflowLoop) else (done, pending)
 
 
 def make_completion_ordered() -> None:
-    """Let ``asyncio.wait`` and ``asyncio.as_completed`` keep order inside workflows."""
+    """Let ``asyncio.wait``, ``asyncio.as_completed`` and ``asyncio.wait_for`` keep order inside workflows."""
     if asyncio.as_completed is _plain_as_completed:
+        asyncio.wait_for = _wait_for
+        asyncio.tasks.wait_for = _wait_for
         asyncio.as_completed = _as_completed
         asyncio.tasks.as_completed = _as_completed
         asyncio.tasks._wait = _wait  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ from . import history
 from .blocked import Contradiction, Diff, asked_differently, never_asked
 from .callback import make_token
 from .data import decode_failure, rebuild
-from .errors import Cancelled, Evicted, StepFailed, Terminated, TimedOut, WorkflowFailed
+from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 DELAY_TOLERANCE_MICROSECONDS = 1000
 """Two waits that differ by less are the same: delays come from differences of floats."""
+
+
+REFUSALS_MAX = 100
+"""So often is code of an evicted run told that it is."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -95,6 +99,8 @@ class Execution:
         """Why the last saga began to undo, in one line."""
         self.cancel_reason: str | None = None
         self.timed_out = False
+        self.cancels = 0
+        """How often the run has been told to stop."""
         self.status_text: str | None = None
         """Set by ``set_status`` and not yet taken by the worker."""
         self.attributes: dict[str, Any] = {}
@@ -113,7 +119,7 @@ class Execution:
         self.waits: list[tuple[Callable[[], bool], WorkflowFuture]] = []
         self.receivers: dict[str, deque[WorkflowFuture]] = {}
         self.signals: dict[str, deque[history.SignalReceived]] = {}
-        self._abandoned: dict[str, Operation] = {}
+        self._abandoned: set[str] = set()
         self._new: list[Operation] = []
         self.has_new = False
         """Operations may have been asked for since ``take_new`` was last called."""
@@ -122,6 +128,7 @@ class Execution:
         self._random: random.Random | None = None
         self._main: asyncio.Task[Any] | None = None
         self._detached = False
+        self._refusals = 0
         self._known: dict[str, Event] = {}
         """Recorded facts that code needs before their event is delivered: the URLs of callbacks."""
 
@@ -159,8 +166,8 @@ class Execution:
         turn_begins()
         try:
             self.loop.run_until_quiet(seconds)
-            while self.waits and self._meet_waits():
-                self.loop.run_until_quiet(seconds)
+            while self.waits and self._meet_waits(seconds):
+                pass
         finally:
             turn_ends()
             violation = take_violation()
@@ -177,24 +184,32 @@ class Execution:
             if isinstance(error, Contradiction | Nondeterminism):
                 raise error
 
-    def _meet_waits(self) -> bool:
-        """Wake every ``wait_for`` whose predicate now holds; True if any did."""
+    def _meet_waits(self, seconds: float) -> bool:
+        """Wake every ``wait_for`` whose predicate holds, one after the other; True if any did.
+
+        Each goes on before the next one is asked, so that of two who wait for one thing only one gets it.
+        """
         met = False
         for wait in list(self.waits):
             predicate, future = wait
-            if future.done():
+            if future.done() or self._is_met(predicate, future):
                 self.waits.remove(wait)
-                continue
-            with self.loop._entered():
-                try:
-                    if not predicate():
-                        continue
-                    future.set_result(None)
-                except Exception as error:
-                    future.set_exception(error)
-            self.waits.remove(wait)
-            met = True
+                self.loop.run_until_quiet(seconds)
+                met = True
         return met
+
+    def _is_met(self, predicate: Callable[[], bool], future: WorkflowFuture) -> bool:
+        """Ask a predicate; what it raises goes to who waits for it."""
+        with self.loop._entered():
+            try:
+                if not predicate():
+                    return False
+                future.set_result(None)
+            except (Restless, SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                future.set_exception(error)
+        return True
 
     def _ended(self, main: asyncio.Task[Any]) -> Outcome:
         if main.cancelled():
@@ -245,14 +260,24 @@ class Execution:
     def add(self, operation: Operation) -> None:
         """Register an operation that code has just asked for."""
         if self._detached:
-            raise Evicted
+            self.tell_evicted()
+            return
         if operation.key in self.pending:
-            raise InvalidInput(f"an operation with the key {operation.key!r} still runs; give each call its own key=")
-        self._abandoned.pop(operation.key, None)
+            raise InvalidInput(f"two operations have the key {operation.key!r}; give one of them another name or key=")
+        self._abandoned.discard(operation.key)
         operation.asked_seq, operation.asked_at = self._seq, self.now
         self.pending[operation.key] = operation
         self._new.append(operation)
         self.has_new = True
+
+    def tell_evicted(self) -> None:
+        """Raise ``Evicted``: nothing that the code asks for has any effect any more.
+
+        Code that catches that and asks again would do so for ever; after a while it is not told, and waits in vain.
+        """
+        if self._refusals < REFUSALS_MAX:
+            self._refusals += 1
+            raise Evicted
 
     def abandon(self, operation: Operation) -> None:
         """The code does not want the answer any more."""
@@ -260,7 +285,7 @@ class Execution:
             del self.pending[operation.key]
             operation.settle()
             operation.abandoned = True
-            self._abandoned[operation.key] = operation
+            self._abandoned.add(operation.key)
             self._dropped.append(operation)
             self.has_dropped = True
 
@@ -334,9 +359,7 @@ class Execution:
         args, kwargs = self.workflow.signature.decode_args(data.payload)
         with self.loop._entered():
             coroutine = self.workflow.fn(*args, **kwargs)
-            main = self.loop.create_task(coroutine, name="main", context=Context())
-        main.scope = self.loop.root
-        self._main = main
+            self._main = self.loop.task(coroutine, self.loop.root, "main", Context())
 
     def _apply_step_completed(self, event: Event, data: history.StepCompleted) -> None:
         operation: StepOperation | None = self._asked(event, "step")
@@ -445,6 +468,7 @@ class Execution:
 
     def _cancel_main(self) -> None:
         if self._main is not None and not self._main.done():
+            self.cancels += 1
             with self.loop._entered():
                 self._main.cancel()
 

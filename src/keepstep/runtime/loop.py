@@ -20,6 +20,8 @@ The loop's semantics carry a version, recorded when a run starts (``LOOP_VERSION
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import logging
 import sys
 from asyncio.events import _get_running_loop, _set_running_loop
@@ -27,11 +29,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context, copy_context
 from sys import get_asyncgen_hooks
+from threading import get_ident
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 from zlib import crc32
 
+from .data.duration import DURATION_SECONDS_MAX
 from .errors import Restless
 from .guard import outside_call
 from .scope import Scope
@@ -46,6 +50,9 @@ LOOP_VERSION = 1
 
 TURN_CALLBACKS_MAX = 1_000_000
 """A turn that runs more callbacks than this does not come to rest; the run is blocked."""
+
+CLOSINGS_MAX = 100
+"""So often is a coroutine closed that waits again each time."""
 
 T = TypeVar("T")
 
@@ -161,9 +168,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
                     continue
                 try:
                     handle.context.run(handle.callback, *handle.args)
-                except Restless:
+                except (Restless, SystemExit, KeyboardInterrupt):
                     raise
-                except Exception as error:
+                except BaseException as error:  # also the CancelledError that asking a cancelled task for its result is
                     self.call_exception_handler({"message": "an error in a callback", "exception": error})
         finally:
             self._running = False
@@ -179,14 +186,28 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         with self._entered():
             for task in sorted(self._tasks, key=lambda each: -each.number):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                coroutine = task.get_coro()
-                if coroutine is not None and not task.done():
-                    try:
-                        coroutine.close()
-                    except BaseException as error:
-                        self.errors.append(error)
+                if not task.done():
+                    self._close_coroutine(task.get_coro())
         self._tasks.clear()
         self._ready.clear()
+
+    def _close_coroutine(self, coroutine: Any) -> None:
+        """Close a coroutine to its end, here and now: what ran later would take itself for code outside of a workflow.
+
+        Cleaning up may wait, as a ``TaskGroup`` does for its tasks; then the wait is closed in its turn. Code that
+        catches everything and goes on for ever cannot be closed. It is left as it stands and never freed, because
+        freeing it would run it once more.
+        """
+        for _ in range(CLOSINGS_MAX):
+            try:
+                coroutine.close()
+            except BaseException as error:
+                self.errors.append(error)
+            if getattr(coroutine, "cr_frame", None) is None:
+                return
+        run = self.execution.identity
+        logger.error("workflow %s, run %s: its code catches BaseException and cannot be ended", run.type, run.run_id)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(coroutine))
 
     # what asyncio builds on
 
@@ -218,7 +239,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         delay = when - self._now_seconds
         if delay <= 0:
             self._ready.append(handle)
-        else:
+        elif delay <= DURATION_SECONDS_MAX:  # what lies behind it, as infinity does, never comes
             handle.operation = self.execution.begin_timer(delay, handle)
         return handle
 
@@ -245,22 +266,26 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         context: Context | None = None,
         **options: Any,
     ) -> Any:
-        task = WorkflowTask(coro, self, self._scope_for(coro, name), name, context)
+        return self.task(coro, self._scope_for(coro), name, context)
+
+    def task(self, coro: Any, scope: Scope, name: str | None, context: Context | None) -> WorkflowTask:
+        """A task of this run whose keys stand in that scope."""
+        task = WorkflowTask(coro, self, scope, name, context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _scope_for(self, coro: Any, name: str | None) -> Scope:
+    def _scope_for(self, coro: Any) -> Scope:
         """A task of user code opens a scope below its creator's; a task around one durable call does not.
 
-        Up to Python 3.11 ``asyncio.wait_for`` always runs its argument in a task of its own, later versions only for a
-        timeout of nothing; the scope is shared there, so that keys are the same on every version.
+        Keys are the same on every version of Python. So the scope is called as the coroutine is, not as the task: up to
+        Python 3.12 asyncio tells the loop no names. And up to Python 3.11 ``asyncio.wait_for`` always runs its argument
+        in a task of its own, later versions only for a timeout of nothing; the scope is shared there.
         """
         parent = self.current_scope()
         if getattr(coro, "is_durable_call", False) or _called_by_wait_for():
             return parent
-        element = name if name is not None else getattr(coro, "__name__", type(coro).__name__)
-        return parent.child(element)
+        return parent.child(getattr(coro, "__name__", type(coro).__name__))
 
     def current_scope(self) -> Scope:
         task = task_of(self)
@@ -362,6 +387,8 @@ def hear_of_generators() -> None:
     """
     first, last = get_asyncgen_hooks()
     if type(first) is not _FirstIteration:
+        if _hear_of_collection not in gc.callbacks:
+            gc.callbacks.append(_hear_of_collection)
         sys.set_asyncgen_hooks(_FirstIteration(first), _Finalizer(last))
 
 
@@ -396,8 +423,26 @@ class _Finalizer:
                 self.outer(generator)
             return
         loop = known()
-        if loop is not None and not loop.is_closed():
-            loop.create_task(generator.aclose(), name="aclose")
+        # Only where the run's own code has let go of it. When the garbage collector finds one is chance, and what the
+        # generator would do then stands at another place of each replay.
+        if loop is not None and _get_running_loop() is loop and not loop.is_closed() and get_ident() not in _collecting:
+            loop.create_task(aclose(generator))
+
+
+async def aclose(generator: AsyncGenerator[Any, Any]) -> None:
+    """A task of that name, in keys."""
+    await generator.aclose()
+
+
+_collecting: set[int] = set()
+"""The thread on which the garbage collector runs now."""
+
+
+def _hear_of_collection(phase: str, _: object) -> None:
+    if phase == "start":
+        _collecting.add(get_ident())
+    else:
+        _collecting.discard(get_ident())
 
 
 task_of: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None]

@@ -1,0 +1,132 @@
+"""Eviction: what a run's code does while it leaves memory has no effect, and it always comes to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections import Counter
+from typing import Any
+
+import pytest
+
+import keepstep
+from keepstep import Engine, step, workflow
+from tests.runtime.programs import on_an_engine
+
+done: Counter[str] = Counter()
+
+
+@step
+async def note_done(what: str) -> str:
+    done[what] += 1
+    return what
+
+
+async def evict(engine: Engine) -> None:
+    """Let go of the only run, as a full cache does."""
+    assert engine.worker is not None
+    (resident,) = engine.worker._residents.values()
+    resident.release()
+    del resident
+    gc.collect()
+
+
+async def clean_up(what: str) -> None:
+    await note_done(what)
+
+
+@workflow
+async def wait_in_a_group() -> str:
+    """Leaving the group waits for its tasks, and what stands behind that must not run later."""
+    try:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(keepstep.receive("never"))
+                said: str = await keepstep.receive("go on")
+                raise LookupError(said)
+        finally:
+            await asyncio.sleep(0)
+            await clean_up("inner")
+    except BaseExceptionGroup as errors:
+        return str(errors.exceptions[0])
+    finally:
+        await clean_up("outer")
+
+
+def test_cleaning_up_that_waits_has_no_effect_while_a_run_is_evicted() -> None:
+    async def program(engine: Engine) -> tuple[dict[str, int], str]:
+        done.clear()
+        handle = await engine.start(wait_in_a_group, id="r")
+        await asyncio.sleep(2)
+        await evict(engine)
+        at_eviction = dict(done)
+        await handle.signal("go on", "word")
+        return at_eviction, await handle.result(timeout=60)
+
+    assert on_an_engine(program) == ({}, "word")
+    assert done == {"inner": 1, "outer": 1}
+
+
+@workflow
+async def catch_everything() -> None:
+    while True:
+        try:
+            await keepstep.sleep(3600)
+            await note_done("awake")
+        except BaseException:  # as careless people write it
+            pass
+
+
+@workflow
+async def answer() -> int:
+    return 42
+
+
+def test_code_that_catches_everything_is_evicted_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    async def program(engine: Engine) -> int:
+        done.clear()
+        await engine.start(catch_everything, id="r")
+        await asyncio.sleep(2)
+        await evict(engine)
+        return await engine.run(answer, id="other")
+
+    assert on_an_engine(program) == 42
+    assert not done
+    assert "cannot be ended" in caplog.text
+
+
+@workflow
+async def leave_a_generator_in_a_cycle() -> list[str]:
+    told: list[str] = []
+
+    async def numbers() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await clean_up("generator")
+            told.append("closed")
+
+    generator = numbers()
+    await anext(generator)
+    holder: list[Any] = [generator]
+    holder.append(holder)
+    del generator, holder
+    await collect_garbage()
+    await keepstep.sleep(1)
+    return told
+
+
+@step
+async def collect_garbage() -> None:
+    gc.collect()
+
+
+def test_when_the_garbage_collector_comes_makes_no_difference_to_a_run() -> None:
+    async def program(engine: Engine) -> list[str]:
+        done.clear()
+        told: list[str] = await engine.run(leave_a_generator_in_a_cycle, id="r")
+        return told
+
+    assert on_an_engine(program) == []
+    assert not done
