@@ -320,3 +320,15 @@ def test_a_call_that_the_loop_refuses_names_the_users_line_and_is_remembered() -
     assert error.used == "loop.run_in_executor"
     assert "asyncio tasks" in error.instead
     assert take_violation() is error
+
+
+def test_an_error_that_the_interpreter_only_prints_is_no_deed(
+    sources: Sources, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Printing its traceback reads the source of the code, from C and without a frame."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    body = "class Breaks:\n    def __del__(self):\n        raise ValueError('printed')\nBreaks()\nreturn 'done'"
+    flow, _ = flow_of(sources, body)
+    assert run_turn(lambda: flow("")) == "done"
+    assert take_violation() is None
+    assert "printed" in capfd.readouterr().err

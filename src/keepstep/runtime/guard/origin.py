@@ -28,8 +28,9 @@ def is_library(file: str) -> bool:
 
 
 def is_shipped(file: str) -> bool:
-    """Whether a data file belongs to a package, or to the time zones, which C code opens without a frame."""
-    return is_library(file) or "zoneinfo" in PurePath(file).parts
+    """Whether a file comes with the code: a package's, or what C code opens without a frame of its own (the time
+    zones; the lines of source in a traceback that the interpreter prints)."""
+    return is_library(file) or file.endswith(".py") or "zoneinfo" in PurePath(file).parts
 
 
 def _is_installed(file: str) -> bool:
