@@ -318,3 +318,136 @@ def test_an_undo_that_cannot_be_right_is_refused_before_anything_is_done(what: s
     books.clear()
     on_an_engine(program)
     assert books == []
+
+
+@workflow(timeout="1h")
+async def fail_and_go_on(seconds: float) -> str:
+    await keepstep.sleep(seconds)
+    try:
+        async with keepstep.saga() as saga:
+            await saga.run(book, "a", undo=unbook_in_a_minute)
+            raise ValueError("no")
+    except ValueError:
+        pass
+    await book("b")
+    return "went on"
+
+
+def test_a_cancel_that_waited_for_the_undoing_stops_what_comes_after_it() -> None:
+    async def program(engine: Engine) -> None:
+        books.clear()
+        handle = await engine.start(fail_and_go_on, 1, id="t")
+        await until_in_the_books("una begins")
+        await handle.cancel()
+        with pytest.raises(Cancelled):
+            await handle.result(timeout="1h")
+
+    on_an_engine(program)
+    assert books == ["a", "una begins", "una ends"]
+
+
+def test_a_timeout_that_waited_for_the_undoing_ends_the_run_after_it() -> None:
+    async def program(engine: Engine) -> None:
+        books.clear()
+        handle = await engine.start(fail_and_go_on, 3600 - 30, id="t")
+        with pytest.raises(TimedOut, match="reached its timeout"):
+            await handle.result(timeout="3h")
+
+    on_an_engine(program, lease_seconds=600)
+    assert books == ["a", "una begins", "una ends"]
+
+
+@step(once=True)
+async def unbook_once(what: str) -> None:
+    if "once" in broken:
+        raise ConnectionError("once is broken")
+    books.append(f"once un{what}")
+
+
+@workflow
+async def undo_once() -> None:
+    async with keepstep.saga() as saga:
+        await saga.run(book, "a", undo=unbook)
+        await saga.run(book, "b", undo=unbook_once)
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("ends_it", ["retry", "value", "error"])
+def test_a_once_undo_that_failed_parks_the_run_and_those_before_it_wait(ends_it: str) -> None:
+    async def program(engine: Engine) -> None:
+        books.clear()
+        broken.clear()
+        broken.add("once")
+        handle = await engine.start(undo_once, id="t")
+        info = await until_parked(engine)
+        assert info.condition is Condition.COMPENSATING
+        assert [each.parked for each in info.waiting_for] == ["undo_exhausted"]
+        assert books == ["a", "b"]
+        if ends_it == "error":  # what a person says of an undo cannot make it superfluous
+            await engine.resolve("t", info.waiting_for[0].key, error="still not done")
+            await asyncio.sleep(5)
+            assert "still not done" in (await until_parked(engine)).waiting_for[0].error
+        broken.clear()
+        if ends_it == "value":
+            await engine.resolve("t", info.waiting_for[0].key, value=None)
+        else:
+            await handle.retry()
+        with pytest.raises(WorkflowFailed, match="no"):
+            await handle.result(timeout="1h")
+
+    on_an_engine(program)
+    done = [] if ends_it == "value" else ["once unb"]
+    assert books == ["a", "b", *done, "una succeeded a!"]
+
+
+@step
+async def make_much(size: int, ballast: str) -> str:
+    return "x" * size
+
+
+@step
+async def unmake_much(size: int, ballast: str, outcome: Outcome) -> None:
+    books.append(f"unmade {outcome.status} {outcome.result is None}")
+
+
+@workflow
+async def undo_much(size: int) -> None:
+    async with keepstep.saga() as saga:
+        await saga.run(make_much, size, "y" * size, undo=unmake_much)
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(("size", "is_untold"), [(10, False), (1_500_000, True)])
+def test_an_undo_is_called_without_the_result_where_both_are_too_large(size: int, is_untold: bool) -> None:
+    async def program(engine: Engine) -> None:
+        books.clear()
+        with pytest.raises(WorkflowFailed, match="no"):
+            await engine.run(undo_much, size, id="t")
+
+    on_an_engine(program)
+    assert books == [f"unmade succeeded {is_untold}"]
+
+
+@workflow
+async def undo_then_work() -> str:
+    try:
+        async with keepstep.saga() as saga:
+            await saga.run(book, "a", undo=unbook)
+            raise ValueError("no")
+    except ValueError:
+        await book_slowly("b")
+    return "done"
+
+
+def test_a_run_that_has_undone_and_goes_on_is_not_shown_as_undoing() -> None:
+    async def program(engine: Engine) -> list[str]:
+        books.clear()
+        handle = await engine.start(undo_then_work, id="t")
+        await until_in_the_books("b")
+        await asyncio.sleep(0.01)
+        found = await engine.journal.find_run("default", "t")
+        assert found is not None
+        await handle.terminate("seen enough")
+        return [found.condition.value]
+
+    assert on_an_engine(program) == [""]

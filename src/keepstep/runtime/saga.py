@@ -2,8 +2,8 @@
 
 The undo of a step is registered before the step runs, so that a charge which timed out after charging is undone too.
 Undoing is made of steps, and so is as durable as everything else: a crash in the middle goes on in the middle. Further
-cancels and the workflow's timeout wait until it is finished. An undo that uses up its attempts parks the run for an
-operator (``keepstep retry``); those before it in reverse order wait for it.
+cancels and the workflow's timeout wait until it is finished, and then stop what comes after the block. An undo that
+uses up its attempts parks the run for an operator (``keepstep retry``); those before it in reverse order wait for it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from keepstep.journal import InvalidInput
+from keepstep.journal import InvalidInput, TooLarge
 
 from .call import current, required
 from .data import describe
@@ -60,8 +60,11 @@ class _Undo:
         self.outcome = Outcome("uncertain")
 
     def call(self) -> StepCall:
-        args = (*self.args, self.outcome) if self.wants_outcome else self.args
-        call = self.step(*args)
+        call: Any
+        try:
+            call = self.step(*self.args, self.outcome) if self.wants_outcome else self.step(*self.args)
+        except TooLarge:  # arguments and result together: an undo that is not told the result is better than none
+            call = self.step(*self.args, msgspec.structs.replace(self.outcome, result=None))
         assert isinstance(call, StepCall)
         call.is_undo = True
         return call
@@ -110,14 +113,18 @@ class Saga:
             return
         if error is not None:
             self._execution.undo_reason = self._reason(error)
-        undoing = asyncio.create_task(self._undo_all(), name="undo")
+        cancels, is_cancelled = self._execution.cancels, False
+        undoing = asyncio.create_task(undo(self))
         while not undoing.done():
             try:
                 await asyncio.shield(undoing)
             except asyncio.CancelledError:
                 if current() is None:
                     raise
+                is_cancelled = True
         undoing.result()
+        if is_cancelled and self._execution.cancels > cancels and not issubclass(kind, asyncio.CancelledError):
+            _cancel_again()
 
     def _reason(self, error: BaseException) -> str:
         if not isinstance(error, asyncio.CancelledError):
@@ -127,7 +134,8 @@ class Saga:
         said = self._execution.cancel_reason
         return f"it was cancelled: {said}" if said else "it was cancelled"
 
-    async def _undo_all(self) -> None:
+    async def undo_all(self) -> None:
+        """Call every undo, the last first. Each is forgotten when it is done."""
         self._execution.compensating += 1
         self._execution.compensated = True
         try:
@@ -136,6 +144,19 @@ class Saga:
                 self._undos.pop()
         finally:
             self._execution.compensating -= 1
+
+
+async def undo(saga: Saga) -> None:
+    """The task in which a saga is undone: the keys of undos begin with its name."""
+    await saga.undo_all()
+
+
+def _cancel_again() -> None:
+    """The run was cancelled, or reached its timeout, while it undid: that has waited, and stops what comes next."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
+    task.cancel()
 
 
 def saga() -> Saga:

@@ -97,7 +97,7 @@ def _step_answer(resident: Resident, message: Message, events: list[NewEvent], s
     said = msgspec.msgpack.decode(message.data, type=StepAnswer)
     if message.kind == "resolve" and not resident.attempts.get(operation.key, AttemptRecord()).is_parked:
         return
-    if not said.ok and operation.is_undo and message.kind == "step_result":
+    if not said.ok and operation.is_undo:  # it stays to be done, whoever says so
         record = AttemptRecord(said.attempts, failure=said.payload, is_uncertain=said.is_uncertain, is_parked=True)
         resident.remember_attempt(operation.key, record)
         return
