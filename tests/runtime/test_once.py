@@ -16,6 +16,7 @@ from tests.runtime.crashing import World, crash_at_every_commit
 
 effects: Counter[str] = Counter()
 bank: dict[str, str] = {}
+asked: list[str] = []
 
 
 @step(once=True)
@@ -32,8 +33,17 @@ def ask_the_bank(what: str) -> Any:
     said = bank.get(what)
     if said == "nobody knows":
         raise Uncertain("the bank is closed")
-    if said == "refused":
-        raise PermissionError("refused by the bank")
+    if said == "out of order":
+        asked.append(what)
+        if len(asked) < 3:
+            raise ConnectionError("the line is dead")
+    if said == "always out of order":
+        asked.append(what)
+        raise ConnectionError("the line is dead")
+    if said == "unfit":
+        return object()
+    if said == "exit":
+        raise SystemExit(1)
     if said == "outcome failed":
         return Outcome("failed", error="it says no")
     if said == "outcome uncertain":
@@ -120,7 +130,7 @@ def test_a_person_may_also_say_that_it_failed() -> None:
     ("said", "result"),
     [
         ("yes", "1 times yes"),
-        ("refused", "failed: refused by the bank"),
+        ("out of order", "1 times out of order"),
         ("outcome failed", "failed: it says no"),
         ("outcome succeeded", "looked up"),
     ],
@@ -131,10 +141,11 @@ def test_a_resolver_is_asked_what_became_of_a_payment_that_was_cut_off(said: str
         return answer
 
     bank["r"] = said
+    asked.clear()
     assert dies_while_paying(pay_with_resolver, "r", judge) == result
 
 
-@pytest.mark.parametrize("said", ["nobody knows", "outcome uncertain"])
+@pytest.mark.parametrize("said", ["nobody knows", "outcome uncertain", "always out of order", "unfit", "exit"])
 def test_a_resolver_that_does_not_know_leaves_it_to_a_person(said: str) -> None:
     async def judge(engine: Engine) -> str:
         await until_uncertain(engine, "p")
@@ -143,6 +154,7 @@ def test_a_resolver_that_does_not_know_leaves_it_to_a_person(said: str) -> None:
         return answer
 
     bank["r"] = said
+    asked.clear()
     assert dies_while_paying(pay_with_resolver, "r", judge) == "a person knew"
 
 

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 import keepstep
+import keepstep.testing
 from keepstep import Engine, InvalidInput, Retry, StepFailed, TimedOut, WorkflowFailed, step, workflow
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
+from tests.runtime.crashing import World
 from tests.runtime.programs import on_an_engine
 
 times: list[float] = []
@@ -164,15 +166,65 @@ def test_values_come_back_as_their_types_and_calls_have_the_keys_of_their_places
     assert on_an_engine(keys_of) == ["double", "on_a_thread", "on_a_thread[named]"]
 
 
+@step
+async def tell_its_key() -> str:
+    return keepstep.step_info().idempotency_key.partition("/")[2]
+
+
+@workflow
+async def name_several_calls_alike() -> list[str]:
+    named = tell_its_key.options(key="k")
+    one_by_one = [await named(), await named()]
+    return [*one_by_one, *await asyncio.gather(named(), tell_its_key(), named())]
+
+
+def test_calls_that_are_given_the_same_key_have_idempotency_keys_of_their_own() -> None:
+    keys = on_an_engine(lambda engine: engine.run(name_several_calls_alike))
+    assert keys == ["tell_its_key[k]", "tell_its_key[k]#2", "tell_its_key[k]#3", "tell_its_key", "tell_its_key[k]#4"]
+
+
+@step(timeout=5)
+async def exit_in_time() -> None:
+    note()
+    raise SystemExit(3)
+
+
+@step(timeout=5)
+def exit_on_a_thread() -> None:
+    times.append(0)
+    raise SystemExit(3)
+
+
+@step(queue="default", timeout=5)
+async def exit_on_a_queue() -> None:
+    note()
+    raise SystemExit(3)
+
+
+@workflow
+async def exit_everywhere() -> list[str]:
+    said = []
+    for call in (exit_in_time, exit_on_a_thread, exit_on_a_queue):
+        try:
+            await call()
+        except StepFailed as error:
+            said.append(f"{error.attempts} {error.__cause__}")
+    return said
+
+
+def test_a_step_that_asks_the_process_to_exit_has_failed_and_the_worker_lives() -> None:
+    times.clear()
+    said = on_an_engine(lambda engine: engine.run(exit_everywhere))
+    assert [each[:12] for each in said] == ["1 exit_in_ti", "1 exit_on_a_", "1 exit_on_a_"]
+    assert len(times) == 3
+
+
 @workflow
 async def misuse(what: str) -> Any:
     if what == "unencodable":
         return await return_a_socket()
     if what == "too large":
         return await return_too_much()
-    if what == "same key twice":
-        named = double.options(key="k")
-        return await asyncio.gather(named(Money(Decimal(1))), named(Money(Decimal(2))))
     return await double(3)  # type: ignore[arg-type]
 
 
@@ -181,7 +233,6 @@ async def misuse(what: str) -> Any:
     [
         ("unencodable", "object"),
         ("too large", "keep large data elsewhere"),
-        ("same key twice", "its own key="),
         ("wrong type", "Money"),
     ],
 )
@@ -278,8 +329,6 @@ async def use_queue() -> int:
 
 
 def test_a_step_with_a_queue_is_executed_by_a_worker_that_serves_it() -> None:
-    from tests.runtime.crashing import World  # a second process on the same disk
-
     async def main() -> Any:
         world = World()
         here = await world.open()
@@ -293,9 +342,7 @@ def test_a_step_with_a_queue_is_executed_by_a_worker_that_serves_it() -> None:
 
     times.clear()
     keys.clear()
-    from keepstep.testing import run
-
-    assert run(main) == 40
+    assert keepstep.testing.run(main) == 40
     assert len(set(keys)) == 1
     assert pauses() == pytest.approx([1.0, 1.0], abs=1.1)
 

@@ -6,9 +6,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from keepstep.journal import InvalidInput
+from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 
 from .call import DurableCall, required
-from .data import within_limit
+from .data import checked_name, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import ChildOperation
@@ -83,11 +84,15 @@ async def start_child(
     :param id: the child's workflow id; by default made from this run's id and the call's place.
     :param queue: which workers run it.
 
-    Raises ``WorkflowFailed`` if an open run has that id already.
+    Raises ``WorkflowFailed`` if an open run has that id already, ``InvalidInput`` for names that cannot be.
     """
     execution = required("start_child")
     if getattr(workflow, "__keepstep__", "") != "workflow":
         raise InvalidInput(f"start_child needs a workflow, not {workflow!r}")
+    if id is not None:
+        checked_name(id, "the id of a child", WORKFLOW_ID_CHARS_MAX)
+    if queue is not None:
+        checked_name(queue, "the queue of a child")
     call = ChildCall(execution, workflow, args, kwargs, {"id": id, "queue": queue})
     call.begin()
     operation = call.operation

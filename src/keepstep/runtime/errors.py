@@ -55,6 +55,10 @@ class NoWorker(Error):
     """No worker is there that could answer."""
 
 
+class Exited(Error):
+    """A step asked the process to exit. It is not repeated, and the process lives on."""
+
+
 class Restless(Error):
     """Workflow code goes on for ever without waiting for anything durable."""
 

@@ -8,10 +8,13 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from .call import required
-from .data import Duration, reader, to_seconds
+from .data import Duration, checked_name, reader, to_seconds
 from .data.schema import schema_of
 
 T = TypeVar("T")
+
+TITLE_CHARS_MAX = 400
+"""A title is part of the task's key."""
 
 
 class HumanTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,9 @@ async def human_task(
         wait; put ``asyncio.timeout`` around it for that.
     """
     execution = required("human_task")
+    checked_name(title, "the title of a human task", TITLE_CHARS_MAX)
+    if assignee is not None:
+        checked_name(assignee, "the assignee of a human task")
     moment = (
         due if isinstance(due, datetime) or due is None else _now(execution.now) + timedelta(seconds=to_seconds(due))
     )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import InvalidInput
 
+from .data import checked_name
+
 if TYPE_CHECKING:
     from .step import Step
     from .workflow import Workflow
@@ -20,6 +22,7 @@ def register(definition: Any) -> None:
 
     A module that is loaded again, and functions defined inside of functions, replace what they defined before.
     """
+    checked_name(definition.name, f"the name of a {definition.__keepstep__}")
     key = (definition.__keepstep__, definition.name)
     known = _definitions.get(key)
     if known is not None and not _same_place(known, definition):

@@ -27,8 +27,8 @@ class Scope:
         return f"{self.prefix}{name}" if count == 1 else f"{self.prefix}{name}#{count}"
 
     def fixed_key(self, name: str, given: str) -> str:
-        """The key of an operation whose occurrence the user named with ``key=``."""
-        return f"{self.prefix}{name}[{given}]"
+        """The key of an operation whose occurrence the user named with ``key=``. A name given twice is counted too."""
+        return self.key(f"{name}[{given}]")
 
     def child(self, name: str) -> Scope:
         """The scope of a task created on this branch."""

@@ -12,7 +12,7 @@ from keepstep.journal import InvalidInput
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
 from .call import DurableCall, current
-from .data import Duration, Retry, Signature, to_seconds, within_limit
+from .data import Duration, Retry, Signature, checked_name, to_seconds, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import StepOperation
@@ -43,6 +43,15 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
     resolver: Callable[..., Any] | None = None
     key: str | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """True if an attempt may be cut off."""
+        return (
+            self.timeout_seconds is not None
+            or self.total_timeout_seconds is not None
+            or self.heartbeat_timeout_seconds is not None
+        )
 
 
 class Step(Generic[P, R]):
@@ -130,6 +139,10 @@ def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepO
         raise InvalidInput(f"retry of step {name!r} must be a keepstep.Retry, not {type(options.retry).__name__}")
     if options.resolver is not None and not options.once:
         raise InvalidInput(f"step {name!r} has a resolver, which only a step with once=True can use")
+    if options.key is not None:
+        checked_name(options.key, f"the key of step {name!r}")
+    if options.queue is not None:
+        checked_name(options.queue, f"the queue of step {name!r}")
     if options.once and options.queue is not None:
         raise InvalidInput(f"step {name!r}: once=True steps run in the worker that owns the run; leave out queue=")
     return options

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 from .call import required
-from .data import Duration, reader, to_seconds
+from .data import Duration, checked_name, reader, to_seconds
 from .errors import TimedOut
 
 T = TypeVar("T")
@@ -42,6 +42,7 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
     fit the type.
     """
     execution = required("receive")
+    checked_name(name, "the name of a signal")
     waiting = execution.signals.get(name)
     if waiting:
         return reader(type)(waiting.popleft().payload)

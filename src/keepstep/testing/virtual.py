@@ -80,7 +80,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         asyncio._set_running_loop(None)  # the function believes to be in a thread, where no loop runs
         try:
             outcome = func(*args)
-        except Exception as error:
+        except BaseException as error:  # as a thread does, whose SystemExit is not the process's
             future.set_exception(error)
         else:
             future.set_result(outcome)

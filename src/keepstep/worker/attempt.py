@@ -113,8 +113,13 @@ class Attempt:
     @property
     def heart(self) -> Heart:
         if self._heart is None:
-            self._heart = Heart(self)
+            worker = self.resident.worker
+            self._heart = Heart(worker.loop, worker.journal.clock, self._keep_heartbeat)
         return self._heart
+
+    def _keep_heartbeat(self, details: bytes) -> None:
+        if not self.resident.is_dropped and self.is_current():
+            self.resident.keep_heartbeat(self.operation.key, details)
 
     def info(self) -> StepInfo:
         """Made when it is asked for: most steps never ask."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from keepstep.journal import StateChange
+from keepstep.journal import Clock
 from keepstep.runtime.data import encode, within_limit
 from keepstep.runtime.errors import TimedOut
-
-if TYPE_CHECKING:
-    from .attempt import Attempt
 
 HEARTBEAT = "heartbeat"
 """State kind: the sealed details of the last heartbeat, by the step's key."""
@@ -20,11 +18,12 @@ HEARTBEAT_SECONDS_MIN = 1.0
 
 
 class Heart:
-    """The heartbeat of one attempt."""
+    """The heartbeat of one attempt. ``keep`` makes details durable; it is called on the loop."""
 
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self._loop = attempt.resident.worker.loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, keep: Callable[[bytes], None]) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._keep = keep
         self._beat_at = 0.0
         self._kept_at = float("-inf")
 
@@ -32,17 +31,13 @@ class Heart:
         """Called by user code, from the loop or from a thread."""
         self._beat_at = self._loop.time()
         payload = within_limit(encode(details), "the heartbeat's details")
-        self._loop.call_soon_threadsafe(self._keep, payload)
+        self._loop.call_soon_threadsafe(self._keep_sometimes, payload)
 
-    def _keep(self, payload: bytes) -> None:
-        resident, key = self._attempt.resident, self._attempt.operation.key
-        now = resident.worker.journal.clock.monotonic()
-        if resident.is_dropped or not self._attempt.is_current() or now - self._kept_at < HEARTBEAT_SECONDS_MIN:
-            return
-        self._kept_at = now
-        resident.heartbeats[key] = payload
-        resident.state_keys.add((HEARTBEAT, key))
-        resident.append(state=[StateChange(HEARTBEAT, key, payload)])
+    def _keep_sometimes(self, payload: bytes) -> None:
+        now = self._clock.monotonic()
+        if now - self._kept_at >= HEARTBEAT_SECONDS_MIN:
+            self._kept_at = now
+            self._keep(payload)
 
     async def watch(self, call: Any, name: str, seconds: float | None, silence_seconds: float | None) -> Any:
         """Await the call, but not longer than allowed, nor without a heartbeat for longer than allowed."""

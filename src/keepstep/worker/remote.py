@@ -2,23 +2,26 @@
 
 The task says which step and with which arguments; the executing worker holds it under its lease, retries by the step's
 policy, and answers with a message to the run. A worker that dies loses its lease, and the task is handed out again.
+What a heartbeat notes is kept as state of the run, by commits under the task's token.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from keepstep.journal import Commit, Fenced, JournalError, NewMessage, NotFound, Task
-from keepstep.runtime.data import describe, encode, encode_failure, within_limit
+from keepstep.journal import Commit, Fenced, JournalError, NewMessage, NotFound, RunClosed, StateChange, Task, TooLarge
+from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step
 
 from .attempt import AttemptRecord, StepInfo, enter_step
+from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("keepstep.worker")
 
 TASKS_MAX = 100
+
+TELLINGS_MAX = 8
+"""So often is the journal told what came of an attempt while it is in trouble: over about 25 seconds."""
 
 
 class RemoteWork(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -48,6 +54,7 @@ class RemoteSteps:
         self._worker = worker
         self._news = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
+        self._is_ending = False
 
     def wake(self) -> None:
         """There may be a task."""
@@ -75,6 +82,18 @@ class RemoteSteps:
                 except TimeoutError:
                     pass
 
+    @property
+    def is_busy(self) -> bool:
+        """True while steps are being executed."""
+        return bool(self._busy)
+
+    async def end(self) -> None:
+        """Cut off what is still being executed; the lease, when it is closed, hands it to others."""
+        self._is_ending = True
+        for each in self._busy:
+            each.cancel()
+        await asyncio.gather(*self._busy, return_exceptions=True)
+
     def _served(self) -> bool:
         return any(each.run_options.queue in self._worker.options.queues for each in steps())
 
@@ -86,6 +105,7 @@ class RemoteSteps:
     def _ended(self, running: asyncio.Task[None]) -> None:
         self._busy.discard(running)
         self._news.set()
+        self._worker.check_emptied()
         if not running.cancelled() and running.exception() is not None:
             logger.error("executing a step for a queue failed: %r", running.exception())
 
@@ -97,60 +117,89 @@ class RemoteSteps:
             logger.warning("queue %r has step %r, which this worker does not know", task.queue, work.step)
             await self._put_back(task, work, pause)
             return
-        began = work.record.first_at or self._worker.journal.clock.now()
-        attempts = work.record.attempts + 1
+        if not work.record.first_at:
+            record = msgspec.structs.replace(work.record, first_at=self._worker.journal.clock.now())
+            work = msgspec.structs.replace(work, record=record)
         try:
-            value = await self._call(task, step, work, attempts)
+            value = await self._call(task, step, work)
             payload = within_limit(step.signature.encode_result(value), "the result of step", step.name)
-        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+        except (GeneratorExit, KeyboardInterrupt):
             raise
+        except asyncio.CancelledError:
+            if self._is_ending:
+                raise
+            await self._failed(task, step, work, TimedOut(f"step {step.name!r} was cancelled by its own code"))
         except BaseException as error:
-            await self._failed(task, step, work, began, attempts, error)
+            await self._failed(task, step, work, error)
         else:
-            await self._answer(task, StepAnswer(True, payload, attempts, by=""))
+            await self._answer(task, StepAnswer(True, payload, work.record.attempts + 1))
 
-    async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork, attempts: int) -> Any:
-        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, attempts, b"", _no_heart))
+    async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> Any:
+        heart = Heart(self._worker.loop, self._worker.journal.clock, lambda details: self._keep(task, details))
+        details = await self._last_heartbeat(task)
+        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, work.record.attempts + 1, details, heart.beat))
         args, kwargs = step.signature.decode_args(work.arguments)
-        call = self._worker.steps.invoke(step, args, kwargs)
-        seconds = step.run_options.timeout_seconds
-        if seconds is None:
-            return await call
-        try:
-            return await asyncio.wait_for(call, seconds)
-        except TimeoutError as error:
-            raise TimedOut(f"step {step.name!r} did not end within {seconds:g} s") from error
+        return await self._worker.steps.limited_call(step, args, kwargs, work.record, heart)
 
-    async def _failed(
-        self, task: Task, step: Step[Any, Any], work: RemoteWork, began: int, attempts: int, error: BaseException
-    ) -> None:
+    async def _last_heartbeat(self, task: Task) -> bytes:
+        """What an earlier attempt has noted; a task that was never claimed before had none."""
+        if task.token.epoch == 1:
+            return b""
+        state = await self._worker.journal.read_state(task.run_id, HEARTBEAT)
+        return state.get((HEARTBEAT, task.key), b"")
+
+    def _keep(self, task: Task, details: bytes) -> None:
+        self._worker.spawn(self._keep_heartbeat(task, details))
+
+    async def _keep_heartbeat(self, task: Task, details: bytes) -> None:
+        change = StateChange(HEARTBEAT, task.key, details)
+        commit = Commit(run_id=task.run_id, task_token=task.token, keep_task=True, state=(change,))
+        try:
+            await self._worker.journal.commit(commit)
+        except JournalError as error:
+            logger.info("the heartbeat of a step of run %s was not kept: %s", task.run_id, error)
+
+    async def _failed(self, task: Task, step: Step[Any, Any], work: RemoteWork, error: BaseException) -> None:
+        record = work.record
         failure = encode_failure(describe(error))
-        uncertain = work.record.is_uncertain or isinstance(error, TimedOut)
-        pause = self._worker.steps.pause(step, attempts, began, error)
+        uncertain = record.is_uncertain or isinstance(error, TimedOut)
+        attempts = record.attempts + 1
+        pause = self._worker.steps.pause(step, attempts, record.first_at, error)
         if pause is None:
             await self._answer(task, StepAnswer(False, failure, attempts, uncertain))
             return
         next_at = self._worker.journal.clock.now() + round(pause * 1e6)
-        record = AttemptRecord(attempts, began, next_at, failure, uncertain)
+        record = AttemptRecord(attempts, record.first_at, next_at, failure, uncertain)
         await self._put_back(task, msgspec.structs.replace(work, record=record), next_at)
+        self._worker.loop.call_later(pause, self.wake)
 
     async def _put_back(self, task: Task, work: RemoteWork, visible_at: int) -> None:
         data = msgspec.msgpack.encode(work)
-        try:
-            await self._worker.journal.release_task(
-                task.token, visible_at=visible_at, attempt=work.record.attempts + 1, data=data
-            )
-        except (Fenced, NotFound):
-            logger.info("the task of step %r of run %s was taken over or dropped", work.step, task.run_id)
+        attempt = work.record.attempts + 1
+        journal = self._worker.journal
+        await self._tell(
+            task, lambda: journal.release_task(task.token, visible_at=visible_at, attempt=attempt, data=data)
+        )
 
     async def _answer(self, task: Task, said: StepAnswer) -> None:
         message = NewMessage(run_id=task.run_id, kind="step_result", name=task.key, data=msgspec.msgpack.encode(said))
-        try:
-            await self._worker.journal.commit(Commit(run_id=task.run_id, task_token=task.token, send=(message,)))
-        except (Fenced, NotFound, JournalError) as error:
-            logger.info("the answer of a step of run %s came too late: %s", task.run_id, error)
+        gone = StateChange(HEARTBEAT, task.key, None)
+        commit = Commit(run_id=task.run_id, task_token=task.token, send=(message,), state=(gone,))
+        await self._tell(task, lambda: self._worker.journal.commit(commit))
 
-
-def _no_heart(details: Any) -> None:
-    """Steps on queues are kept alive by their worker's lease; the details are only checked."""
-    encode(details)
+    async def _tell(self, task: Task, tell: Callable[[], Awaitable[Any]]) -> None:
+        """Tell the journal what came of an attempt, again and again while it is in trouble."""
+        pause = 0.1
+        for tries in range(1, TELLINGS_MAX + 1):
+            try:
+                await tell()
+                return
+            except (Fenced, NotFound, RunClosed) as error:
+                logger.info("the answer of a step of run %s is not wanted any more: %s", task.run_id, error)
+                return
+            except JournalError as error:
+                logger.warning("step %s of run %s could not be answered: %s", task.key, task.run_id, error)
+                if tries == TELLINGS_MAX or isinstance(error, TooLarge):
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10.0)

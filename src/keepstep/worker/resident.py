@@ -13,6 +13,7 @@ Invariants
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -149,15 +150,25 @@ class Resident:
             self.block(Diff(str(error)))
         except SystemExit:
             self.block(Diff("the workflow's code asked the process to exit; raise an error instead"))
-        except Exception as error:
-            logger.exception("run %s: unexpected error while advancing", self.run_id)
-            self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
+        except (Exception, asyncio.CancelledError, GeneratorExit) as error:
+            self._block_unexpected(error)
         self._after_turn()
 
     def _after_turn(self) -> None:
+        """Do what follows from a turn. What the code has asked for may be such that it cannot be taken up."""
+        try:
+            if self.blocked is None:
+                self._follow_up()
+        except Exception as error:
+            self._block_unexpected(error)
         if self.blocked is not None:
             self._finish_blocking()
-            return
+
+    def _block_unexpected(self, error: BaseException) -> None:
+        logger.error("run %s: unexpected error while advancing", self.run_id, exc_info=error)
+        self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
+
+    def _follow_up(self) -> None:
         execution = self.execution
         if execution.has_dropped:
             for operation in execution.take_dropped():
@@ -169,9 +180,9 @@ class Resident:
             self._take_up(execution.take_new())
         if execution.status_text is not None or execution.attributes:
             self._tell_ambient()
-        if execution.compensating and not self._announced_compensation:
-            self._announced_compensation = True
-            self.append(condition=Condition.COMPENSATING)
+        if bool(execution.compensating) is not self._announced_compensation:
+            self._announced_compensation = not self._announced_compensation
+            self.append(condition=Condition.COMPENSATING if execution.compensating else Condition.NONE)
         self.worker.rest(self)
 
     # operations
@@ -320,6 +331,7 @@ class Resident:
             self.append(send=[cancel])
         gone = self.forget_state(operation.key)
         if isinstance(operation, StepOperation) and operation.step.run_options.queue is not None:
+            gone.append(StateChange(HEARTBEAT, operation.key, None))  # written by whoever executed it
             self.append(state=gone, drop_tasks=(TaskRef("step", operation.key),))
         elif gone:
             self.append(state=gone)
@@ -327,6 +339,7 @@ class Resident:
     def forget_state(self, key: str) -> list[StateChange]:
         """Delete what is remembered of an operation that has ended."""
         self.attempts.pop(key, None)
+        self.heartbeats.pop(key, None)
         mine = [each for each in ((ATTEMPT, key), (HEARTBEAT, key), (HUMAN_TASK, key)) if each in self.state_keys]
         self.state_keys.difference_update(mine)
         return [StateChange(kind, each, None) for kind, each in mine]
@@ -337,6 +350,12 @@ class Resident:
         self.state_keys.add((ATTEMPT, key))
         progress: dict[str, Any] = {"clear_strikes": True} if self.is_suspect and not record.once_begun else {}
         return self.append(state=[StateChange(ATTEMPT, key, encode_attempt(record))], **progress)
+
+    def keep_heartbeat(self, key: str, details: bytes) -> None:
+        """Keep the sealed details of a step's heartbeat for its later attempts."""
+        self.heartbeats[key] = details
+        self.state_keys.add((HEARTBEAT, key))
+        self.append(state=[StateChange(HEARTBEAT, key, details)])
 
     # answers
 
@@ -374,8 +393,9 @@ class Resident:
         for message in fresh:
             try:
                 answer(self, message, events, state)
-            except InvalidInput as error:
-                self.block(Diff(str(error)))
+            except Exception as error:  # the others whose messages are read with this one must get theirs
+                what = str(error) if isinstance(error, InvalidInput) else repr(error)
+                self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
                 self._finish_blocking()
                 return
         self.append(*events, consume=[each.n for each in fresh], state=state)
@@ -452,7 +472,7 @@ class Resident:
         """Submit to the journal; a refusal at the door comes back like any other."""
         try:
             promise = self.worker.journal.submit(commit)
-        except JournalError as error:
+        except Exception as error:
             promise = Promise(loop=self.worker.loop)
             self.worker.loop.call_soon(promise.settle, None, error)
         promise.commit = commit
@@ -475,9 +495,12 @@ class Resident:
             if new.key is not None:
                 self.answered.discard(new.key)
             self._guarded(self.execution.deliver, event)
+        if self.blocked is not None:
+            self._finish_blocking()
+            return
         if events or self.is_dropped or self.in_flight:
             return
-        if self.execution.outcome is not None and self.blocked is None:
+        if self.execution.outcome is not None:
             self._close()  # refused before, because of a message that has turned out to be a repetition
         else:
             self.worker.rest(self)
@@ -490,8 +513,9 @@ class Resident:
             self.worker.drop(self)
         elif self.blocked is not None:
             self._finish_blocking()
-        elif isinstance(error, TooLarge):
-            self.block(Diff(str(error)))
+        elif isinstance(error, TypeError | ValueError | OverflowError):  # among them TooLarge; no other try helps
+            what = str(error) if isinstance(error, JournalError) else repr(error)
+            self.block(Diff(f"what the run asked for cannot be recorded: {what}"))
             self._finish_blocking()
         else:
             logger.warning("run %s: %r; reading it again", self.run_id, error)

@@ -10,31 +10,39 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from keepstep.journal import InvalidInput, JournalError
 from keepstep.runtime.data import describe, encode_failure, within_limit
-from keepstep.runtime.errors import TimedOut, Uncertain
+from keepstep.runtime.errors import Exited, TimedOut, Uncertain
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.saga import Outcome
 from keepstep.runtime.step import Step
 
 from .attempt import Attempt, AttemptRecord, enter_step
+from .heart import Heart
 from .probe import in_slices
 from .runner import Runner
+from .threads import Threads
 
 if TYPE_CHECKING:
     from .resident import Resident
     from .worker import Worker
 
 
+logger = logging.getLogger("keepstep.worker")
+
 STEP_THREADS = "keepstep-step"
 """How the names of the threads begin on which sync steps are executed."""
+
+ABANDONED_THREADS_MAX = 256
+"""So many threads may go on with a sync step whose attempt is over before they keep others from running."""
 
 
 class Steps:
@@ -45,7 +53,8 @@ class Steps:
         self._free = concurrent_max
         self._queue: deque[Attempt] = deque()
         self._runner = Runner(self._perform)
-        self._threads = ThreadPoolExecutor(threads_max, thread_name_prefix=STEP_THREADS)
+        self._threads = Threads(threads_max + ABANDONED_THREADS_MAX, STEP_THREADS)
+        self._thread_places = asyncio.Semaphore(threads_max)
         self.is_stopping = False
 
     # beginning
@@ -142,12 +151,11 @@ class Steps:
             if not attempt.is_cancelled:  # by the step's own code: nobody knows how far it came
                 self._settle_later(attempt, record)
         except TimedOut as error:
-            parked = msgspec.structs.replace(record, attempts=1, failure=_sealed(error), is_uncertain=True)
-            self._settle_later(attempt, parked)
+            self._settle_later(attempt, msgspec.structs.replace(record, failure=_sealed(error)))
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            resident.fail_step(operation, _sealed(error), 1, uncertain=False)
+            _fail_once(attempt, error)
         else:
             resident.complete_step(operation, payload, 1)
         finally:
@@ -157,32 +165,61 @@ class Steps:
 
     def _call(self, attempt: Attempt, record: AttemptRecord) -> Awaitable[Any]:
         """The call of the user's function, within the step's limits of time."""
-        step = attempt.operation.step
-        options, is_probed = step.run_options, attempt.resident.is_probed
+        step, resident = attempt.operation.step, attempt.resident
         enter_step(attempt)
         args, kwargs = step.signature.decode_args(attempt.operation.arguments)
+        if resident.is_probed:
+            call = self.invoke(step.fn, args, kwargs)
+            probed = in_slices(resident, call) if step.is_async else self._worker.probe.on_thread(resident, call)
+            return self.within_limits(step, probed, record, attempt.heart)
+        if not step.is_async:
+            return self._on_thread(step, args, kwargs, record, attempt.heart)
+        if step.run_options.is_limited:
+            return self.within_limits(step, self.invoke(step.fn, args, kwargs), record, attempt.heart)
+        return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def limited_call(
+        self, step: Step[Any, Any], args: Sequence[Any], kwargs: dict[str, Any], record: AttemptRecord, heart: Heart
+    ) -> Awaitable[Any]:
+        """The call of any step's function, within the step's limits of time."""
+        if not step.is_async:
+            return self._on_thread(step, args, kwargs, record, heart)
+        return self.within_limits(step, self.invoke(step.fn, args, kwargs), record, heart)
+
+    async def _on_thread(
+        self, step: Step[Any, Any], args: Sequence[Any], kwargs: dict[str, Any], record: AttemptRecord, heart: Heart
+    ) -> Any:
+        """The attempt's time begins when there is a place for it, which it leaves although its thread may go on."""
+        async with self._thread_places:
+            return await self.within_limits(step, self.invoke(step.fn, args, kwargs), record, heart)
+
+    def within_limits(
+        self, step: Step[Any, Any], call: Awaitable[Any], record: AttemptRecord, heart: Heart
+    ) -> Awaitable[Any]:
+        """A call, cut off when the step's time is over or its heartbeat is missing."""
+        options = step.run_options
         seconds = options.timeout_seconds
         if options.total_timeout_seconds is not None:
             left = self._left(record, options.total_timeout_seconds)
             seconds = left if seconds is None else min(seconds, left)
-        silence_seconds = options.heartbeat_timeout_seconds
-        if step.is_async and seconds is None and silence_seconds is None and not is_probed:
-            return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        call = self.invoke(step, args, kwargs)
-        if is_probed:
-            resident, probe = attempt.resident, self._worker.probe
-            call = in_slices(resident, call) if step.is_async else probe.on_thread(resident, call)
-        if seconds is None and silence_seconds is None:
+        if seconds is None and options.heartbeat_timeout_seconds is None:
             return call
-        return attempt.heart.watch(call, step.name, seconds, silence_seconds)
+        return heart.watch(call, step.name, seconds, options.heartbeat_timeout_seconds)
 
-    async def invoke(self, step: Step[Any, Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Call the user's function: on this loop if it is async, on a thread if it is not."""
-        if step.is_async:
-            return await step.fn(*args, **kwargs)
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: context.run(step.fn, *args, **kwargs))
+    async def invoke(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Call a user's function: on this loop if it is async, on a thread if it is not.
+
+        Raises ``Exited`` for ``SystemExit``, which would go through every task on its way and end the process.
+        """
+        try:
+            if inspect.iscoroutinefunction(function):
+                return await function(*args, **kwargs)
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, lambda: context.run(function, *args, **kwargs))
+        except SystemExit as error:
+            name = getattr(function, "__name__", repr(function))
+            raise Exited(f"{name}() asked the process to exit with {error.code!r}; raise an error instead") from error
 
     def _left(self, record: AttemptRecord, total_seconds: float) -> float:
         if not record.first_at:
@@ -221,7 +258,7 @@ class Steps:
         """Seconds until the next attempt, or None if there is none."""
         options = step.run_options
         retry = options.retry
-        if not retry.is_retryable(error) or isinstance(error, InvalidInput):
+        if not retry.is_retryable(error) or isinstance(error, InvalidInput | Exited):
             return None
         if retry.max_attempts is not None and attempts >= retry.max_attempts:
             return None
@@ -232,52 +269,68 @@ class Steps:
                 return None
         return pause
 
+    # once steps that were cut off
+
     def _settle_later(self, attempt: Attempt, record: AttemptRecord) -> None:
-        self._worker.spawn(self._settle_uncertain(Attempt(attempt.resident, attempt.operation), record))
+        resident, operation = attempt.resident, attempt.operation
+        resident.running[operation.key] = settling = Attempt(resident, operation)
+        self._worker.spawn(self._settle_uncertain(settling, record))
 
     async def _settle_uncertain(self, attempt: Attempt, record: AttemptRecord) -> None:
         """A ``once`` step was begun and never recorded: ask its resolver, or park it for a person."""
         resident, operation = attempt.resident, attempt.operation
-        resolver = operation.step.run_options.resolver
-        resident.running[operation.key] = attempt
-        try:
-            if resolver is not None and await self._resolve(attempt, resolver):
-                return
-        finally:
-            resident.running.pop(operation.key, None)
-        if resident.is_dropped or operation.abandoned:
+        if attempt.is_cancelled:
             return
-        error = Uncertain(f"step {operation.step.name!r} was begun and its result was never recorded")
-        failure = record.failure or _sealed(error)
-        resident.remember_attempt(
-            operation.key,
-            msgspec.structs.replace(record, attempts=1, failure=failure, is_uncertain=True, is_parked=True),
-        )
-
-    async def _resolve(self, attempt: Attempt, resolver: Callable[..., Any]) -> bool:
-        """True if the resolver knew what happened."""
-        resident, operation = attempt.resident, attempt.operation
-        args, kwargs = operation.step.signature.decode_args(operation.arguments)
-        enter_step(attempt)
+        attempt.task = asyncio.current_task()
+        error: BaseException = Uncertain(f"step {operation.step.name!r} was begun and its result was never recorded")
         try:
-            said = resolver(*args, **kwargs)
-            if asyncio.iscoroutine(said):
-                said = await said
-        except Uncertain:
-            return False
-        except Exception as error:
-            resident.fail_step(operation, _sealed(error), 1, uncertain=False, resolved_by="resolver")
-            return True
+            said = await self._ask_resolver(attempt)
+            if said is None:
+                _park(attempt, msgspec.structs.replace(record, failure=record.failure or _sealed(error)))
+            elif isinstance(said, BaseException):
+                _fail_once(attempt, said, "resolver")
+            else:
+                resident.complete_step(operation, said, 1, "resolver")
+        finally:
+            if attempt.is_current():
+                resident.attempt_ended(operation.key)
+
+    async def _ask_resolver(self, attempt: Attempt) -> bytes | BaseException | None:
+        """The sealed result or the error that the resolver knows of; None if there is nobody who knows.
+
+        A resolver that raises an error does not know: it is asked again by the step's retry policy.
+        """
+        step = attempt.operation.step
+        resolver, retry = step.run_options.resolver, step.run_options.retry
+        asked = 0
+        while resolver is not None:
+            asked += 1
+            try:
+                return await self._resolve(attempt, resolver)
+            except Uncertain:
+                break
+            except Exception as error:
+                logger.warning("the resolver of step %r failed: %r", step.name, error)
+                if not retry.is_retryable(error) or isinstance(error, InvalidInput) or not retry.allows(asked):
+                    break
+            await asyncio.sleep(retry.delay_seconds(asked, self._worker.random))
+        return None
+
+    async def _resolve(self, attempt: Attempt, resolver: Callable[..., Any]) -> bytes | BaseException:
+        """What one call of the resolver says. Raises ``Uncertain`` if it does not know."""
+        operation = attempt.operation
+        enter_step(attempt)
+        args, kwargs = operation.step.signature.decode_args(operation.arguments)
+        said = await self.invoke(resolver, args, kwargs)
+        if asyncio.iscoroutine(said):
+            said = await said
         if isinstance(said, Outcome):
             if said.uncertain:
-                return False
+                raise Uncertain(said.error)
             if said.failed:
-                refusal = Uncertain(said.error or "the resolver says that it did not happen")
-                resident.fail_step(operation, _sealed(refusal), 1, uncertain=False, resolved_by="resolver")
-                return True
+                return Uncertain(said.error or "the resolver says that it did not happen")
             said = said.result
-        resident.complete_step(operation, _sealed_result(operation.step, said), 1, resolved_by="resolver")
-        return True
+        return _sealed_result(operation.step, said)
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -297,6 +350,21 @@ def _sealed_result(step: Step[Any, Any], value: Any) -> bytes:
 
 def _sealed(error: BaseException) -> bytes:
     return encode_failure(describe(error))
+
+
+def _park(attempt: Attempt, record: AttemptRecord) -> None:
+    """Leave a step to a person."""
+    if not attempt.resident.is_dropped and not attempt.operation.abandoned:
+        parked = msgspec.structs.replace(record, attempts=1, is_uncertain=record.once_begun, is_parked=True)
+        attempt.resident.remember_attempt(attempt.operation.key, parked)
+
+
+def _fail_once(attempt: Attempt, error: BaseException, resolved_by: str = "") -> None:
+    """A ``once`` step has failed, and is not repeated by itself. An undo must be done, and waits for a person."""
+    if attempt.operation.is_undo:
+        _park(attempt, AttemptRecord(failure=_sealed(error)))
+    else:
+        attempt.resident.fail_step(attempt.operation, _sealed(error), 1, False, resolved_by)
 
 
 _NO_ATTEMPT = AttemptRecord()

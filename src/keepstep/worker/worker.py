@@ -12,7 +12,7 @@ import logging
 import os
 import random as random_module
 from collections import OrderedDict, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
@@ -147,14 +147,23 @@ class Worker:
         await self._open_lease()
         await self.journal.publish(definitions_of(self.options.namespace, self.journal.clock.now()))
         self._loops = [
-            asyncio.create_task(each, name=f"keepstep-{name}")
+            asyncio.create_task(self._keep_going(name, each), name=f"keepstep-{name}")
             for name, each in (
-                ("claim", self._claim_loop()),
-                ("inbox", self._inbox_loop()),
-                ("tend", self._tend_loop()),
-                ("remote", self.remote.serve()),
+                ("claim", self._claim_loop),
+                ("inbox", self._inbox_loop),
+                ("tend", self._tend_loop),
+                ("remote", self.remote.serve),
             )
         ]
+
+    async def _keep_going(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Whatever one run brings into a loop, the others depend on it: it is begun again."""
+        while True:
+            try:
+                await loop()
+            except Exception:
+                logger.exception("the worker's %s loop met an unexpected error; it goes on", name)
+                await asyncio.sleep(1.0)
 
     async def _open_lease(self) -> None:
         await self.journal.open_lease(
@@ -177,21 +186,20 @@ class Worker:
         self._is_stopping = True
         self.steps.stop()
         self._emptied.clear()
-        if any(each.running or each.in_flight for each in self._residents.values()):
-            try:
-                async with asyncio.timeout(grace_seconds):
-                    await self._emptied.wait()
-            except TimeoutError:
-                busy = sum(1 for each in self._residents.values() if each.running)
-                logger.warning("gave back %d runs whose steps did not end within %g s", busy, grace_seconds)
+        self.check_emptied()
+        if not await _within(grace_seconds, self._emptied):
+            busy = sum(1 for each in self._residents.values() if each.running)
+            logger.warning("gave back %d runs whose steps did not end within %g s", busy, grace_seconds)
         self._is_open = False
         self.journal.unlisten(self._hear)
         for loop in self._loops:
             loop.cancel()
         for resident in list(self._residents.values()):
             resident.release()
-        pending = [*self._loops, *self._tasks]
-        await asyncio.gather(*pending, return_exceptions=True)
+        await self.remote.end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._loops, *self._tasks, return_exceptions=True)
         try:
             await self.journal.close_lease(self.lease_id)
         except JournalError as error:
@@ -358,7 +366,9 @@ class Worker:
         try:
             await resident.append(resumed)
             loaded = await self.journal.load(resident.run_id)
-        except JournalError:
+        except JournalError as error:
+            logger.warning("run %s could not be begun (%s); it is read again", resident.run_id, error)
+            self.reload(resident)
             return
         if not resident.is_dropped:
             self._begin_loaded(resident, loaded)
@@ -472,7 +482,7 @@ class Worker:
         self._idle.pop(resident.run_id, None)
         if self._room() == 1:
             self._work.set()
-        self._check_emptied()
+        self.check_emptied()
 
     def reload(self, resident: Resident) -> None:
         """Something went wrong between memory and journal: begin the run again from the journal."""
@@ -533,10 +543,13 @@ class Worker:
             resident.is_resting = False
             self._idle.pop(resident.run_id, None)
         if self._is_stopping:
-            self._check_emptied()
+            self.check_emptied()
 
-    def _check_emptied(self) -> None:
-        if self._is_stopping and not any(each.running or each.in_flight for each in self._residents.values()):
+    def check_emptied(self) -> None:
+        """Called whenever the last thing may have ended that a stop waits for."""
+        if not self._is_stopping or self.remote.is_busy:
+            return
+        if not any(each.running or each.in_flight for each in self._residents.values()):
             self._emptied.set()
 
     async def _tend_loop(self) -> None:
@@ -617,13 +630,13 @@ class Worker:
             resident.append(clear_strikes=True)
 
 
-async def _within(seconds: float, news: asyncio.Event) -> None:
-    """Wait for news, but not longer than that."""
+async def _within(seconds: float, news: asyncio.Event) -> bool:
+    """Wait for news, but not longer than that; True if there was some."""
     try:
         async with asyncio.timeout(seconds):
-            await news.wait()
+            return await news.wait()
     except TimeoutError:
-        pass
+        return False
 
 
 def started_run(

@@ -7,7 +7,7 @@ from .inputs import parse_json, parse_json_inputs
 from .plain import plain_attributes, plain_text
 from .retry import Retry
 from .signature import Signature, digest
-from .size import within_limit
+from .size import checked_name, within_limit
 
 __all__ = [
     "Duration",
@@ -15,6 +15,7 @@ __all__ = [
     "RemoteError",
     "Retry",
     "Signature",
+    "checked_name",
     "decode_failure",
     "decoder",
     "describe",

@@ -1,9 +1,9 @@
-"""Size: payloads are bounded where they are made, so that the error stands where the value came from."""
+"""Size: payloads and names are bounded where they are made, so that the error stands where the value came from."""
 
 from __future__ import annotations
 
-from keepstep.journal import TooLarge
-from keepstep.journal.limits import PAYLOAD_BYTES_MAX
+from keepstep.journal import InvalidInput, TooLarge
+from keepstep.journal.limits import NAME_CHARS_MAX, PAYLOAD_BYTES_MAX
 
 
 def within_limit(payload: bytes, what: str, name: str = "") -> bytes:
@@ -15,3 +15,18 @@ def within_limit(payload: bytes, what: str, name: str = "") -> bytes:
         f"{named}: {len(payload):,} bytes are more than the {PAYLOAD_BYTES_MAX:,} that one value may have; "
         "keep large data elsewhere and pass a reference to it"
     )
+
+
+def checked_name(name: object, what: str, chars_max: int = NAME_CHARS_MAX) -> str:
+    """The name, if a journal can hold it. Raises ``InvalidInput`` for what is no text, empty or too long."""
+    if not isinstance(name, str):
+        raise InvalidInput(f"{what} must be text, not {name!r:.60}")
+    if not 0 < len(name) <= chars_max:
+        raise InvalidInput(f"{what} must have 1 to {chars_max} characters, not {len(name)}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(
+            f"{what} {name!r:.60} has a lone surrogate, which UTF-8 cannot hold; clean it first"
+        ) from None
+    return name

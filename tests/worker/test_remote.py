@@ -1,0 +1,126 @@
+"""Steps with ``queue=``: what they promise is what steps beside their run promise."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import keepstep
+import keepstep.testing
+from keepstep import Engine, Retry, StepFailed, step, workflow
+from keepstep.journal import StoreUnavailable
+from tests.runtime.crashing import World
+from tests.runtime.programs import on_an_engine
+
+begun: list[str] = []
+
+
+def note() -> None:
+    begun.append(keepstep.step_info().key)
+
+
+@step(queue="elsewhere", retry=Retry(max_attempts=1))
+async def give_up_on_a_queue() -> None:
+    raise asyncio.CancelledError
+
+
+@step(queue="elsewhere", total_timeout=8, timeout=5, retry=Retry(initial=1.0, jitter=0.0))
+async def hang_on_a_queue() -> None:
+    note()
+    await asyncio.Event().wait()
+
+
+@step(queue="elsewhere", heartbeat_timeout=3, retry=Retry(max_attempts=2, initial=1.0, jitter=0.0))
+async def fall_silent_on_a_queue() -> str:
+    details = keepstep.step_info().heartbeat_details
+    if details is not None:
+        return f"it was at {details}"
+    for n in range(3):
+        keepstep.heartbeat(n)
+        await asyncio.sleep(1.5)
+    await asyncio.Event().wait()
+    return ""
+
+
+@workflow
+async def use_limits_on_a_queue() -> list[str]:
+    said = []
+    for call in (give_up_on_a_queue, hang_on_a_queue, fall_silent_on_a_queue):
+        try:
+            said.append(str(await call()))
+        except StepFailed as error:
+            said.append(f"{error.attempts} {error.uncertain} {error.__cause__}")
+    return said
+
+
+def test_a_step_on_a_queue_has_the_same_limits_of_time_as_others() -> None:
+    async def program(engine: Engine) -> tuple[list[str], Any]:
+        handle = await engine.start(use_limits_on_a_queue, id="q")
+        said = await handle.result(timeout=120)
+        run = await engine.journal.find_run("default", "q")
+        assert run is not None
+        return said, await engine.journal.read_state(run.run_id)
+
+    begun.clear()
+    said, state = on_an_engine(program, queues=("default", "elsewhere"))
+    assert said == [
+        "1 True step 'give_up_on_a_queue' was cancelled by its own code",
+        "2 True step 'hang_on_a_queue' did not end within 2 s",
+        "it was at 2",
+    ]
+    assert len(begun) == 2
+    assert state == {}
+
+
+def test_a_step_on_a_queue_that_a_stop_finds_running_ends_before_it() -> None:
+    async def main() -> list[str]:
+        world = World()
+        here, there = await world.open(), await world.open(queues=("elsewhere",))
+        handle = await here.start(work_long_on_a_queue, id="q")
+        while not begun:
+            await asyncio.sleep(0.1)
+        await there.close(grace_seconds=20)
+        world.engines.remove(there)
+        done = [f"{len(begun)} begun", str(await handle.result(timeout=60))]
+        await world.close()
+        return done
+
+    begun.clear()
+    assert keepstep.testing.run(main) == ["1 begun", "done"]
+
+
+@step(queue="elsewhere")
+async def be_long_on_a_queue() -> str:
+    note()
+    await asyncio.sleep(4)
+    return "done"
+
+
+@workflow
+async def work_long_on_a_queue() -> str:
+    return await be_long_on_a_queue()
+
+
+def test_a_step_on_a_queue_is_answered_though_the_store_is_in_trouble() -> None:
+    async def main() -> Any:
+        world = World()
+        here, there = await world.open(), await world.open(queues=("elsewhere",))
+        handle = await here.start(work_long_on_a_queue, id="q")
+        while not begun:
+            await asyncio.sleep(0.1)
+        commit, failures = there.journal.commit, 3
+
+        async def in_trouble(change: Any) -> Any:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise StoreUnavailable("the disk is in trouble")
+            return await commit(change)
+
+        there.journal.commit = in_trouble  # type: ignore[method-assign, assignment]
+        result = await handle.result(timeout=60)
+        await world.close()
+        return result, failures, len(begun)
+
+    begun.clear()
+    assert keepstep.testing.run(main) == ("done", -1, 1)
