@@ -16,7 +16,7 @@ from tests.runtime.programs import on_an_engine
 
 
 @step
-async def present_after(n: int, seconds: float) -> int:
+async def come_back_after(n: int, seconds: float) -> int:
     await asyncio.sleep(seconds)
     return n
 
@@ -35,10 +35,10 @@ async def until_blocked(engine: Engine, id: str) -> str:
 @workflow
 async def block_beside_a_step() -> None:
     async def go_wrong() -> None:
-        await present_after(1, 1)
+        await come_back_after(1, 1)
         getattr(asyncio.get_running_loop(), "run_in" + "_executor")(None, print)
 
-    await asyncio.gather(present_after(2, 5), go_wrong(), go_wrong())
+    await asyncio.gather(come_back_after(2, 5), go_wrong(), go_wrong())
 
 
 def test_a_run_blocked_while_a_step_of_another_branch_runs_is_shown_as_blocked_when_that_has_ended() -> None:
@@ -49,7 +49,7 @@ def test_a_run_blocked_while_a_step_of_another_branch_runs_is_shown_as_blocked_w
 
     why, keys = on_an_engine(program)
     assert "run_in_executor" in why
-    assert "present_after" in keys  # the step that ran on was recorded
+    assert "come_back_after" in keys  # the step that ran on was recorded
 
 
 @workflow
@@ -74,7 +74,7 @@ async def cancel_in_a_predicate() -> str:
         return False
 
     waiting = asyncio.create_task(keepstep.wait_for(predicate))
-    await present_after(1, 1)
+    await come_back_after(1, 1)
     await asyncio.wait([waiting])
     return f"cancelled: {waiting.cancelled()}"
 
@@ -103,7 +103,7 @@ async def say_what_cannot_be_kept(what: str) -> Any:
         case "attributes":
             keepstep.set_attributes(customer=object())
         case "surrogate":
-            await present_after.options(key="\ud800")(1, 0)
+            await come_back_after.options(key="\ud800")(1, 0)
         case "child id":
             await keepstep.start_child(child_of_any_name, 1, id=42)  # type: ignore[arg-type]
         case "child queue":
@@ -117,8 +117,8 @@ async def say_what_cannot_be_kept(what: str) -> Any:
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("status", "set_status() must be text, not 404"),
-        ("attributes", "set_attributes()"),
+        ("status", "the status must be text, not 404"),
+        ("attributes", "the attributes"),
         ("surrogate", "surrogate"),
         ("child id", "the id of a child must be text, not 42"),
         ("child queue", "the queue of a child must have 1 to 512 characters, not 0"),
@@ -155,7 +155,7 @@ async def test_a_run_that_asks_for_what_the_store_refuses_is_blocked_and_not_rea
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should a value ever pass the checks at the door."""
-    monkeypatch.setattr(ambient, "checked_name", lambda text, *_: text)
+    monkeypatch.setattr(ambient, "plain_text", lambda text, _: text)
     async with Engine(f"sqlite:///{tmp_path}/k.db") as engine:
         await engine.start(wait_with_status, "broken", id="r")
         assert "cannot be recorded" in await until_blocked(engine, "r")
@@ -165,7 +165,7 @@ async def test_a_run_that_asks_for_what_the_store_refuses_is_blocked_and_not_rea
 @workflow
 async def wait_with_status(status: str) -> str:
     keepstep.set_status(status if status == "fine" else chr(0xD800))
-    await present_after(1, 0)
+    await come_back_after(1, 0)
     return status
 
 
@@ -191,11 +191,11 @@ async def wait_for_a_word() -> Any:
 
 
 @workflow
-async def wait_for_ever() -> list[str]:
+async def wait_without_end() -> list[str]:
     said = []
     async with asyncio.timeout(float("inf")):
-        said.append(str(await present_after(1, 1)))
-    said.append(str(await asyncio.wait_for(present_after(2, 1), 1e15)))
+        said.append(str(await come_back_after(1, 1)))
+    said.append(str(await asyncio.wait_for(come_back_after(2, 1), 1e15)))
     sleeping = asyncio.create_task(asyncio.sleep(float("inf")))
     done, _ = await asyncio.wait([sleeping], timeout=3)
     said.append(f"{len(done)} awake")
@@ -204,11 +204,11 @@ async def wait_for_ever() -> list[str]:
 
 def test_limits_that_never_come_are_no_limits() -> None:
     async def program(engine: Engine) -> Any:
-        return await (await engine.start(wait_for_ever, id="r")).result(timeout=60)
+        return await (await engine.start(wait_without_end, id="r")).result(timeout=60)
 
     assert on_an_engine(program) == ["1", "2", "0 awake"]
 
 
 def test_a_name_of_a_definition_that_no_journal_can_hold_is_refused() -> None:
     with pytest.raises(InvalidInput, match="the name of a step must have 1 to 512 characters"):
-        step(name="x" * 513)(present_after.fn)
+        step(name="x" * 513)(come_back_after.fn)

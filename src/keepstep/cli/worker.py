@@ -7,8 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
-import threading
 from typing import Any
 
 import click
@@ -16,15 +14,12 @@ import click
 from keepstep.client.engine import Engine
 from keepstep.journal import InvalidInput
 from keepstep.runtime.registry import steps, workflows
-from keepstep.worker.steps import STEP_THREADS
 
 from .database import database_option, run
 from .module import import_module
 
 GRACE_SECONDS = 10.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-IDLE_THREAD_SECONDS = 0.2
-"""What a thread that executes nothing needs to notice that it is not wanted any more."""
 
 EVERY_ADDRESS = ("0.0.0.0", "::")
 
@@ -62,9 +57,7 @@ def worker_command(
     if address is not None and not callback_url:
         callback_url = base_url(*address)
     options = {"queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module}
-    code = run(_work(url, address, grace_seconds, options))
-    _leave_steps_behind(code)
-    return code
+    return run(_work(url, address, grace_seconds, options))
 
 
 async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float, options: dict[str, Any]) -> int:
@@ -87,20 +80,6 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
             await listener.stop()
         await engine.close(grace_seconds)
     return 0
-
-
-def _leave_steps_behind(code: int) -> None:
-    """End the process although a step still blocks its thread, which Python's own way out would wait for.
-
-    The step's run was given back when the grace was over; whoever has it now begins the step anew.
-    """
-    for thread in threading.enumerate():
-        if thread.name.startswith(STEP_THREADS):
-            thread.join(IDLE_THREAD_SECONDS)
-            if thread.is_alive():
-                logging.shutdown()
-                sys.stdout.flush()
-                os._exit(code)
 
 
 async def _listen(engine: Engine, host: str, port: int, grace_seconds: float) -> Any:

@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("keepstep.worker")
 
-STEP_THREADS = "keepstep-step"
-"""How the names of the threads begin on which sync steps are executed."""
-
 ABANDONED_THREADS_MAX = 256
 """So many threads may go on with a sync step whose attempt is over before they keep others from running."""
 
@@ -53,7 +50,7 @@ class Steps:
         self._free = concurrent_max
         self._queue: deque[Attempt] = deque()
         self._runner = Runner(self._perform)
-        self._threads = Threads(threads_max + ABANDONED_THREADS_MAX, STEP_THREADS)
+        self._threads = Threads(threads_max + ABANDONED_THREADS_MAX, "keepstep-step")
         self._thread_places = asyncio.Semaphore(threads_max)
         self.is_stopping = False
 
