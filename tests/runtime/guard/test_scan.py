@@ -23,6 +23,8 @@ FLAGGED = [
     ("from datetime import date", "return date.today()  # here", "datetime.date.today", "keepstep.now()"),
     ("import datetime as dt\nnow = dt.datetime.now", "return now()  # here", "datetime.datetime.now", "keepstep.now()"),
     ("import time", "time.sleep(5)  # here", "time.sleep", "keepstep.sleep"),
+    ("import sys", "return sys.stdin.readline()  # here", "sys.stdin", "keepstep.human_task"),
+    ("", "return hash(order) % 4  # here", "hash", "zlib.crc32"),
     # chance and identity
     ("import random", "return random.random()  # here", "random.random", "keepstep.random()"),
     ("from random import choice", "return choice([1, 2])  # here", "random.choice", "keepstep.random()"),
@@ -259,3 +261,82 @@ def test_endless_recursion_and_many_functions_end(sources: Sources) -> None:
     many = "\n".join(f"def f{n}():\n    return f{(n + 1) % 900}() or f{(n * 7) % 900}()" for n in range(900))
     module = sources.module("guarded_many", f"{many}\nasync def flow():\n    return f0()\n")
     scan(module.flow)
+
+
+CLASSES = """
+import attrs
+import msgspec
+import pydantic
+import time
+from dataclasses import KW_ONLY, dataclass, field
+from uuid import UUID, uuid4
+
+@dataclass
+class Receipt:
+    order: str
+    at: float = field(default_factory=time.time)
+    note: str = ""
+    _: KW_ONLY
+    id: str = field(default_factory=lambda: str(uuid4()))
+
+class Label(msgspec.Struct):
+    order: str
+    id: str = msgspec.field(default_factory=lambda: str(uuid4()))
+
+class Parcel(pydantic.BaseModel):
+    order: str
+    id: UUID = pydantic.Field(default_factory=uuid4, alias="parcelId")
+
+@attrs.define
+class Pickup:
+    order: str
+    _at: float = attrs.field(factory=time.time)
+
+class Written(msgspec.Struct):
+    order: str
+    tags: list[str] = []
+"""
+
+FILLED = [
+    ("Receipt(order, 1.0)", "uuid.uuid4"),
+    ("Receipt(order, id='7')", "time.time as the default of Receipt.at"),
+    ("Receipt(order, note='', id='7')", "time.time as the default of Receipt.at"),
+    ("Label(order)", "uuid.uuid4"),
+    ("Parcel(order=order)", "uuid.uuid4 as the default of Parcel.id"),
+    ("Pickup(order)", "time.time as the default of Pickup._at"),
+]
+GIVEN = [
+    "Receipt(order, 1.0, id='7')",
+    "Receipt(id='7', at=1.0, order=order)",
+    "Receipt(*order)",
+    "Receipt(**order)",
+    "Label(order, '7')",
+    "Label(order=order, id='7')",
+    "Parcel(order=order, parcelId=None)",
+    "Pickup(order, 1.0)",
+    "Pickup(order, at=1.0)",
+    "Written(order)",
+]
+
+
+@pytest.mark.parametrize(("call", "used"), FILLED)
+def test_a_field_that_a_call_leaves_to_a_factory_is_found(sources: Sources, call: str, used: str) -> None:
+    flow, _ = sources.workflow(CLASSES, f"return {call}")
+    with pytest.raises(Nondeterminism) as caught:
+        scan(flow)
+    assert caught.value.used == used
+    assert len(caught.value.findings) == 1
+
+
+@pytest.mark.parametrize("call", GIVEN)
+def test_a_field_that_a_call_gives_is_no_finding_whatever_its_factory(sources: Sources, call: str) -> None:
+    flow, _ = sources.workflow(CLASSES, f"return {call}")
+    scan(flow)
+
+
+def test_what_a_library_has_wrapped_is_followed(sources: Sources) -> None:
+    imports = "import contextlib, time\n@contextlib.asynccontextmanager\nasync def timed():\n    yield time.monotonic()"
+    flow, _ = sources.workflow(imports, "async with timed() as began: return began")
+    with pytest.raises(Nondeterminism) as caught:
+        scan(flow)
+    assert caught.value.used == "time.monotonic"

@@ -18,7 +18,7 @@ ALLOWED = [
     ("import asyncio", "q = asyncio.Queue()\nasync with asyncio.Lock():\n    await q.put(1)"),
     ("import asyncio", "loop = asyncio.get_running_loop()\nreturn loop.time() + 1, loop.create_task(order())"),
     ("import asyncio", "try:\n    await order()\nexcept asyncio.CancelledError:\n    raise"),
-    ("", "print(order, hash('x'))\nreturn {1, 2, 3}"),
+    ("", "print(order, abs(-7))\nreturn {1, 2, 3}"),
     ("import logging\nlog = logging.getLogger()", "log.info('order %s', order)"),
     ("import time", "return time.gmtime(0), time.strftime('%Y', order), time.strptime(order, '%Y')"),
     ("from datetime import datetime, date, timedelta, UTC", "return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(1)"),

@@ -25,14 +25,15 @@ from typing import Any, NamedTuple
 from .thing import UNKNOWN, Thing, attribute, imported
 
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
-_NEUTRAL = frozenset({"NOP", "CACHE", "RESUME", "PRECALL", "EXTENDED_ARG", "KW_NAMES", "COPY_FREE_VARS", "MAKE_CELL"})
+_NEUTRAL = frozenset({"NOP", "CACHE", "RESUME", "PRECALL", "EXTENDED_ARG", "COPY_FREE_VARS", "MAKE_CELL"})
 _ENDS = frozenset({"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "INTERPRETER_EXIT"})
 _ONLY_POPS = ("POP_", "STORE_", "DELETE_", "LIST_", "SET_", "MAP_", "DICT_", "END_")
 _GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _LOADS = frozenset({"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_AND_CLEAR", "LOAD_FAST_BORROW", "LOAD_DEREF"})
 _CLASS_LOADS = frozenset({"LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _STORES = frozenset({"STORE_FAST", "STORE_DEREF", "STORE_NAME"})
-_MANY = 1000
+MANY = 1000
+"""So many arguments, where their number is not known."""
 
 # Python 3.13 turned the order of a callable and the NULL beside it.
 _NULL_BELOW = sys.version_info < (3, 13)
@@ -71,7 +72,7 @@ class Report:
     """Where the walk hands over what it meets; the scan decides what it means."""
 
     mentioned: Callable[[Thing, int], None]  # a thing and the line
-    called: Callable[[Thing, int, int], None]  # a thing, the number of arguments and the line
+    called: Callable[[Thing, int, frozenset[str], int], None]  # a thing, how many arguments, the named ones, the line
     result: Callable[[Thing], Thing]  # what calling a thing gives
     opens_unsafe: Callable[[Thing], bool]
 
@@ -80,10 +81,10 @@ def walk(code: CodeType, scope: Scope, report: Report) -> None:
     """Report everything known that ``code``, and the functions and classes nested in it, mention and call."""
     instructions = list(dis.get_instructions(code))
     handlers = _handlers(code)
-    learned = _Walk(scope, report, handlers, frozenset())
+    learned = _Walk(scope, report, handlers, frozenset(), code.co_consts)
     learned.run(instructions)
     unsafe = frozenset(_guarded_offsets(instructions, handlers, learned.unsafe_targets))
-    _Walk(scope, report, handlers, unsafe, firm=True).run(instructions)
+    _Walk(scope, report, handlers, unsafe, code.co_consts, firm=True).run(instructions)
 
 
 def _handlers(code: CodeType) -> list[Handler]:
@@ -110,17 +111,26 @@ def _guarded_offsets(instructions: list[dis.Instruction], handlers: list[Handler
 
 class _Walk:
     def __init__(
-        self, scope: Scope, report: Report, handlers: list[Handler], unsafe: frozenset[int], *, firm: bool = False
+        self,
+        scope: Scope,
+        report: Report,
+        handlers: list[Handler],
+        unsafe: frozenset[int],
+        constants: tuple[Any, ...],
+        *,
+        firm: bool = False,
     ) -> None:
         self.scope = scope
         self.report = report
         self.handlers = handlers
         self.unsafe = unsafe
+        self.constants = constants
         self.firm = firm  # the local names are learned: report, and look into nested code
         self.unsafe_targets: set[int] = set()
         self.stack: list[Thing] = []
         self.line = 0
         self.offset = 0
+        self.keywords: frozenset[str] = frozenset()  # the names of the next call's arguments
 
     def run(self, instructions: list[dis.Instruction]) -> None:
         arriving: dict[int, list[Thing]] = {
@@ -257,10 +267,14 @@ class _Walk:
         # Not a mention yet: the finding is where the name is used.
         self.stack.append(attribute(self.stack[-1], instruction.argval) if self.stack else UNKNOWN)
 
+    def name_arguments(self, instruction: dis.Instruction) -> None:
+        self.keywords = frozenset(self.constants[instruction.arg or 0])
+
     def call(self, instruction: dis.Instruction) -> None:
         count = instruction.argval
         if instruction.opname == "CALL_KW":
-            self.pop()
+            names = self.pop().held
+            self.keywords = frozenset(names) if isinstance(names, tuple) else frozenset()
         self._call(count, popped=count)
 
     def call_spread(self, instruction: dis.Instruction) -> None:
@@ -268,6 +282,7 @@ class _Walk:
 
     def _call(self, count: int | None, popped: int) -> None:
         """Take arguments, callable and its placeholder off the stack. An unknown number of arguments counts as many."""
+        keywords, self.keywords = self.keywords, frozenset()
         for _ in range(popped):
             self.pop()
         slots = self.pop(), self.pop()
@@ -278,7 +293,7 @@ class _Walk:
         if self.report.opens_unsafe(thing):
             self._note_unsafe_block()
         if self.firm:
-            self.report.called(thing, _MANY if count is None else count, self.line)
+            self.report.called(thing, MANY if count is None else count, keywords, self.line)
         self.stack.append(self.report.result(thing))
 
     def _note_unsafe_block(self) -> None:
@@ -305,6 +320,7 @@ _RULES: Mapping[str, Callable[[_Walk, dis.Instruction], None]] = {
     "SWAP": _Walk.swap,
     "IMPORT_NAME": _Walk.import_name,
     "IMPORT_FROM": _Walk.import_from,
+    "KW_NAMES": _Walk.name_arguments,
     "CALL": _Walk.call,
     "CALL_KW": _Walk.call,
     "CALL_FUNCTION_EX": _Walk.call_spread,

@@ -32,6 +32,7 @@ HOST = "it differs between workers; read it in a @step or pass it in as an argum
 THREAD = "use asyncio tasks for concurrency (they are durable here) and a @step for blocking work"
 PERSON = "use keepstep.human_task(...) or keepstep.receive(...)"
 ADDRESS = "memory addresses change with every replay; compare with `is` or use a key of your own"
+HASH = "hashes of text differ between processes; use zlib.crc32 or hashlib"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ _ENTRIES = [
     *_entries(CLOCK, "time", "process_time_ns thread_time thread_time_ns clock_gettime clock_gettime_ns"),
     *_entries(CLOCK, "time", "gmtime localtime ctime asctime", when=0),
     *_entries(CLOCK, "time", "strftime", when=1),
+    *_entries(CLOCK, "pendulum", "now today tomorrow yesterday"),
+    *_entries(CLOCK, "arrow", "now utcnow"),
+    *_entries(CLOCK, "pandas.Timestamp", "now utcnow today"),
+    *_entries(CLOCK, "django.utils.timezone", "now localdate localtime"),
     *_entries(SLEEP, "time", "sleep"),
     *_entries(CLOCK, "datetime", "datetime.now datetime.utcnow datetime.today date.today"),
     *_entries(CHANCE, "random", "random randint randrange randbytes getrandbits choice choices sample shuffle uniform"),
@@ -64,6 +69,10 @@ _ENTRIES = [
     *_entries(CHANCE, "numpy.random", "default_rng", when=0),
     *_entries(CHANCE, "os", "urandom getrandom"),
     *_entries(IDENTITY, "uuid", "uuid1 uuid4 uuid6 uuid7"),
+    *_entries(IDENTITY, "uuid_utils", "uuid1 uuid4 uuid6 uuid7"),
+    *_entries(IDENTITY, "ulid", "new"),
+    *_entries(IDENTITY, "ulid", "ULID", when=0),
+    *_entries(IDENTITY, "bson", "ObjectId", when=0),
     *_entries(HOST, "uuid", "getnode"),
     *_entries(HOST, "os", "environ environb getenv getenvb getpid getppid getcwd getcwdb getlogin uname cpu_count"),
     *_entries(HOST, "os", "getloadavg getuid putenv unsetenv chdir umask times"),
@@ -71,6 +80,8 @@ _ENTRIES = [
     *_entries(HOST, "getpass", "getuser"),
     *_entries(HOST, "tempfile", "gettempdir gettempdirb"),
     *_entries(ADDRESS, "builtins", "id"),
+    *_entries(HASH, "builtins", "hash"),
+    *_entries(PERSON, "sys", "stdin"),
     *_entries(PERSON, "builtins", "input breakpoint"),
     *_entries(PERSON, "getpass", "getpass"),
     *_entries(WORLD, "builtins", "open"),

@@ -22,6 +22,7 @@ from typing import Any
 
 from .bytecode import Report, Scope, parameters, walk
 from .catalogue import ABSENT, CALLED, LASTING_GENERATOR, USED, Catalogue, Entry
+from .factory import Field, factories_run
 from .nondeterminism import Finding, Nondeterminism
 from .origin import is_library, is_ours
 from .thing import UNKNOWN, Thing, attribute, from_object, function_in
@@ -30,6 +31,7 @@ from .unsafe import unsafe
 FUNCTIONS_MAX = 400
 DEPTH_MAX = 12
 FINDINGS_MAX = 10
+WRAPPERS_MAX = 8
 
 _catalogue = Catalogue()
 
@@ -143,10 +145,13 @@ class _Reading:
             self.scan.flag(self.visit, line, f"{owner.name}.{thing.path.rpartition('.')[2]}", owner.instead)
             return
         function = function_in(thing.held)
-        if function is not None:
+        for _ in range(WRAPPERS_MAX):  # a library's wrapper, as ``contextmanager`` makes one, is not followed itself
+            if function is None:
+                break
             self.scan.follow(self.visit, function, _receiver(thing))
+            function = function_in(vars(function).get("__wrapped__"))
 
-    def called(self, thing: Thing, count: int, line: int) -> None:
+    def called(self, thing: Thing, count: int, keywords: frozenset[str], line: int) -> None:
         entry = _entry(thing)
         if entry is not None and entry.when >= count:
             self.scan.flag(self.visit, line, entry.name, entry.instead)
@@ -156,6 +161,18 @@ class _Reading:
                 # Written code only: what a dataclass generates mentions every default factory, also those not used.
                 if function is not None and not function.__code__.co_filename.startswith("<"):
                     self.scan.follow(self.visit, function, thing.held)
+            for field in factories_run(thing.held, count - len(keywords), keywords):
+                self.filled(thing.held, field, line)
+
+    def filled(self, cls: type, field: Field, line: int) -> None:
+        """A field is filled by its factory, because the call leaves it out."""
+        made = from_object(field.factory)
+        entry = _entry(made)
+        if entry is not None:
+            used = f"{entry.name} as the default of {cls.__qualname__}.{min(field.names)}"
+            self.scan.flag(self.visit, line, used, entry.instead)
+        elif (function := function_in(made.held)) is not None:
+            self.scan.follow(self.visit, function, None)
 
 
 def _entry(thing: Thing) -> Entry | None:
