@@ -75,10 +75,12 @@ def record_history(seed: int, folder: Path, plant: str | None = None) -> list[Li
     try:
         for n in range(chance.randrange(1, KILLS_MAX + 1)):
             _wait_for_lines(folder, chance.randrange(1, LINES_BETWEEN_KILLS_MAX), alive)
-            victim = chance.choice([each for each in alive if each.has_called()])
-            victim.kill()
-            alive.remove(victim)
-            alive.append(_Process(folder, f"p{PROCESSES + 1 + n}", seed, plant))
+            begun = [each for each in alive if each.has_called()]
+            if begun:
+                victim = chance.choice(begun)
+                victim.kill()
+                alive.remove(victim)
+                alive.append(_Process(folder, f"p{PROCESSES + 1 + n}", seed, plant))
         for each in alive:
             each.wait_until_done()
         alive.append(_Process(folder, "last", seed, plant, concludes=True))
@@ -100,11 +102,9 @@ def _wait_for_lines(folder: Path, more: int, alive: list[_Process]) -> None:
     """Wait until so many lines more were written, or for a while in which nobody writes any more."""
     wanted = _count_lines(folder) + more
     give_up_at = time.monotonic() + PATIENCE_SECONDS_MAX
-    while not any(each.has_called() for each in alive) or _count_lines(folder) < wanted:
+    while _count_lines(folder) < wanted and time.monotonic() < give_up_at:
         for each in alive:
             each.check()
-        if time.monotonic() > give_up_at and any(each.has_called() for each in alive):
-            return
         time.sleep(POLL_SECONDS)
 
 

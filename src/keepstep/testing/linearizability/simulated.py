@@ -180,10 +180,8 @@ class World:
         """Let clients call and processes die, then ask for the end of everything."""
         for n in range(PROCESSES):
             await self._add(has_worker=n < PROCESSES - 1)
-        killing = asyncio.ensure_future(self._kill())
-        while any(not each.done() for process in self.processes for each in process.calling):
-            await asyncio.wait([each for process in self.processes for each in process.calling])
-        await killing
+        await self._kill()
+        await asyncio.gather(*(each for process in self.processes for each in process.calling))
         await self._conclude()
         for process in self.processes:
             await process.engine.close()
