@@ -7,7 +7,7 @@ ORDERS := .benchmarks/.has-orders
 SOURCES := src tests examples benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick clean
+.PHONY: help demo test lint format bench bench-quick chaos clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -38,6 +38,10 @@ bench: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## all benchmarks, beside
 
 bench-quick: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks --quick $(ARGS)
+
+chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
+	@echo "keepstep: killing workers and clients; ARGS='--kills 10000' for a campaign, --help for the rest"
+	@$(BIN)/python -m keepstep.testing.chaos --kills 1000 $(ARGS)
 
 clean:  ## remove environments, caches and built files
 	rm -rf $(VENV) $(DBOS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks

@@ -28,8 +28,6 @@ _COMMANDS = {
     "cancel": "speak",
     "terminate": "speak",
     "retry": "speak",
-    "pause": "speak",
-    "resume": "speak",
     "resolve": "speak",
     "tasks": "people",
     "complete": "people",

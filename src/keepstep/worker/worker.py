@@ -50,7 +50,6 @@ from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
 from .alarms import Alarms
-from .pause import is_paused
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of
 from .remote import RemoteSteps
@@ -354,13 +353,9 @@ class Worker:
         return resident
 
     def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
-        said = {each.n: each for each in (*loaded.messages, *self._early.pop(resident.run_id, ()))}
-        messages = [said[n] for n in sorted(said)]
-        if is_paused(loaded.run.condition, messages):
-            resident.stay_paused(messages)
-            return
         resident.begin(loaded.events, loaded.state)
-        resident.take_messages(messages)
+        said = {each.n: each for each in (*loaded.messages, *self._early.pop(resident.run_id, ()))}
+        resident.take_messages([said[n] for n in sorted(said)])
         resident.offer_tasks()
 
     def _is_late(self, started_at: int) -> bool:
@@ -568,7 +563,7 @@ class Worker:
             idle_before = now - round(self.options.idle_seconds_max * 1e6)
             for _ in range(len(self._unshown)):
                 resident = self._unshown.popleft()
-                if resident.is_dropped or resident.is_closing or resident.is_parking:
+                if resident.is_dropped or resident.is_closing or resident.blocked is not None:
                     continue
                 if resident.quiet_since > show_before:
                     self._unshown.append(resident)
@@ -603,7 +598,7 @@ class Worker:
                 by_run.setdefault(message.run_id, []).append(message)
             for run_id, said in by_run.items():
                 resident = self._residents.get(run_id)
-                if resident is not None and (resident.has_begun or resident.is_parking):
+                if resident is not None and resident.has_begun:
                     resident.take_messages(said)
                 else:
                     self._early.setdefault(run_id, []).extend(said)
@@ -614,7 +609,7 @@ class Worker:
     def look(self, run_id: str) -> tuple[Condition, bytes] | None:
         """What a run in memory here is doing right now, fresher than the journal shows it; None if it is not here."""
         resident = self._residents.get(run_id)
-        if resident is None or not resident.has_begun or resident.is_parking:
+        if resident is None or not resident.has_begun or resident.blocked is not None:
             return None
         return condition_of(resident), encode_detail(detail_of(resident))
 

@@ -1,0 +1,34 @@
+"""Haunting: the zombies that a kill loop alone seldom makes.
+
+Where everybody dies young, hardly anybody lives long enough to take over from a frozen worker before that one is let go
+on. So each round ends with some acts in which a worker that owns everything is frozen for some leases beside another
+that lives, and then lives on for a while: everything that it still believes to own is somebody else's, its timers are
+all due, and its steps come to their ends. All that it writes must be refused.
+"""
+
+from __future__ import annotations
+
+from .nursery import Nursery
+
+STAGE_SECONDS_MAX = 5.0
+CLAIMING_SECONDS = 0.25
+FROZEN_LEASES = 3.0
+AWAKE_LEASES = 1.5
+
+
+def haunt(nursery: Nursery, acts: int, lease_seconds: float) -> None:
+    """Play so many acts; the zombie of each is killed at its end, and the others after the last one."""
+    clients = [nursery.fork("client") for _ in range(2)]
+    keeper = nursery.fork("worker")
+    for _ in range(acts):
+        zombie, keeper = keeper, nursery.fork("worker")
+        nursery.wait_until(zombie, "worked", STAGE_SECONDS_MAX)
+        nursery.wait_until(keeper, "opened", STAGE_SECONDS_MAX)
+        nursery.linger(CLAIMING_SECONDS)
+        nursery.freeze(zombie)
+        nursery.linger(FROZEN_LEASES * lease_seconds)
+        nursery.thaw(zombie)
+        nursery.linger(AWAKE_LEASES * lease_seconds)
+        nursery.kill(zombie)
+    for child in (keeper, *clients):
+        nursery.kill(child)
