@@ -126,7 +126,7 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._inbox_cursor = 0
-        self._early: OrderedDict[str, list[Message]] = OrderedDict()
+        self._early: OrderedDict[str, dict[int, Message]] = OrderedDict()
         """Messages to runs that are just being brought into memory."""
         self._is_open = False
         self._is_stopping = False
@@ -354,7 +354,7 @@ class Worker:
 
     def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
         resident.begin(loaded.events, loaded.state)
-        said = {each.n: each for each in (*loaded.messages, *self._early.pop(resident.run_id, ()))}
+        said = {each.n: each for each in loaded.messages} | self._early.pop(resident.run_id, {})
         resident.take_messages([said[n] for n in sorted(said)])
         resident.offer_tasks()
 
@@ -455,7 +455,7 @@ class Worker:
     def _begin_adopted(self, resident: Resident, events: Sequence[NewEvent]) -> None:
         if not resident.is_dropped:
             resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
-            resident.take_messages(self._early.pop(resident.run_id, ()))
+            resident.take_messages(list(self._early.pop(resident.run_id, {}).values()))
             resident.offer_tasks()
 
     # letting go
@@ -596,15 +596,17 @@ class Worker:
             by_run: dict[str, list[Message]] = {}
             for message in messages:
                 by_run.setdefault(message.run_id, []).append(message)
+            self._inbox_cursor = messages[-1].n
             for run_id, said in by_run.items():
                 resident = self._residents.get(run_id)
                 if resident is not None and resident.has_begun:
                     resident.take_messages(said)
                 else:
-                    self._early.setdefault(run_id, []).extend(said)
-                    if len(self._early) > EARLY_RUNS_MAX:
-                        self._early.popitem(last=False)
-            self._inbox_cursor = messages[-1].n
+                    self._early.setdefault(run_id, {}).update((each.n, each) for each in said)
+            if len(self._early) > EARLY_RUNS_MAX:
+                self._early.clear()
+                self._inbox_cursor = 0
+                return  # what cannot be kept is read again, when some of the runs have begun
 
     def look(self, run_id: str) -> tuple[Condition, bytes] | None:
         """What a run in memory here is doing right now, fresher than the journal shows it; None if it is not here."""
