@@ -9,6 +9,7 @@ import keepstep
 import keepstep.testing
 from keepstep import Engine, Retry, StepFailed, step, workflow
 from keepstep.journal import StoreUnavailable
+from keepstep.journal.memory import MemoryJournal
 from tests.runtime.crashing import World
 from tests.runtime.programs import on_an_engine
 
@@ -99,6 +100,41 @@ async def be_long_on_a_queue() -> str:
 @workflow
 async def work_long_on_a_queue() -> str:
     return await be_long_on_a_queue()
+
+
+def test_a_step_on_a_queue_is_cut_off_when_the_lease_it_runs_under_is_taken_away() -> None:
+    async def main() -> list[str]:
+        world = World()
+        here, there = await world.open(), await world.open(queues=("elsewhere",))
+        handle = await here.start(hold_out_on_a_queue, id="q")
+        while not begun:
+            await asyncio.sleep(0.1)
+        assert there.worker is not None
+        other = MemoryJournal(world.disk, clock=there.journal.clock, is_surely_dead=lambda _: True)
+        assert there.worker.lease_id in await other.reap()
+        done = [str(await handle.result(timeout=120)), *begun]
+        await world.close()
+        return done
+
+    begun.clear()
+    assert keepstep.testing.run(main) == ["held out", "told_to_end", "told_to_end cut off", "told_to_end"]
+
+
+@step(queue="elsewhere")
+async def told_to_end() -> str:
+    note()
+    if len(begun) == 1:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            begun.append("told_to_end cut off")
+            raise
+    return "held out"
+
+
+@workflow
+async def hold_out_on_a_queue() -> str:
+    return await told_to_end()
 
 
 def test_a_step_on_a_queue_is_answered_though_the_store_is_in_trouble() -> None:

@@ -31,6 +31,9 @@ logger = logging.getLogger("keepstep.worker")
 
 TASKS_MAX = 100
 
+CUTTING_OFF_SECONDS_MAX = 1.0
+"""So long are steps waited for that were told to end, and may decline to."""
+
 TELLINGS_MAX = 8
 """So often is the journal told what came of an attempt while it is in trouble: over about 25 seconds."""
 
@@ -54,7 +57,7 @@ class RemoteSteps:
         self._worker = worker
         self._news = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
-        self._is_ending = False
+        self._cut_off: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """There may be a task."""
@@ -87,12 +90,13 @@ class RemoteSteps:
         """True while steps are being executed."""
         return bool(self._busy)
 
-    async def end(self) -> None:
-        """Cut off what is still being executed; the lease, when it is closed, hands it to others."""
-        self._is_ending = True
+    async def cut_off(self) -> None:
+        """End what is still being executed: the lease is over or will be, and with it the tasks are others'."""
+        self._cut_off |= self._busy
         for each in self._busy:
             each.cancel()
-        await asyncio.gather(*self._busy, return_exceptions=True)
+        if self._busy:
+            await asyncio.wait(self._busy, timeout=CUTTING_OFF_SECONDS_MAX)
 
     def _served(self) -> bool:
         return any(each.run_options.queue in self._worker.options.queues for each in steps())
@@ -104,6 +108,7 @@ class RemoteSteps:
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         self._busy.discard(running)
+        self._cut_off.discard(running)
         self._news.set()
         self._worker.check_emptied()
         if not running.cancelled() and running.exception() is not None:
@@ -126,7 +131,7 @@ class RemoteSteps:
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except asyncio.CancelledError:
-            if self._is_ending:
+            if asyncio.current_task() in self._cut_off:
                 raise
             await self._failed(task, step, work, TimedOut(f"step {step.name!r} was cancelled by its own code"))
         except BaseException as error:

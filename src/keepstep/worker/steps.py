@@ -14,6 +14,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -188,7 +189,15 @@ class Steps:
     ) -> Any:
         """The attempt's time begins when there is a place for it, which it leaves although its thread may go on."""
         async with self._thread_places:
+            if not step.run_options.is_limited:
+                return await self._threaded(step.fn, args, kwargs)
             return await self.within_limits(step, self.invoke(step.fn, args, kwargs), record, heart)
+
+    def _threaded(
+        self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> asyncio.Future[Any]:
+        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+        return asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def within_limits(
         self, step: Step[Any, Any], call: Awaitable[Any], record: AttemptRecord, heart: Heart
@@ -211,9 +220,7 @@ class Steps:
         try:
             if inspect.iscoroutinefunction(function):
                 return await function(*args, **kwargs)
-            context = contextvars.copy_context()
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, lambda: context.run(function, *args, **kwargs))
+            return await self._threaded(function, args, kwargs)
         except SystemExit as error:
             name = getattr(function, "__name__", repr(function))
             raise Exited(f"{name}() asked the process to exit with {error.code!r}; raise an error instead") from error

@@ -52,7 +52,7 @@ from keepstep.runtime.workflow import Workflow
 from .alarms import Alarms
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of
-from .remote import RemoteSteps
+from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
 from .steps import Steps
 from .waits import condition_of, detail_of
@@ -196,10 +196,10 @@ class Worker:
             loop.cancel()
         for resident in list(self._residents.values()):
             resident.release()
-        await self.remote.end()
+        await self.remote.cut_off()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._loops, *self._tasks, return_exceptions=True)
+        await asyncio.wait([*self._loops, *self._tasks], timeout=CUTTING_OFF_SECONDS_MAX)
         try:
             await self.journal.close_lease(self.lease_id)
         except JournalError as error:
@@ -245,6 +245,7 @@ class Worker:
         logger.warning("the lease of this worker was taken over; beginning anew")
         for resident in list(self._residents.values()):
             self.drop(resident)
+        await self.remote.cut_off()
         pause = 0.1
         while self._is_open and not self._is_stopping:
             self.lease_id = self.ids()
