@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -28,7 +29,7 @@ from keepstep.journal import (
 )
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.journal.sqlite import open_sqlite
-from keepstep.testing.simulation.sqlite_disk import SimulatedJournal, SqliteDisk
+from keepstep.testing.simulation.sqlite_disk import FlushFault, Moment, SimulatedJournal, SqliteDisk, Trouble
 
 START = 1_800_000_000_000_000
 """Engine time at which every scene begins."""
@@ -126,12 +127,28 @@ class SimulatedSqliteScene(Scene):
         self._disk = SqliteDisk(path)
 
     async def _open(self, clock: ManualClock) -> Journal:
-        return await self._disk.open(clock=clock)
+        return await self._disk.open(clock=clock, fail_flush=self.fail_flush)
+
+    def fail_flush(self, number: int) -> FlushFault | None:
+        """This disk is in no trouble."""
 
     def kill(self, handle: Journal) -> None:
         assert isinstance(handle, SimulatedJournal)
         handle.crash()
         self._handles.remove(handle)
+
+
+class TroubledSqliteScene(SimulatedSqliteScene):
+    """The same on a disk on which every third flush fails, in every way. To be played in virtual time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._chance = random.Random(1)
+
+    def fail_flush(self, number: int) -> FlushFault | None:
+        if self._chance.random() > 1 / 3:
+            return None
+        return FlushFault(self._chance.choice(list(Moment)), self._chance.choice(list(Trouble)))
 
 
 SCENES: dict[str, Callable[[Path], Scene]] = {

@@ -104,3 +104,18 @@ async def test_an_ask_changes_nothing_of_the_run(journal: Journal) -> None:
     await journal.answer(ask.ask_id, b"")
     assert await asking == b""
     assert await get(journal, run.run_id) == run
+
+
+async def test_an_ask_to_a_run_that_nobody_owns_goes_to_whoever_could_claim_it(journal: Journal) -> None:
+    started = await journal.start(new_run(queue="gpu"))
+    await journal.open_lease(lease("elsewhere"))
+    await journal.open_lease(lease("foreign", queues=("gpu",), languages=("states",)))
+    await journal.open_lease(lease("here", queues=("gpu",)))
+    ears = Ears(journal)
+    asking = asyncio.create_task(journal.ask(started.run_id, "query", "status", b"", 10))
+    await ears.wait_for(HintKind.ASKS)
+    assert await journal.take_asks("elsewhere", 10) == []
+    assert await journal.take_asks("foreign", 10) == []
+    ask = await take_one(journal, "here")
+    await journal.answer(ask.ask_id, b"asleep")
+    assert await asking == b"asleep"

@@ -152,3 +152,13 @@ async def test_a_cancelled_commit_leaves_the_store_sound(journal: Journal) -> No
     types = [each.type for each in await journal.read_events(run.run_id, 1)]
     assert set(types) >= {str(n) for n in range(1, 20, 2)}
     assert types == sorted(types, key=int)
+
+
+async def test_what_a_run_says_of_itself_counts_into_what_a_commit_carries(journal: Journal) -> None:
+    run = await start_owned(journal)
+    before = await picture(journal, run.run_id)
+    size = limits.COMMIT_BYTES_MAX + 1
+    for texts in ({"detail": bytes(size)}, {"status_text": "x" * size}, {"audit": "x" * size}):
+        with pytest.raises(TooLarge):
+            await advance(journal, run, events=(event(),), **texts)
+    assert await picture(journal, run.run_id) == before

@@ -8,6 +8,7 @@ from keepstep.journal import (
     Commit,
     Condition,
     Conflict,
+    IfClosed,
     InvalidInput,
     Journal,
     NewMessage,
@@ -249,3 +250,21 @@ async def test_messages_of_a_closed_run_wait_for_its_reopening(journal: Journal)
     claimed = await claim_one(journal)
     assert [each.n for each in await journal.read_messages(run.run_id)] == [sent.n]
     await advance(journal, claimed, consume=(sent.n,))
+
+
+async def test_a_workflow_id_means_the_run_that_was_just_reopened_until_that_is_closed(journal: Journal) -> None:
+    await journal.open_lease(lease())
+    for name in ("old", "young"):
+        await journal.start(new_run(run_id=name, lease_id="L", if_closed=IfClosed.RESTART))
+        await journal.commit(Commit(run_id=name, epoch=1, events=(event(),), status=Status.FAILED))
+    say = NewMessage(namespace="default", workflow_id="order-1", kind="signal")
+    reopen = Commit(run_id="old", version=2, status=Status.RUNNING)
+    early, _, sent = await settle(journal.send(say), journal.commit(reopen), journal.send(say))
+    assert isinstance(early, RunClosed)
+    assert sent.run_id == "old"
+    close = Commit(run_id="old", version=3, status=Status.FAILED)
+    sent, _, attached = await settle(
+        journal.send(say), journal.commit(close), journal.start(new_run(if_closed=IfClosed.ATTACH))
+    )
+    assert sent.run_id == "old"
+    assert attached.run_id == "young", "the youngest of those that are closed"

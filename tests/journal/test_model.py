@@ -31,7 +31,8 @@ from keepstep.journal import (
     TaskToken,
     Timer,
 )
-from tests.journal.scene import SCENES, START, Scene, event, lease, new_run
+from keepstep.testing import run as run_virtually
+from tests.journal.scene import SCENES, START, Scene, TroubledSqliteScene, event, lease, new_run
 
 RUNS = 4
 HANDLES = 2
@@ -289,7 +290,7 @@ class Play:
 
 async def play(kind: str, sequence: list[Step]) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
-        scene = SCENES[kind](Path(folder))
+        scene = TroubledSqliteScene(Path(folder)) if kind == "troubled" else SCENES[kind](Path(folder))
         try:
             return await Play(scene).perform(sequence)
         finally:
@@ -307,6 +308,14 @@ def test_both_stores_answer_any_sequence_of_operations_alike_and_as_the_model_do
     memory = asyncio.run(play("memory", sequence))
     sqlite = asyncio.run(play("sqlite", sequence))
     assert flat(memory) == flat(sqlite)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sequence=st.lists(steps, min_size=5, max_size=40))
+def test_a_disk_in_trouble_changes_no_answer(sequence: list[Step]) -> None:
+    memory = run_virtually(lambda: play("memory", sequence))
+    troubled = run_virtually(lambda: play("troubled", sequence))
+    assert flat(memory) == flat(troubled)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,7 +14,8 @@ from keepstep.journal import (
     StateChange,
     Status,
 )
-from tests.journal.scene import START, Scene, event, get, new_run
+from keepstep.journal.sqlite import retention
+from tests.journal.scene import START, Scene, event, get, lease, new_run
 
 
 async def closed_run(journal: Journal, workflow_id: str = "order-1", events: int = 1) -> str:
@@ -135,3 +136,19 @@ async def test_when_the_newest_run_of_an_id_is_purged_an_older_one_is_found(scen
     found = await journal.find_run("default", "order-1")
     assert found is not None
     assert found.run_id == first.run_id
+
+
+async def test_a_purge_removes_as_many_runs_as_it_may_however_many_events_they_have(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PURGE_EVENTS_MAX", 10)
+    await journal.open_lease(lease())
+    for n in range(6):
+        await journal.start(new_run(f"w{n}", run_id=f"r{n}", lease_id="L"))
+        events = tuple(event() for _ in range(12 if n == 2 else 4))
+        await journal.commit(Commit(run_id=f"r{n}", epoch=1, events=events, status=Status.COMPLETED))
+    later = journal.clock.now() + 1
+    assert await journal.purge("default", later, limit=5) == 5
+    assert [run.run_id for run in await journal.list_runs("default")] == ["r5"]
+    assert await journal.purge("default", later, limit=5) == 1
+    assert await journal.purge("default", later, limit=5) == 0

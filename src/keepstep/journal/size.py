@@ -76,6 +76,9 @@ def check_new_run(new: NewRun) -> int:
     return size
 
 
+_NO_TEXTS = (None, None, None)
+
+
 def check_commit(commit: Commit) -> None:
     """Raises ``TooLarge`` for what is over a limit, ``InvalidInput`` for what could not be right for any run."""
     if commit.epoch is None and commit.version is None and commit.task_token is None:
@@ -85,10 +88,11 @@ def check_commit(commit: Commit) -> None:
     if commit.seize and commit.version is None:
         raise InvalidInput(f"the commit to run {commit.run_id} seizes the run, which needs a version")
     events = commit.events
-    if len(events) == 1 and not (commit.state or commit.send or commit.start or commit.tasks):
+    texts = (commit.detail, commit.status_text, commit.audit)
+    if len(events) == 1 and texts == _NO_TEXTS and not (commit.state or commit.send or commit.start or commit.tasks):
         _event_bytes(events[0])  # what one event may have is less than what a commit may have
         return
-    size = 0
+    size = sum([len(text) for text in texts if text is not None])
     for event in events:
         size += _event_bytes(event)
     for change in commit.state:

@@ -28,7 +28,8 @@ from keepstep.journal import (
     Timer,
 )
 from keepstep.journal.sqlite import open_sqlite
-from tests.journal.scene import START, ManualClock, event, lease, new_run
+from keepstep.testing import run as run_virtually
+from tests.journal.scene import START, ManualClock, SimulatedSqliteScene, TroubledSqliteScene, event, lease, new_run
 
 Operation = Callable[[Journal], Coroutine[Any, Any, Any]]
 
@@ -181,10 +182,8 @@ async def everything(journal: Journal) -> list[Any]:
     return [loaded, audits, log, wakes, await journal.list_leases()]
 
 
-@pytest.mark.parametrize("seed", range(12))
-async def test_a_group_comes_out_as_its_operations_would_one_by_one(seed: int, tmp_path: Path) -> None:
-    together = await open_sqlite(tmp_path / "together.db", clock=ManualClock())
-    alone = await open_sqlite(tmp_path / "alone.db", clock=ManualClock())
+async def play(seed: int, together: Journal, alone: Journal) -> None:
+    """The same operations in groups on one store, and one by one on the other."""
     for journal in (together, alone):
         for lease_id in LEASES:
             await journal.open_lease(lease(lease_id))
@@ -201,3 +200,22 @@ async def test_a_group_comes_out_as_its_operations_would_one_by_one(seed: int, t
     assert 0 < refused < done
     await together.close()
     await alone.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_group_comes_out_as_its_operations_would_one_by_one(seed: int, tmp_path: Path) -> None:
+    together = await open_sqlite(tmp_path / "together.db", clock=ManualClock())
+    alone = await open_sqlite(tmp_path / "alone.db", clock=ManualClock())
+    await play(seed, together, alone)
+
+
+@pytest.mark.parametrize("seed", range(12, 24))
+def test_a_group_that_is_done_again_comes_out_as_if_it_was_done_once(seed: int, tmp_path: Path) -> None:
+    async def main() -> None:
+        scenes = []
+        for kind in (TroubledSqliteScene, SimulatedSqliteScene):
+            (tmp_path / kind.__name__).mkdir()
+            scenes.append(kind(tmp_path / kind.__name__))
+        await play(seed, *[await scene.open() for scene in scenes])
+
+    run_virtually(main)

@@ -114,7 +114,7 @@ async def test_a_wall_clock_that_jumps_is_reported_once(database: Path, caplog: 
     clock.wall = -5_000_000
     await ears.wait_for(HintKind.CLOCK_JUMPED)
     clock.wall = 2_000_000
-    journal._writer._clock_check_at = 0.0
+    journal._writer._look_at = 0.0
     journal._look_at_leases()
     await wait_until(lambda: len(ears.hints) == 2)
     jumps = [hint.microseconds for hint in ears.hints if hint.kind is HintKind.CLOCK_JUMPED]

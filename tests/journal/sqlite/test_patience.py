@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from keepstep.journal import Commit, HintKind
-from keepstep.journal.sqlite import SqliteJournal, open_sqlite, patience, writer
-from tests.journal.scene import Ears, event, lease, start_owned, wait_until
+from keepstep.journal import Commit, HintKind, StoreUnavailable
+from keepstep.journal.sqlite import SqliteJournal, drive, open_sqlite, patience, writer
+from keepstep.journal.sqlite.drive import ThreadDrive
+from tests.journal.scene import WAIT_SECONDS_MAX, Ears, event, lease, start_owned, wait_until
 
 HOLD_AND_FREEZE = """
 import os, signal, sys
@@ -89,6 +90,33 @@ async def test_a_frozen_process_that_is_killed_lets_all_others_go_on(database: P
         child.kill()
         assert (await writing).last_seq == 2
     await journal.close()
+
+
+async def test_a_store_can_be_closed_while_a_frozen_process_keeps_it_from_writing(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "CLOSE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(drive, "JOIN_SECONDS_MAX", 0.05)
+    journal = await open_sqlite(database)
+    run = await start_owned(journal)
+    commit = Commit(run_id=run.run_id, epoch=run.epoch, events=(event(),))
+    async with frozen_writer(database) as child:
+        submitted = [journal.submit(commit)]
+        await wait_until(lambda: bool(the_thread(journal)._group))
+        submitted.append(journal.submit(commit))
+        await journal.close()
+        for each in submitted:
+            with pytest.raises(StoreUnavailable, match="may or may not be written"):
+                await each
+        assert said(caplog, "leases were left open")
+        child.kill()
+        the_thread(journal)._thread.join(WAIT_SECONDS_MAX)
+    assert not the_thread(journal)._thread.is_alive(), "the writer comes to its end once it can"
+
+
+def the_thread(journal: SqliteJournal) -> ThreadDrive:
+    assert isinstance(journal._drive, ThreadDrive)
+    return journal._drive
 
 
 async def test_leases_that_nobody_could_renew_are_not_taken_from_their_owners(database: Path) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from keepstep.journal import Commit, Journal, Overloaded, Position, Run, StoreUnavailable, limits
+from keepstep.journal import Commit, HintKind, Journal, Overloaded, Position, Run, Status, StoreUnavailable, limits
 from keepstep.journal.sqlite import SqliteJournal, open_sqlite, writer
-from tests.journal.scene import advance, event, get, lease, new_run, settle, start_owned, wait_until
+from tests.journal.scene import Ears, advance, event, get, lease, new_run, settle, start_owned, wait_until
 
 
 @pytest.fixture
@@ -80,6 +80,21 @@ async def test_one_operation_that_cannot_be_written_does_not_fail_its_neighbours
     assert [entry.position.n for entry in await journal.read_log(Position(0, 0))] == [1, 2, 3, 4, 5]
 
 
+async def test_what_an_operation_would_have_told_is_not_told_if_it_cannot_be_written(journal: SqliteJournal) -> None:
+    run, ears = await start_owned(journal), Ears(journal)
+    other = await get(journal, (await journal.start(new_run("order-2", lease_id="L"))).run_id)
+    closed, started, refused = await settle(
+        advance(journal, other, status=Status.COMPLETED),
+        journal.start(new_run("order-3")),
+        advance(journal, run, events=(event(key="no text \ud800"),), status=Status.COMPLETED),
+    )
+    assert isinstance(refused, UnicodeEncodeError)
+    assert closed.version == 2
+    assert ears.heard(HintKind.READY, started.run_id)
+    closings = [closing.run_id for hint in ears.hints for closing in hint.closings]
+    assert closings == [other.run_id]
+
+
 async def test_a_full_disk_delays_commits_and_loses_none(
     journal: SqliteJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,6 +137,22 @@ async def test_a_store_that_closes_while_the_disk_is_full_says_what_was_not_writ
     await journal.close()
     with pytest.raises(StoreUnavailable, match="not written: the disk is full"):
         await waiting
+
+
+async def test_a_store_whose_queue_is_full_can_be_closed(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "CLOSE_SECONDS_MAX", 0.05)
+    run = await start_owned(journal)
+    Disk(journal).fill()
+    monkeypatch.setattr(limits, "QUEUE_OPERATIONS_MAX", 1)
+    waiting = [journal.submit(big_commit(run))]
+    await wait_until(lambda: "the disk is full" in caplog.text)
+    waiting.append(journal.submit(big_commit(run)))
+    await journal.close()
+    for each in waiting:
+        with pytest.raises(StoreUnavailable, match="not written"):
+            await each
 
 
 async def test_a_commit_that_fails_but_happened_is_acknowledged_and_not_repeated(journal: SqliteJournal) -> None:

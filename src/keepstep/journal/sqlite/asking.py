@@ -22,14 +22,15 @@ def put_ask(picture: Picture, ask: Ask) -> None:
 
 
 def take_asks(picture: Picture, taking: tuple[str, int]) -> list[Ask]:
-    """Asks to runs that the lease owns or that nobody owns; each is given out once."""
+    """Asks to runs that the lease owns, or that nobody owns and it could claim; each is given out once."""
     lease_id, limit = taking
     found = picture.connection.execute(sql.LEASE_BODY, (lease_id,)).fetchone()
     if found is None:
         raise Fenced(f"lease {lease_id} is over; it can answer nothing")
-    lease, body = found
+    number, lease = found[0], lease_of(found[1])
     picture.write()
-    asked = {"lease": lease, "languages": json_text(lease_of(body).languages), "now": picture.now, "limit": limit}
+    asked = {"lease": number, "languages": json_text(lease.languages), "queues": json_text(lease.queues)}
+    asked |= {"now": picture.now, "limit": max(limit, 0)}
     (rows,) = picture.connection.execute(sql.OPEN_ASKS, asked).fetchone()
     asks = asks_of(rows)
     if asks:

@@ -203,6 +203,7 @@ def _change_status(picture: Picture, head: Head, status: Status) -> None:
     head.status = code
     head.closed_at = 0 if code == RUNNING else picture.now
     head.dirty = True
+    picture.change_newest(head)
 
 
 def _change_blocked_for(head: Head, commit: Commit) -> None:

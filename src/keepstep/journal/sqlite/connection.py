@@ -12,8 +12,14 @@ Synchronous = Literal["FULL", "NORMAL"]
 BUSY_MILLISECONDS = 10_000
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 4 * 1024
+READER_VALUE_BYTES_MAX = 64 * 1024 * 1024
+"""More than any one row may have, in hex (``limits.COMMIT_BYTES_MAX``): what a thread that reads needs at most."""
+
 CHECKPOINT_PAGES = 4000
 """A checkpoint costs an fsync of the database; 16 MiB of log between two of them is a good bargain."""
+
+LOG_BYTES_KEPT = 32 * 1024 * 1024
+"""A log that was longer is cut to this length when it is begun anew."""
 
 _RETRYABLE = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -37,7 +43,9 @@ def connect_writer(
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that reads, by values of bounded length: whoever reads more reads in pages (``page``)."""
     db = _connect(path)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, READER_VALUE_BYTES_MAX)
     set_up_reader(db)
     return db
 
@@ -46,6 +54,7 @@ def set_up_writer(db: sqlite3.Connection, synchronous: Synchronous | Literal["OF
     _set_up(db, WRITER_CACHE_KIB)
     db.execute(f"PRAGMA synchronous = {synchronous}")
     db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
     if sys.platform == "darwin":
         db.execute("PRAGMA fullfsync = ON")
         db.execute("PRAGMA checkpoint_fullfsync = ON")

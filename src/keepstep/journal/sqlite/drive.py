@@ -7,14 +7,21 @@ about what is written.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from . import writer
 from .operation import Operation
 from .writer import Writer
+
+log = logging.getLogger("keepstep.journal")
+
+JOIN_SECONDS_MAX = 30.0
+"""How long a store that closes waits for what only another process can end: more than all that it tries by itself."""
 
 
 class Drive(Protocol):
@@ -32,8 +39,8 @@ class Drive(Protocol):
         """Flush what is queued, then let go of the file."""
         ...
 
-    async def join(self) -> None:
-        """Wait until everything has ended."""
+    async def join(self) -> Sequence[Operation]:
+        """Wait until everything has ended, but not for ever; the operations that are left then."""
         ...
 
 
@@ -44,6 +51,8 @@ class ThreadDrive:
         self._writer = driven
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         """None only wakes the thread."""
+        self._group: list[Operation] = []
+        """Those of the round."""
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="keepstep-writer", daemon=True)
         self._thread.start()
@@ -59,13 +68,25 @@ class ThreadDrive:
         self._ending = True
         self._queue.put(None)
 
-    async def join(self) -> None:
-        await asyncio.to_thread(self._thread.join)
+    async def join(self) -> list[Operation]:
+        await asyncio.to_thread(self._thread.join, JOIN_SECONDS_MAX)
+        if not self._thread.is_alive():
+            return []
+        log.error("the store is left while it waits for another process: what is queued may or may not be written")
+        return [*self._group, *iter(self._take, None)]
+
+    def _take(self) -> Operation | None:
+        try:
+            return self._queue.get_nowait()
+        except queue.Empty:
+            return None
 
     def _run(self) -> None:
         while not (self._ending and self._queue.empty()):
-            for pause in self._writer.round(self._gather()):
+            self._group = self._gather()
+            for pause in self._writer.round(self._group):
                 time.sleep(pause)
+            self._group = []
         self._writer.leave()
 
     def _gather(self) -> list[Operation]:

@@ -23,9 +23,11 @@ from keepstep.journal.hint import Hint, HintKind
 
 from . import statements as sql
 from .connection import is_damage, passing_trouble
+from .news import News
 from .operation import Operation
 from .picture import Picture, Wants
 from .renewal import Renewals
+from .upkeep import Upkeep
 
 log = logging.getLogger("keepstep.journal")
 
@@ -46,13 +48,20 @@ class Flusher:
     """The connection of one process's writer, what it knows, and the number of its last flush."""
 
     def __init__(
-        self, connection: sqlite3.Connection, turn: Exclusion, clock: Clock, process: int, renewals: Renewals
+        self,
+        connection: sqlite3.Connection,
+        turn: Exclusion,
+        clock: Clock,
+        process: int,
+        renewals: Renewals,
+        upkeep: Upkeep | None = None,
     ) -> None:
         self._db = connection
         self._turn = turn
         self._clock = clock
         self._process = process
         self._renewals = renewals
+        self._upkeep = upkeep
         self._picture = Picture(connection)
         self._number = 0
         self.is_in_doubt = False
@@ -75,6 +84,15 @@ class Flusher:
     def kinds(self) -> list[HintKind]:
         """What the last flush changed, for others."""
         return self._picture.news.kinds()
+
+    def tidy(self) -> None:
+        """Look after the file, where there is one to be looked after. Raises ``StoreUnavailable`` if it is lost."""
+        if self._upkeep is None:
+            return
+        self._upkeep.check_file()
+        if self._upkeep.is_log_long():
+            with self._turn:
+                self._upkeep.fold_log()
 
     def sign_off(self) -> None:
         """Take this process's row away and let go of the file; SQLite folds its log in if nobody else has it open."""
@@ -126,13 +144,15 @@ class Flusher:
         picture.write()
 
     def _decide_one_by_one(self, group: Sequence[Operation]) -> None:
-        picture = self._picture
+        picture, told = self._picture, News()
         for operation in group:
             operation.error = None
+            picture.news = News()
             self._db.execute("SAVEPOINT operation")
             try:
                 operation.outcome = operation.verb(picture, operation.argument)
                 picture.write()
+                told.add(picture.news)
             except JournalError as refused:
                 operation.error = refused
             except Exception as error:
@@ -141,11 +161,10 @@ class Flusher:
                 log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
                 operation.error = error
                 self._db.execute("ROLLBACK TO operation")
-                news = picture.news
                 picture.forget()
                 picture.begin(picture.now)
-                picture.news = news
             self._db.execute("RELEASE operation")
+        picture.news = told
 
     def _commit(self) -> None:
         try:

@@ -14,7 +14,7 @@ from keepstep.journal.ask import Ask
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
-from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.errors import Overloaded, StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
@@ -26,6 +26,7 @@ from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task, TaskToken
 
 from . import asking, change, ownership, query, retention, start, task
+from . import writer as rounds
 from .drive import Drive
 from .operation import Operation, Verb, Want
 from .peers import Bus
@@ -146,16 +147,25 @@ class SqliteJournal:
             return
         self._writer.hurry()
         try:
-            await asyncio.gather(*[self.close_lease(lease_id) for lease_id in self._own_leases()])
-        except StoreUnavailable as error:
+            async with asyncio.timeout(rounds.CLOSE_SECONDS_MAX):
+                await asyncio.gather(*[self.close_lease(lease_id) for lease_id in self._own_leases()])
+        except (StoreUnavailable, Overloaded, TimeoutError) as error:
             log.warning("leases were left open, and will be taken over once they are over: %s", error)
         self._closed = True
         self._drive.end()
-        await self._drive.join()
+        self._give_up(await self._drive.join())
         await self._reader.close()
         self._peers.close()
         for waiting in self._waiting.values():
             waiting.cancel()
+
+    def _give_up(self, left: Sequence[Operation]) -> None:
+        """The writer does not come to an end: another process is suspended while it has the right to write."""
+        for operation in left:
+            operation.error = StoreUnavailable(
+                "it may or may not be written: the store was closed while another process kept it from writing"
+            )
+        self._resolve(left, ())
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -183,9 +193,10 @@ class SqliteJournal:
         return await self.submit(commit)
 
     def _sweep_commit_ids(self) -> None:
-        self._ids_committed += 1
+        """From the first one on, because most processes make only a few."""
         if self._ids_committed % FORGET_COMMIT_IDS_EVERY == 0:
             self._put(retention.forget_commit_ids, None)
+        self._ids_committed += 1
 
     async def was_committed(self, commit_id: str) -> bool:
         return bool(await self._put(retention.was_committed, commit_id))
@@ -232,7 +243,7 @@ class SqliteJournal:
         self._seen[lease.lease_id] = (state.counter, since)
         if lease.lease_id in self._own_leases() or now - since < lease.lease_seconds:
             return False
-        return self._writer.steady_seconds() >= lease.lease_seconds
+        return self._writer.steady_seconds(lease.lease_seconds) >= lease.lease_seconds
 
     async def claim_runs(self, lease_id: str, limit: int, types: Sequence[str] | None = None) -> list[Run]:
         runs: list[Run] = await self._put(ownership.claim_runs, (lease_id, limit, types))
@@ -384,7 +395,13 @@ class SqliteJournal:
         return int(await self._put(ownership.rebuild, None))
 
     async def purge(self, namespace: str, closed_before: int, limit: int = 1000) -> int:
-        return int(await self._put(retention.purge, (namespace, closed_before, limit)))
+        removed = 0
+        while removed < limit:
+            now_removed = int(await self._put(retention.purge, (namespace, closed_before, limit - removed)))
+            if not now_removed:
+                break
+            removed += now_removed
+        return removed
 
 
 def _setter(news: asyncio.Event) -> Callable[[object], None]:

@@ -25,6 +25,13 @@ class News:
         """Some process has lost a lease; each looks whether it was its own."""
         self._ended_lease = True
 
+    def add(self, other: News) -> None:
+        """Tell what ``other`` tells, too."""
+        for kind, run_ids in other._runs.items():
+            self._runs.setdefault(kind, {}).update(run_ids)
+        self._closings += other._closings
+        self._ended_lease |= other._ended_lease
+
     def hints(self) -> list[Hint]:
         """For this process, precisely."""
         return [

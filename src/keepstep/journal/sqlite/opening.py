@@ -33,6 +33,7 @@ from .reader import ReaderPool
 from .renewal import Renewals
 from .rows import json_text, to_json
 from .turn import Turn
+from .upkeep import Upkeep
 from .writer import Writer
 
 APPLICATION_ID = 0x4B505354
@@ -61,7 +62,7 @@ async def open_sqlite(
     place, db, turn, process = await asyncio.to_thread(_open, Path(path), create, clock, synchronous)
     journal = SqliteJournal(clock, ids, ReaderPool(place), Peers(place, process), is_surely_dead)
     renewals = Renewals(time.monotonic)
-    flusher = Flusher(db, turn, clock, process, renewals)
+    flusher = Flusher(db, turn, clock, process, renewals, Upkeep(db, place))
     writer = Writer(flusher, renewals, clock, journal.resolve, time.monotonic)
     journal.attach(writer, ThreadDrive(writer))
     return journal

@@ -34,6 +34,7 @@ from keepstep.journal.timer import Timer
 
 from . import statements as sql
 from .news import News
+from .page import read_named
 from .rows import PARKED, RUNNING, UNOFFERED, from_json, json_text, run_of
 
 HEADS_KEPT_MAX = 100_000
@@ -265,6 +266,7 @@ class Picture:
         """The open run of a workflow id, or else the newest closed one."""
         name = (namespace, workflow_id)
         if name not in self._newest:
+            self.write()
             self._fetch_newest([name])
         run_id = self._newest[name]
         return None if run_id is None else self.find(run_id)
@@ -301,6 +303,9 @@ class Picture:
     def read_runs(self, run_ids: Sequence[str]) -> list[Run]:
         """Whole runs, as they are once everything drawn is written."""
         self.write()
+        return read_named(self._read_runs, run_ids)
+
+    def _read_runs(self, run_ids: Sequence[str]) -> list[Run]:
         (rows,) = self.connection.execute(sql.READ_RUNS, (json_text(run_ids),)).fetchone()
         return [run_of(row) for row in from_json(rows)]
 
@@ -328,6 +333,16 @@ class Picture:
         self._cold.append(head)
         self._newest[head.namespace, head.workflow_id] = run_id
         self._inboxes[head.run] = {}
+
+    def change_newest(self, head: Head) -> None:
+        """The run was closed or reopened: another one of its workflow id may be the newest now.
+
+        The youngest need not be it: a run that is reopened may have younger ones, which are closed.
+        """
+        if head.is_open():
+            self._newest[head.namespace, head.workflow_id] = head.run_id
+        else:
+            self._newest.pop((head.namespace, head.workflow_id), None)
 
     def next_run(self) -> int:
         self._last_run += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from sqlite3 import Connection, DataError
 from typing import Any
 
@@ -18,6 +19,7 @@ from keepstep.journal.run import Condition, Run, Status
 
 from . import statements as sql
 from .ownership import claimable_by
+from .page import ROWS_AT_ONCE, read_pages
 from .rows import (
     CONDITION_CODES,
     SHARD,
@@ -34,8 +36,7 @@ from .rows import (
     state_of,
 )
 
-EVENTS_AT_ONCE = 4096
-"""Events are read in pages of this many, each of them one row (see ``statements``)."""
+UNLIMITED = 1 << 62
 
 
 def read_run(db: Connection, run_id: str) -> Run | None:
@@ -79,11 +80,14 @@ def list_runs(
     limit: int,
 ) -> list[Run]:
     asked, walks, by = _filter(namespace, statuses, conditions, types)
-    asked["limit"] = max(limit, 0)
-    if before is not None:
-        asked["before"], asked["before_run_id"] = before
-    (rows,) = db.execute(sql.list_runs(walks, by), asked).fetchone()
-    return [run_of(row) for row in from_json(rows)]
+
+    def read(place: tuple[int, str] | None, rows_max: int) -> list[Run]:
+        asked["before"], asked["before_run_id"] = place or (None, None)
+        asked["limit"] = rows_max
+        (rows,) = db.execute(sql.list_runs(walks, by), asked).fetchone()
+        return [run_of(row) for row in from_json(rows)]
+
+    return read_pages(read, before, limit, lambda run: (run.started_at, run.run_id))
 
 
 def count_runs(
@@ -96,7 +100,7 @@ def count_runs(
 def load(db: Connection, run_id: str) -> Loaded:
     """A run in one snapshot. Events never change, so a history of several pages is still as of that snapshot."""
     try:
-        row = db.execute(sql.LOAD, (run_id, 0, EVENTS_AT_ONCE)).fetchone()
+        row = db.execute(sql.LOAD, (run_id, 0, ROWS_AT_ONCE)).fetchone()
     except DataError:
         return _load_large(db, run_id)
     if row is None:
@@ -107,68 +111,82 @@ def load(db: Connection, run_id: str) -> Loaded:
 
 
 def _load_large(db: Connection, run_id: str) -> Loaded:
-    """Where a page of events is larger than one value may be."""
-    db.execute("BEGIN")
-    try:
+    """Where all of it is larger than one value may be."""
+    with _snapshot(db):
         run = read_run(db, run_id)
         if run is None:
             raise NotFound(f"there is no run {run_id}")
         state, messages = read_state(db, run_id, None), read_messages(db, run_id)
-    finally:
-        db.execute("COMMIT")
     events: list[Event] = []
     _read_rest(db, run, events)
     return Loaded(run, events, state, messages)
 
 
+@contextmanager
+def _snapshot(db: Connection) -> Iterator[None]:
+    """What is read within is as of one moment."""
+    if db.in_transaction:
+        yield
+        return
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:
+            db.execute("COMMIT")
+
+
 def _read_rest(db: Connection, run: Run, events: list[Event]) -> None:
     while len(events) < run.last_seq:
-        page = read_events(db, run.run_id, len(events), min(EVENTS_AT_ONCE, run.last_seq - len(events)))
+        page = read_events(db, run.run_id, len(events), run.last_seq - len(events))
         if not page:
             raise NotFound(f"run {run.run_id} was removed while it was read")
         events += page
 
 
 def read_events(db: Connection, run_id: str, after_seq: int, limit: int) -> list[Event]:
-    """A page of a history, of at most so many bytes as SQLite joins into one value."""
-    events: list[Event] = []
-    while limit > len(events):
-        wanted = min(limit - len(events), EVENTS_AT_ONCE)
-        page = _read_page(db, run_id, after_seq + len(events), wanted)
-        events += page
-        if len(page) < wanted:
-            break
-    return events
+    def read(after: int, rows_max: int) -> list[Event]:
+        return events_of(*db.execute(sql.READ_EVENTS, (run_id, after, rows_max)).fetchone())
 
-
-def _read_page(db: Connection, run_id: str, after_seq: int, limit: int) -> list[Event]:
-    try:
-        return events_of(*db.execute(sql.READ_EVENTS, (run_id, after_seq, limit)).fetchone())
-    except DataError:
-        half = limit // 2
-        return _read_page(db, run_id, after_seq, half) + _read_page(db, run_id, after_seq + half, limit - half)
+    return read_pages(read, after_seq, limit, lambda event: event.seq)
 
 
 def read_state(db: Connection, run_id: str, kind: str | None) -> dict[tuple[str, str], bytes]:
-    return state_of(db.execute(sql.READ_STATE, (run_id, kind)).fetchone()[0])
+    def read(after: tuple[str, str] | None, rows_max: int) -> list[tuple[tuple[str, str], bytes]]:
+        after_kind, after_key = after or (None, None)
+        (rows,) = db.execute(sql.READ_STATE, (run_id, kind, after_kind, after_key, rows_max)).fetchone()
+        return list(state_of(rows).items())
+
+    with _snapshot(db):
+        return dict(read_pages(read, None, UNLIMITED, lambda item: item[0]))
 
 
 def list_state(
     db: Connection, namespace: str, kind: str, after: tuple[str, str] | None, limit: int
 ) -> list[tuple[str, str, bytes]]:
-    after_run_id, after_key = (None, None) if after is None else after
-    asked: dict[str, Any] = {"namespace": namespace, "kind": kind, "limit": max(limit, 0)}
-    asked |= {"after_run_id": after_run_id, "after_key": after_key}
-    (rows,) = db.execute(sql.LIST_STATE, asked).fetchone()
-    return [(run_id, key, bytes.fromhex(data)) for run_id, key, data in from_json(rows)]
+    def read(place: tuple[str, str] | None, rows_max: int) -> list[tuple[str, str, bytes]]:
+        after_run_id, after_key = place or (None, None)
+        asked: dict[str, Any] = {"namespace": namespace, "kind": kind, "limit": rows_max}
+        asked |= {"after_run_id": after_run_id, "after_key": after_key}
+        (rows,) = db.execute(sql.LIST_STATE, asked).fetchone()
+        return [(run_id, key, bytes.fromhex(data)) for run_id, key, data in from_json(rows)]
+
+    return read_pages(read, after, limit, lambda row: row[:2])
 
 
 def read_messages(db: Connection, run_id: str) -> list[Message]:
-    return messages_of(db.execute(sql.READ_MESSAGES, (run_id,)).fetchone()[0])
+    def read(after: int, rows_max: int) -> list[Message]:
+        return messages_of(db.execute(sql.READ_MESSAGES, (run_id, after, rows_max)).fetchone()[0])
+
+    with _snapshot(db):
+        return read_pages(read, 0, UNLIMITED, lambda message: message.n)
 
 
 def read_inbox(db: Connection, lease_id: str, after: int, limit: int) -> list[Message]:
-    return messages_of(db.execute(sql.READ_INBOX, (lease_id, after, limit)).fetchone()[0])
+    def read(place: int, rows_max: int) -> list[Message]:
+        return messages_of(db.execute(sql.READ_INBOX, (lease_id, place, rows_max)).fetchone()[0])
+
+    return read_pages(read, after, limit, lambda message: message.n)
 
 
 def next_wake(db: Connection, lease_id: str, types: Sequence[str] | None) -> int | None:
@@ -183,14 +201,15 @@ def next_wake(db: Connection, lease_id: str, types: Sequence[str] | None) -> int
 
 
 def read_log(db: Connection, after: Position, limit: int) -> list[LogEntry]:
-    if after.shard != SHARD:
-        return []
-    rows, data, purged = db.execute(sql.READ_LOG, (after.n, min(limit, EVENTS_AT_ONCE))).fetchone()
-    if after.n < purged:
-        raise PositionGone(
-            f"position {after.n} lies behind what retention has kept; go on after {purged} at the earliest"
-        )
-    return log_of(rows, data)
+    def read(n: int, rows_max: int) -> list[LogEntry]:
+        rows, data, purged = db.execute(sql.READ_LOG, (n, rows_max)).fetchone()
+        if n < purged:
+            raise PositionGone(
+                f"position {n} lies behind what retention has kept; go on after {purged} at the earliest"
+            )
+        return log_of(rows, data)
+
+    return read_pages(read, after.n, limit, lambda entry: entry.position.n) if after.shard == SHARD else []
 
 
 def read_audit(db: Connection, run_id: str) -> list[AuditLine]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -36,8 +37,15 @@ class Reader(Protocol):
 
 def ask(connection: sqlite3.Connection, path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
     """Ask now, on this thread."""
-    try:
+    with explained(path):
         return question(connection)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say in words what keeps the database from being read."""
+    try:
+        yield
     except sqlite3.Error as error:
         trouble = "it is damaged" if is_damage(error) else passing_trouble(error)
         if trouble is None:
@@ -52,17 +60,23 @@ class ReaderPool:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="keepstep-reader", initializer=self._open)
-
-    def _open(self) -> None:
-        self._local.connection = connect_reader(self._path)
-        self._connections.append(self._local.connection)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="keepstep-reader")
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
 
     def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        return ask(self._local.connection, self._path, question)
+        with explained(self._path):
+            connection = self._connect()
+        return ask(connection, self._path, question)
+
+    def _connect(self) -> sqlite3.Connection:
+        """This thread's connection. One that cannot be had today, for want of files or memory, may be tomorrow."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            self._local.connection = connection = connect_reader(self._path)
+            self._connections.append(connection)
+        return connection
 
     async def close(self) -> None:
         await asyncio.to_thread(self._pool.shutdown)

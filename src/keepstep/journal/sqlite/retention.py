@@ -13,6 +13,11 @@ from .rows import to_json
 
 COMMIT_IDS_KEPT_MICROSECONDS = 2 * 3600 * 1_000_000
 
+PURGE_EVENTS_MAX = 20_000
+"""Of one transaction; and those of one run more, because a run is removed whole."""
+
+PURGE_RUNS_PASSED_OVER_MAX = 10_000
+
 
 def save_cursor(picture: Picture, cursor: tuple[str, Position]) -> None:
     subscriber, position = cursor
@@ -37,10 +42,14 @@ def forget_commit_ids(picture: Picture, _: None) -> None:
 
 
 def purge(picture: Picture, which: tuple[str, int, int]) -> int:
-    """Remove closed runs, longest closed first, but none with events that a registered subscriber has not read."""
+    """Remove closed runs, longest closed first, but none with events that a registered subscriber has not read.
+
+    Fewer than ``limit``, where they have many events: other processes wait until these are gone.
+    """
     namespace, closed_before, limit = which
     picture.write()
     asked = {"namespace": namespace, "closed_before": closed_before, "limit": max(limit, 0)}
+    asked |= {"looked_at": max(limit, 0) + PURGE_RUNS_PASSED_OVER_MAX, "events": PURGE_EVENTS_MAX}
     runs, last = picture.connection.execute(sql.PURGEABLE_RUNS, asked).fetchone()
     picture.connection.execute(sql.MARK_PURGED, (last or 0,))
     removed = 0

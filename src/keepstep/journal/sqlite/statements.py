@@ -308,7 +308,8 @@ OPEN_ASKS = """
 SELECT json_group_array(json_array(ask_id, run_id, kind, name, hex(data), deadline)) FROM (
     SELECT a.ask_id, r.run_id, a.kind, a.name, a.data, a.deadline FROM asks AS a JOIN runs AS r ON r.run = a.run
     WHERE a.deadline >= :now AND (r.owner = :lease OR
-        (r.owner IS NULL AND r.language IN (SELECT value FROM json_each(:languages))))
+        (r.owner IS NULL AND r.language IN (SELECT value FROM json_each(:languages))
+         AND r.queue IN (SELECT value FROM json_each(:queues))))
     ORDER BY a.deadline LIMIT :limit)
 """
 
@@ -385,9 +386,17 @@ FROM (SELECT seq, type, time, key, data FROM events
       WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND seq > ?2 ORDER BY seq LIMIT ?3)
 """
 
-READ_STATE = """
+_STATE = """
 SELECT json_group_array(json_array(kind, key, hex(data))) FROM state
-WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND (?2 IS NULL OR kind = ?2)
+WHERE run = (SELECT run FROM runs WHERE run_id = ?1)
+"""
+
+READ_STATE = """
+SELECT json_group_array(json_array(kind, key, hex(data))) FROM (
+    SELECT kind, key, data FROM state
+    WHERE run = (SELECT run FROM runs WHERE run_id = ?1) AND (?2 IS NULL OR kind = ?2)
+      AND (?3 IS NULL OR (kind, key) > (?3, ?4))
+    ORDER BY kind, key LIMIT ?5)
 """
 
 LIST_STATE = """
@@ -399,11 +408,13 @@ SELECT json_group_array(json_array(page.run_id, page.key, hex(s.data))) FROM (
 CROSS JOIN state AS s ON s.run = page.run AND s.kind = :kind AND s.key = page.key
 """
 
-READ_MESSAGES = """
+_INBOX = """
 SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
     SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
-    FROM runs AS r CROSS JOIN messages AS m ON m.run = r.run WHERE r.run_id = ?1 ORDER BY m.n)
+    FROM runs AS r CROSS JOIN messages AS m ON m.run = r.run WHERE r.run_id = ?1 {page})
 """
+
+READ_MESSAGES = _INBOX.format(page="AND m.n > ?2 ORDER BY m.n LIMIT ?3")
 
 READ_INBOX = """
 SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
@@ -416,7 +427,7 @@ _EVENTS_NAMED = READ_EVENTS.replace("key, length(data)))", "key, length(data))) 
 )
 
 LOAD = f"""
-SELECT {_RUN}, events.rows, events.data, ({READ_STATE.replace("?2", "NULL")}), ({READ_MESSAGES})
+SELECT {_RUN}, events.rows, events.data, ({_STATE}), ({_INBOX.format(page="ORDER BY m.n")})
 FROM runs AS r, ({_EVENTS_NAMED}) AS events
 WHERE r.run_id = ?1
 """
@@ -444,14 +455,22 @@ PUBLISH = "INSERT OR REPLACE INTO definitions (namespace, language, kind, name, 
 LIST_DEFINITIONS = "SELECT json_group_array(hex(body)) FROM definitions WHERE namespace = ?"
 
 PURGEABLE_RUNS = """
-SELECT json_group_array(run), max(last) FROM (
-    SELECT r.run, (SELECT n FROM events WHERE run = r.run ORDER BY seq DESC LIMIT 1) AS last
+WITH oldest AS (
+    SELECT r.run, r.closed_at,
+        coalesce((SELECT n FROM events WHERE run = r.run ORDER BY seq DESC LIMIT 1), 0) AS last,
+        coalesce((SELECT max(seq) FROM events WHERE run = r.run), 0) AS events
     FROM runs AS r INDEXED BY runs_retained
     WHERE r.namespace = :namespace AND r.closed_at > 0 AND r.closed_at < :closed_before
-      AND coalesce((SELECT n FROM events WHERE run = r.run ORDER BY seq DESC LIMIT 1), 0)
-          <= coalesce((SELECT min(n) FROM cursors), 9223372036854775807)
-    ORDER BY r.closed_at LIMIT :limit)
+    ORDER BY r.closed_at, r.run LIMIT :looked_at
+), free AS (
+    SELECT run, last, sum(events) OVER (ORDER BY closed_at, run) - events AS events_before FROM oldest
+    WHERE last <= coalesce((SELECT min(n) FROM cursors), 9223372036854775807)
+    ORDER BY closed_at, run LIMIT :limit
+)
+SELECT json_group_array(run), max(last) FROM free WHERE events_before < :events
 """
+"""So many of the longest closed runs as have so many events; and not all closed ones are looked at, where it is a
+subscriber that holds them back."""
 
 PURGE_RUNS = tuple(
     f"DELETE FROM {table} WHERE run IN (SELECT value FROM json_each(?))"

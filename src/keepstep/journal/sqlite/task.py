@@ -9,6 +9,7 @@ from keepstep.journal.hint import HintKind
 from keepstep.journal.task import NewTask, Task, TaskToken
 
 from . import statements as sql
+from .page import read_named
 from .picture import Head, Picture
 from .rows import from_json, json_text, tasks_of
 
@@ -59,11 +60,15 @@ def claim_tasks(picture: Picture, claim: tuple[str, Sequence[str], Sequence[str]
         statement = sql.claimable_tasks(len(queues))
         asked |= {f"queue{i}": queue for i, queue in enumerate(queues)}
     (chosen,) = picture.connection.execute(statement, asked).fetchone()
-    if not from_json(chosen):
+    task_ids: list[int] = from_json(chosen)
+    if not task_ids:
         return []
     picture.connection.execute(sql.OWN_TASKS, (chosen, lease))
-    (rows,) = picture.connection.execute(sql.READ_TASKS, (chosen,)).fetchone()
-    return tasks_of(rows)
+
+    def read(some: Sequence[int]) -> list[Task]:
+        return tasks_of(picture.connection.execute(sql.READ_TASKS, (json_text(some),)).fetchone()[0])
+
+    return read_named(read, task_ids)
 
 
 def release_task(picture: Picture, release: tuple[TaskToken, int, int, bytes | None]) -> None:

@@ -30,6 +30,7 @@ from .connection import is_damage, passing_trouble
 from .flush import Flusher
 from .operation import Answer, Operation
 from .renewal import Renewals
+from .stall import Stalls
 
 log = logging.getLogger("keepstep.journal")
 
@@ -42,8 +43,10 @@ CLOSE_SECONDS_MAX = 10.0
 """How long a closing store goes on trying to write what is queued while the disk is in trouble."""
 
 CLOCK_CHECK_SECONDS = 1.0
+"""Between two looks at the clock and at the file; how long a round without operations takes."""
+
 STALL_SECONDS = 2.0
-"""A round of the writer takes a second when there is nothing to do. One that takes longer than this could not write."""
+"""A stall longer than this, or than half a lease, says nothing about the owner of that lease."""
 
 CLOCK_JUMP_MICROSECONDS = 1_000_000
 
@@ -65,10 +68,10 @@ class Writer:
         self._answer = answer
         self._monotonic = monotonic
         self._reported_jump = 0
-        self._clock_check_at = 0.0
-        self._round_at = monotonic()
-        """When the last round ended."""
-        self._stalled_until = float("-inf")
+        self._look_at = 0.0
+        self._due_at = monotonic()
+        """When the round begins at the latest, or has begun."""
+        self._stalls = Stalls()
         self._give_up_at: float | None = None
         self._dead: StoreUnavailable | None = None
 
@@ -81,14 +84,10 @@ class Writer:
         if self._dead is not None:
             raise StoreUnavailable(str(self._dead))
 
-    def steady_seconds(self) -> float:
-        """For how long this process has been able to write whenever it wanted; 0 while it is not.
-
-        A process that waits for a frozen one, for a full disk, or was frozen itself, must not conclude from a counter
-        that has not moved that its owner is gone: that one may only have been unable to write, too.
-        """
-        now = self._monotonic()
-        return 0.0 if now - self._round_at > STALL_SECONDS else now - self._stalled_until
+    def steady_seconds(self, lease_seconds: float) -> float:
+        """For how long nothing has kept this process from writing that could keep the owner of such a lease, too."""
+        now, longest = self._monotonic(), min(STALL_SECONDS, lease_seconds / 2)
+        return 0.0 if now - self._due_at > longest else now - self._stalls.last_ended_at(longest)
 
     def hurry(self) -> None:
         """The store is about to close: do not try for ever to write to a disk in trouble."""
@@ -98,16 +97,19 @@ class Writer:
 
     def idle_seconds(self) -> float:
         """How long a driver that has no operation may rest before the next round."""
-        return max(min(self.renewals.seconds_left(), CLOCK_CHECK_SECONDS), 0.0)
+        seconds = max(min(self.renewals.seconds_left(), CLOCK_CHECK_SECONDS), 0.0)
+        self._due_at = self._monotonic() + seconds
+        return seconds
 
     def round(self, group: Sequence[Operation]) -> Iterator[float]:
         """Flush a group, or what is due without one. Yields the seconds to wait before it is to go on, if any."""
+        self._due_at = min(self._due_at, self._monotonic())
         try:
             if self._dead is not None:
                 self._refuse(group, f"not written: {self._dead}")
             elif group or self.renewals.is_due():
                 yield from self._flush_until_done(group)
-            self._check_clock()
+            self._look_around()
             self._end_round()
         except Exception as error:
             self._die(group, error)
@@ -169,16 +171,21 @@ class Writer:
 
     def _end_round(self) -> None:
         now = self._monotonic()
-        if now - self._round_at > STALL_SECONDS:
-            self._stalled_until = now
-        self._round_at = now
+        self._stalls.note(now - self._due_at, now)
+        self._due_at = now
+
+    def _look_around(self) -> None:
+        """Look at the file and the clock, now and then."""
+        now = self._monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + CLOCK_CHECK_SECONDS
+        self._check_clock()
+        if self._dead is None:
+            self._flusher.tidy()
 
     def _check_clock(self) -> None:
         """Report a wall clock that was moved, once for each move. Engine time does not follow it."""
-        now = self._monotonic()
-        if now < self._clock_check_at:
-            return
-        self._clock_check_at = now + CLOCK_CHECK_SECONDS
         jump = self._clock.jump()
         moved = jump - self._reported_jump
         if abs(moved) > CLOCK_JUMP_MICROSECONDS:

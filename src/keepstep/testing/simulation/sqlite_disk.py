@@ -233,8 +233,9 @@ class LoopDrive:
         self._is_ending = True
         self.wake()
 
-    async def join(self) -> None:
+    async def join(self) -> Sequence[Operation]:
         await self._ended.wait()
+        return ()
 
     def crash(self) -> None:
         """Nothing more is written; whoever waits, waits for ever."""
