@@ -20,41 +20,41 @@ calls: list[str] = []
 
 
 @step
-async def note_call(what: str) -> str:
+async def repeat_in_a_step(what: str) -> str:
     calls.append(what)
     return what
 
 
 @step(queue="elsewhere")
-async def note_call_elsewhere(what: str) -> str:
+async def repeat_elsewhere(what: str) -> str:
     calls.append(what)
     return what
 
 
 @workflow
-async def repeat_a_word() -> str:
-    return await note_call(await keepstep.receive("word", str))
+async def repeat_one_word() -> str:
+    return await repeat_in_a_step(await keepstep.receive("word", str))
 
 
 @workflow
-async def call_elsewhere(what: str) -> str:
-    return await note_call_elsewhere(what)
+async def have_it_repeated_elsewhere(what: str) -> str:
+    return await repeat_elsewhere(what)
 
 
 @workflow
-async def say_hello(name: str) -> str:
+async def greet_after_a_moment(name: str) -> str:
     await keepstep.sleep(0.1)
     return f"hello {name}"
 
 
 @workflow
-async def start_a_named_child() -> str:
-    child = await keepstep.start_child(say_hello, "child", id="the-child")
+async def await_a_named_child() -> str:
+    child = await keepstep.start_child(greet_after_a_moment, "child", id="the-child")
     return str(await child)
 
 
 @workflow
-async def end_at_once() -> str:
+async def end_in_no_time() -> str:
     return "over"
 
 
@@ -74,7 +74,7 @@ def test_what_could_not_be_claimed_is_claimed_when_the_store_is_back(method: str
     async def program(engine: Engine, journal: TroubledJournal) -> None:
         journal.trouble[method] = broken(3)
         async with Engine(journal=another(journal), workers=False) as client:
-            handle = await client.start(say_hello, "x", id="x")
+            handle = await client.start(greet_after_a_moment, "x", id="x")
             assert await handle.result(timeout=30) == "hello x"
         while journal.trouble[method]:
             await asyncio.sleep(0.1)
@@ -92,7 +92,7 @@ def test_a_fenced_claim_is_tried_again_under_the_next_lease() -> None:
         journal.trouble["claim_runs"] = [Fenced("the lease is over")]
         client = Engine(journal=another(journal), workers=False)
         async with client:
-            assert await (await client.start(say_hello, "x", id="x")).result(timeout=30) == "hello x"
+            assert await (await client.start(greet_after_a_moment, "x", id="x")).result(timeout=30) == "hello x"
 
     in_trouble(program)
 
@@ -101,7 +101,7 @@ def test_a_run_that_could_not_be_read_is_read_again() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
         journal.trouble["load"] = broken(2)
         async with Engine(journal=another(journal), workers=False) as client:
-            handle = await client.start(repeat_a_word, id="x")
+            handle = await client.start(repeat_one_word, id="x")
             await handle.signal("word", "heard")
             assert await handle.result(timeout=30) == "heard"
         assert calls == ["heard"]
@@ -111,7 +111,7 @@ def test_a_run_that_could_not_be_read_is_read_again() -> None:
 
 def test_a_message_that_could_not_be_read_is_read_again() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
-        handle = await engine.start(repeat_a_word, id="x")
+        handle = await engine.start(repeat_one_word, id="x")
         await asyncio.sleep(0.1)
         journal.trouble["read_inbox"] = broken(2)
         await handle.signal("word", "heard")
@@ -123,7 +123,7 @@ def test_a_message_that_could_not_be_read_is_read_again() -> None:
 @pytest.mark.parametrize("event", ["signal_received", "step_completed", "workflow_completed"])
 def test_what_could_not_be_recorded_is_done_again_from_the_journal(event: str) -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
-        handle = await engine.start(repeat_a_word, id="x")
+        handle = await engine.start(repeat_one_word, id="x")
         journal.refuse = fails_once(event)
         await handle.signal("word", "heard")
         journal.trouble["read_run"] = broken(2)  # reading it back fails at first, too
@@ -136,16 +136,16 @@ def test_what_could_not_be_recorded_is_done_again_from_the_journal(event: str) -
 def test_a_named_child_whose_id_could_not_be_looked_up_is_started_once() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
         journal.trouble["find_run"] = broken()
-        handle = await engine.start(start_a_named_child, id="parent")
+        handle = await engine.start(await_a_named_child, id="parent")
         assert await handle.result(timeout=30) == "hello child"
-        assert await engine.count("type = 'say_hello'") == 1
+        assert await engine.count("type = 'greet_after_a_moment'") == 1
 
     in_trouble(program)
 
 
 def test_a_message_that_comes_while_a_run_closes_is_looked_for_until_the_store_answers() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
-        handle = await engine.start(repeat_a_word, id="x")
+        handle = await engine.start(repeat_one_word, id="x")
         await handle.signal("word", "heard")
 
         def say_more(commit: Commit) -> None:
@@ -174,7 +174,7 @@ def test_a_start_whose_answer_was_lost_goes_on_all_the_same() -> None:
 
         journal.start = start_and_lose_the_answer  # type: ignore[method-assign]
         with pytest.raises(StoreUnavailable):
-            await engine.start(say_hello, "x", id="x")
+            await engine.start(greet_after_a_moment, "x", id="x")
         assert await engine.get("x").result(timeout=30) == "hello x"
 
     in_trouble(program)
@@ -184,7 +184,7 @@ def test_a_start_that_never_happened_is_looked_for_and_given_up() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
         journal.trouble["start"] = broken()
         with pytest.raises(StoreUnavailable):
-            await engine.start(say_hello, "x", id="x")
+            await engine.start(greet_after_a_moment, "x", id="x")
         journal.called.clear()
         await asyncio.sleep(60)
         assert journal.called.count("read_run") == 7
@@ -196,7 +196,7 @@ def test_a_start_that_never_happened_is_looked_for_and_given_up() -> None:
 def test_a_step_for_a_queue_is_claimed_when_the_store_is_back() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
         journal.trouble["claim_tasks"] = broken(2)
-        handle = await engine.start(call_elsewhere, "far", id="x")
+        handle = await engine.start(have_it_repeated_elsewhere, "far", id="x")
         assert await handle.result(timeout=30) == "far"
         assert calls == ["far"]
 
@@ -205,7 +205,7 @@ def test_a_step_for_a_queue_is_claimed_when_the_store_is_back() -> None:
 
 def test_a_worker_stops_although_its_lease_cannot_be_closed(caplog: pytest.LogCaptureFixture) -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
-        await engine.start(repeat_a_word, id="x")
+        await engine.start(repeat_one_word, id="x")
         journal.trouble["close_lease"] = broken()
 
     in_trouble(program)
@@ -220,7 +220,7 @@ def test_a_run_that_could_not_be_given_back_is_taken_over_when_the_lease_is_over
         async with Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS) as other:
             journal = world.journal()
             async with Engine(journal=journal, lease_seconds=LEASE_SECONDS) as engine:
-                await engine.start(repeat_a_word, id="x")
+                await engine.start(repeat_one_word, id="x")
                 journal.refuse = lambda commit: StoreUnavailable("full") if commit.release else None
             await other.get("x").signal("word", "heard")
             return str(await other.get("x").result(timeout=60))
@@ -234,7 +234,7 @@ def test_a_worker_that_lost_its_lease_opens_another_one_when_the_store_is_back()
         world = World()
         journal = world.journal()
         async with Engine(journal=journal, lease_seconds=LEASE_SECONDS) as engine:
-            handle = await engine.start(repeat_a_word, id="x")
+            handle = await engine.start(repeat_one_word, id="x")
             worker = engine.worker
             assert worker is not None
             before = worker.lease_id
@@ -252,7 +252,7 @@ def test_a_worker_that_lost_its_lease_opens_another_one_when_the_store_is_back()
 
 def test_an_event_that_is_too_large_for_the_store_blocks_the_run_and_says_why() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> str:
-        handle = await engine.start(repeat_a_word, id="x")
+        handle = await engine.start(repeat_one_word, id="x")
         journal.refuse = lambda commit: TooLarge("an event of 3 GiB") if commit.consume else None
         await handle.signal("word", "heard")
         while (await handle.describe()).condition is not Condition.BLOCKED:
@@ -265,7 +265,7 @@ def test_an_event_that_is_too_large_for_the_store_blocks_the_run_and_says_why() 
 def test_a_result_that_is_too_large_for_the_store_blocks_the_run_and_says_why() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> str:
         journal.refuse = lambda commit: TooLarge("a result of 3 GiB") if commit.status is not None else None
-        handle = await engine.start(end_at_once, id="x")
+        handle = await engine.start(end_in_no_time, id="x")
         while (await handle.describe()).condition is not Condition.BLOCKED:
             await asyncio.sleep(0.1)
         return str((await handle.describe()).error)
@@ -286,8 +286,8 @@ def test_a_run_that_cannot_be_brought_into_memory_stops_no_other(caplog: pytest.
 
         journal.load = load_without_events  # type: ignore[method-assign]
         async with Engine(journal=client_journal, workers=False) as client:
-            await client.start(say_hello, "x", id="damaged")
-            healthy = await client.start(say_hello, "y", id="healthy")
+            await client.start(greet_after_a_moment, "x", id="damaged")
+            healthy = await client.start(greet_after_a_moment, "y", id="healthy")
             assert await healthy.result(timeout=30) == "hello y"
 
     in_trouble(program)
@@ -296,7 +296,7 @@ def test_a_run_that_cannot_be_brought_into_memory_stops_no_other(caplog: pytest.
 
 def test_a_clock_that_jumps_is_reported_and_disturbs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
-        handle = await engine.start(repeat_a_word, id="x")
+        handle = await engine.start(repeat_one_word, id="x")
         journal.clock.move_wall(-3_600_000_000)  # type: ignore[attr-defined]
         await asyncio.sleep(LEASE_SECONDS)
         await handle.signal("word", "heard")
@@ -320,8 +320,8 @@ def test_a_message_to_runs_that_are_only_being_read_is_kept_within_a_limit(monke
 
         journal.load = load_slowly  # type: ignore[method-assign]
         async with Engine(journal=another(journal), workers=False) as client:
-            handles = [await client.start(repeat_a_word, id=f"x{n}") for n in range(4)]
-            await engine.start(repeat_a_word, id="in memory")
+            handles = [await client.start(repeat_one_word, id=f"x{n}") for n in range(4)]
+            await engine.start(repeat_one_word, id="in memory")
             await asyncio.sleep(0.5)
             for handle in handles:
                 await handle.signal("word", "heard")

@@ -67,7 +67,7 @@ async def do_threads(what: str) -> str:
 
 
 @workflow
-async def wait_after_slices(what: str) -> str:
+async def work_then_wait(what: str) -> str:
     done = await work_in_slices(what)
     await keepstep.receive("go on")
     return done
@@ -131,7 +131,7 @@ def test_a_suspect_that_comes_to_rest_is_none_any_more() -> None:
         assert await result(engine) == "work done"
         return run_now.strikes
 
-    assert with_suspect(wait_after_slices, "work", judge) == 0
+    assert with_suspect(work_then_wait, "work", judge) == 0
 
 
 def test_a_probe_that_cannot_be_noted_does_not_stop_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
