@@ -7,7 +7,7 @@ ORDERS := .benchmarks/.has-orders
 SOURCES := src tests examples benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick chaos clean
+.PHONY: help demo test lint format bench bench-quick chaos torture clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -42,6 +42,10 @@ bench-quick: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## the same benchma
 chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
 	@echo "keepstep: killing workers and clients; ARGS='--kills 10000' for a campaign, --help for the rest"
 	@$(BIN)/python -m keepstep.testing.chaos --kills 1000 $(ARGS)
+
+torture: $(VENV)/.for-tests  ## everything that tries to lose something, for SECONDS (600); writes docs/reliability.md
+	@echo "keepstep: the whole torture for $(or $(SECONDS),600) seconds; make torture SECONDS=36000 for a night of it"
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.scoreboard --seconds $(or $(SECONDS),600) --page docs/reliability.md $(ARGS)
 
 clean:  ## remove environments, caches and built files
 	rm -rf $(VENV) $(DBOS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks

@@ -1,0 +1,97 @@
+"""``python -m keepstep.testing.scoreboard``: the whole torture for a given time, and the table of what came of it.
+
+Exits with 1 if anything was lost, or a part did not end as it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .batch import Result, run_part
+from .machine import describe_commit, describe_machine
+from .part import PARTS, Part
+from .score import read_score
+from .table import table, write_table
+
+
+def main(arguments: list[str] | None = None, parts: Sequence[Part] = PARTS) -> int:
+    """Run the parts, print the table, write it into the page."""
+    options = _parse(arguments, parts)
+    chosen = [part for part in parts if not options.only or part.name in options.only]
+    results = run(chosen, options.seconds, options.seed, _saved(options.take, parts))
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    text = table(results, date, describe_commit(Path.cwd()), describe_machine())
+    print(f"\n{text}")
+    for result in results:
+        _complain(result)
+    if options.page is not None:
+        write_table(options.page, text)
+        print(f"\nscoreboard: written to {options.page}")
+    return 0 if all(result.is_clean for result in results) else 1
+
+
+def _parse(arguments: list[str] | None, parts: Sequence[Part]) -> argparse.Namespace:
+    names = [part.name for part in parts]
+    parser = argparse.ArgumentParser(prog="python -m keepstep.testing.scoreboard", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600.0, metavar="T", help="in all (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="where each part begins (default: 1)")
+    parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="PART", help=", ".join(names))
+    parser.add_argument(
+        "--take", nargs=2, action="append", default=[], metavar=("PART", "FILE"),
+        help="take a part's score from what it printed earlier, in a longer campaign, instead of running it",
+    )  # fmt: skip
+    parser.add_argument("--page", type=Path, help="the page to write the table into, such as docs/reliability.md")
+    options = parser.parse_args(arguments)
+    for name, _ in options.take:
+        if name not in names:
+            parser.error(f"--take: there is no part {name!r}; parts are {', '.join(names)}")
+    return options
+
+
+def _saved(take: list[list[str]], parts: Sequence[Part]) -> dict[str, Result]:
+    """What earlier campaigns came to; several files of one part are added up."""
+    results: dict[str, Result] = {}
+    for name, file in take:
+        score = read_score(Path(file).read_text(errors="replace"))
+        result = results.setdefault(name, Result(next(part for part in parts if part.name == name)))
+        if score is None:
+            result.broken = f"{file} does not end with a score"
+        else:
+            result.add(score)
+    return results
+
+
+def run(parts: Sequence[Part], seconds: float, seed: int, saved: dict[str, Result]) -> list[Result]:
+    """Each part for its share of what is left, so that the whole ends in time whatever single parts do."""
+    until = time.monotonic() + seconds
+    left = sum(part.share for part in parts if part.name not in saved)
+    results: list[Result] = []
+    for part in parts:
+        if part.name in saved:
+            results.append(saved[part.name])
+            continue
+        own = max(0.0, until - time.monotonic()) * part.share / left
+        left -= part.share
+        print(f"scoreboard: {part.title} ({part.name}), for {own:.0f} s", flush=True)
+        results.append(run_part(part, own, seed, _tell))
+    return results
+
+
+def _tell(line: str) -> None:
+    print(f"  {line}", flush=True)
+
+
+def _complain(result: Result) -> None:
+    for command in result.replay:
+        print(f"LOST ({result.part.name}): {command}")
+    if result.broken:
+        print(f"BROKEN ({result.part.name}): {result.broken}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
