@@ -7,6 +7,7 @@ restarts them, waits until every order is finished one way or the other, and the
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 import time
 from collections.abc import Iterable
@@ -85,7 +86,7 @@ def run_demo(
     except NotRunning as error:
         console.print(str(error), style="red", highlight=False)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Stopped before all orders were finished; this is where they stand.")
     return demo.conclude()
 
@@ -126,7 +127,11 @@ class Demo:
         ]
 
     async def run(self) -> None:
-        """Runs everything until all orders are finished, or nothing happens any more."""
+        """Runs everything until all orders are finished, or nothing happens any more. SIGTERM cancels it."""
+        this = asyncio.current_task()
+        assert this is not None
+        with suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
         self._console.print(
             f"{len(self._orders)} orders, {WORKERS} workers, {self._standing.kills_planned} kills. "
             f"Books and logs: {self._folder}",

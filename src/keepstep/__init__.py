@@ -3,7 +3,18 @@
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import HistoryEvent, RunInfo
-from keepstep.journal import AlreadyStarted, Error, InvalidInput, NotFound, Overloaded, RunClosed
+from keepstep.journal import (
+    AlreadyStarted,
+    Conflict,
+    Error,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RunClosed,
+    SchemaTooNew,
+    StoreUnavailable,
+    TooLarge,
+)
 from keepstep.runtime.ambient import info, now, random, set_attributes, set_status, uuid4
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
@@ -32,6 +43,7 @@ __all__ = [
     "Callback",
     "Cancelled",
     "ChildHandle",
+    "Conflict",
     "Engine",
     "Error",
     "HistoryEvent",
@@ -47,11 +59,14 @@ __all__ = [
     "RunHandle",
     "RunInfo",
     "Saga",
+    "SchemaTooNew",
     "Step",
     "StepFailed",
     "StepInfo",
+    "StoreUnavailable",
     "Terminated",
     "TimedOut",
+    "TooLarge",
     "Uncertain",
     "Workflow",
     "WorkflowFailed",

@@ -128,6 +128,37 @@ async def test_an_engine_whose_worker_cannot_start_leaves_no_thread_behind(
     assert not [each for each in set(threading.enumerate()) - before if "keepstep" in each.name]
 
 
+@workflow
+async def sleep_in_a_step() -> None:
+    await sleep_an_hour()
+
+
+@step
+async def sleep_an_hour() -> None:
+    await asyncio.sleep(3600)
+
+
+async def test_a_close_that_is_cancelled_gives_everything_back_all_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    before = set(threading.enumerate())
+    engine = await Engine(url).__aenter__()
+    run = await engine.start(sleep_in_a_step)
+    while "step" not in {wait.kind for wait in (await run.describe()).waiting_for}:
+        await asyncio.sleep(0.01)
+    closing = asyncio.create_task(engine.close(grace_seconds=600))
+    while engine.worker is not None and not engine.worker.steps.is_stopping:
+        await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not [each for each in set(threading.enumerate()) - before if "keepstep" in each.name]
+    async with Engine(url, workers=False) as client, asyncio.timeout(30):
+        assert await client.journal.list_leases() == []
+        found = await client.journal.read_run(str(run.run_id))
+        assert found is not None
+        assert found.owner is None
+
+
 async def test_a_listing_says_why_a_run_was_terminated(engine: Engine) -> None:
     run = await engine.start(ask_for, "Pick it", "anna")
     await run.terminate("enough")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,6 +59,24 @@ def test_more_kills_than_there_are_busy_workers_fail_as_soon_as_all_orders_are_f
     said: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert "kills did not take place" in said
     assert "Nothing happens any more" not in said
+
+
+@pytest.mark.stress
+def test_a_demo_that_is_told_to_stop_takes_all_its_processes_with_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-u", "-m", "keepstep.cli", "demo", "--db", f"sqlite:///{tmp_path / 'runs.db'}"]
+    demo = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert demo.stdout is not None
+    try:
+        while "orders placed" not in (line := demo.stdout.readline()):
+            assert line, "the demo has ended by itself"
+        demo.terminate()
+        said, _ = demo.communicate(timeout=60)
+        assert (demo.returncode, "Stopped before all orders were finished" in said) == (1, True)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(demo.pid, signal.SIGKILL)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(demo.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

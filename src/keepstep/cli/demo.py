@@ -11,6 +11,8 @@ import click
 
 from keepstep.journal import InvalidInput
 
+from .doctor import EXTRAS
+
 PACKAGE = "order_fulfilment"
 
 
@@ -38,7 +40,7 @@ def demo_command(
 
 
 def _find_demo() -> Any:
-    for needed in ("httpx2", "starlette", "uvicorn"):
+    for needed in EXTRAS["server"]:
         try:
             importlib.import_module(needed)
         except ImportError as error:

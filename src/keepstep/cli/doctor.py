@@ -24,6 +24,9 @@ CLOCK_JUMP_SECONDS_MAX = 1.0
 RUNS_LOOKED_AT_MAX = 10_000
 """Open runs, newest first, whose queues and parked steps are looked at."""
 
+EXTRAS = {"server": ("starlette", "uvicorn", "httpx2"), "pydantic": ("pydantic",)}
+"""What each extra brings."""
+
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
@@ -66,8 +69,8 @@ def _installation() -> list[Finding]:
         Finding("ok", f"Python {platform.python_version()} on {platform.system()} ({sys.executable})"),
         Finding("ok", f"SQLite {sqlite3.sqlite_version}"),
     ]
-    for extra, module in (("server", "starlette"), ("pydantic", "pydantic")):
-        if importlib.util.find_spec(module) is not None:
+    for extra, modules in EXTRAS.items():
+        if all(importlib.util.find_spec(each) is not None for each in modules):
             found.append(Finding("ok", f"extra [{extra}] is installed"))
         else:
             found.append(Finding("ok", f"extra [{extra}] is not installed", f"pip install 'keepstep[{extra}]' adds it"))

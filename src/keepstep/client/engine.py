@@ -128,12 +128,17 @@ class Engine:
         await self.close()
 
     async def close(self, grace_seconds: float = 10.0) -> None:
-        """Give back what the worker owns and close the store."""
-        if self.worker is not None:
-            await self.worker.stop(grace_seconds)
-        self.closings.close()
-        if self._given_journal is None:
-            await self.journal.close()
+        """Give back what the worker owns and close the store.
+
+        Running steps are waited for at most so long. Cancelled, it waits no longer, and closes all the same.
+        """
+        try:
+            if self.worker is not None:
+                await _stop(self.worker, grace_seconds)
+        finally:
+            self.closings.close()
+            if self._given_journal is None:
+                await self.journal.close()
 
     # starting
 
@@ -314,6 +319,14 @@ class Engine:
         For the filter language see ``keepstep.client.filter``. Raises ``InvalidInput`` for a filter that is none.
         """
         return list_human_tasks(self.journal, self.namespace, parse_task_filter(filter), limit)
+
+
+async def _stop(worker: Worker, grace_seconds: float) -> None:
+    try:
+        await worker.stop(grace_seconds)
+    except asyncio.CancelledError:
+        await worker.stop(0)
+        raise
 
 
 def _queues(names: Sequence[str]) -> tuple[str, ...]:

@@ -196,17 +196,18 @@ class Worker:
             loop.cancel()
         for resident in list(self._residents.values()):
             resident.release()
-        await self.remote.cut_off()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait([*self._loops, *self._tasks], timeout=CUTTING_OFF_SECONDS_MAX)
         try:
+            await self.remote.cut_off()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait([*self._loops, *self._tasks], timeout=CUTTING_OFF_SECONDS_MAX)
             await self.journal.close_lease(self.lease_id)
         except JournalError as error:
             logger.warning("the lease could not be closed (%s); others take over when it is over", error)
-        self.alarms.stop()
-        self.steps.close()
-        self.watchdog.stop()
+        finally:
+            self.alarms.stop()
+            self.steps.close()
+            self.watchdog.stop()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something in the background for as long as the worker lives."""
