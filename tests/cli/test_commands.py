@@ -31,7 +31,8 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     "arguments",
     [("list",), ("show", "x"), ("history", "x"), ("signal", "x", "go"), ("cancel", "x"), ("terminate", "x"),
-     ("retry", "x"), ("tasks",), ("complete", "token")],
+     ("retry", "x"), ("pause", "x"), ("resume", "x"), ("resolve", "x", "k", "--value", "1"), ("tasks",),
+     ("complete", "token")],
 )  # fmt: skip
 def test_a_missing_database_is_one_line_that_says_so(keepstep: Command, arguments: tuple[str, ...]) -> None:
     ran = keepstep(*arguments)
@@ -225,6 +226,23 @@ def test_a_second_signal_stops_a_worker_at_once(keepstep: Command) -> None:
     assert "stopping" in worker.stdout.readline()
     worker.send_signal(signal.SIGINT)
     assert worker.wait(15) == -signal.SIGINT
+
+
+def test_a_run_is_paused_and_resumed_from_the_command_line(keepstep: Command) -> None:
+    with keepstep.worker():
+        keepstep("start", "wait_for_webhook", "--id", "w")
+        keepstep.until(lambda: bool(keepstep.json("show", "w")["status_text"]))
+        early = keepstep("resume", "w")
+        assert (early.returncode, "is not paused" in one_line(early.stderr)) == (2, True)
+        assert keepstep("pause", "w").stdout == "w: paused\n"
+        assert "keepstep resume w" in keepstep("show", "w").stdout
+        assert [info["id"] for info in keepstep.json("list", "Condition = 'paused'")] == ["w"]
+        assert keepstep("complete", keepstep.json("show", "w")["status_text"], '"paid"').returncode == 0
+        assert keepstep.json("show", "w")["condition"] == "paused"
+        assert keepstep("resume", "w").returncode == 0
+        keepstep.until(lambda: keepstep.json("show", "w")["status"] == "completed")
+        late = keepstep("pause", "w")
+        assert (late.returncode, "closed already" in one_line(late.stderr)) == (1, True)
 
 
 def test_a_step_that_blocks_its_thread_does_not_hold_a_stopping_worker_up(keepstep: Command) -> None:

@@ -108,7 +108,7 @@ SITUATIONS = [
      ["  the code asks  nothing more on any branch"]),
     ("quarantined", a_run(condition=Condition.QUARANTINED), ASLEEP,
      ["It is quarantined", "  keepstep retry order-7   lets it try again"]),
-    ("paused", a_run(condition=Condition.PAUSED), ASLEEP, ["It is paused"]),
+    ("paused", a_run(condition=Condition.PAUSED), ASLEEP, ["It is paused", "  keepstep resume order-7"]),
     ("being advanced", a_run(condition=Condition.NONE), OWNED, ["It is being advanced right now."]),
     ("its worker died while advancing it", a_run(condition=Condition.NONE), ORPHANED,
      ["It was being advanced when its worker died.", "Its worker is gone; another one takes it over."]),

@@ -28,6 +28,8 @@ _COMMANDS = {
     "cancel": "speak",
     "terminate": "speak",
     "retry": "speak",
+    "pause": "speak",
+    "resume": "speak",
     "resolve": "speak",
     "tasks": "people",
     "complete": "people",

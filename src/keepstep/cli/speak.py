@@ -1,4 +1,4 @@
-"""``keepstep signal``, ``cancel``, ``terminate``, ``retry`` and ``resolve``: saying something to a run."""
+"""``keepstep signal``, ``cancel``, ``terminate``, ``retry``, ``pause``, ``resume``, ``resolve``: speaking to a run."""
 
 from __future__ import annotations
 
@@ -50,6 +50,22 @@ def terminate_command(id: str, reason: str, url: str) -> int:
 def retry_command(id: str, url: str) -> int:
     """Let a failed run go on at its failed step, or a parked one try again."""
     return run(_speak(url, id, lambda handle: handle.retry(), "goes on"))
+
+
+@click.command("pause")
+@click.argument("id")
+@database_option
+def pause_command(id: str, url: str) -> int:
+    """Let a run stand still; steps that are being executed end first."""
+    return run(_speak(url, id, lambda handle: handle.pause(), "paused"))
+
+
+@click.command("resume")
+@click.argument("id")
+@database_option
+def resume_command(id: str, url: str) -> int:
+    """Let a paused run go on."""
+    return run(_speak(url, id, lambda handle: handle.resume(), "goes on"))
 
 
 @click.command("resolve")

@@ -30,6 +30,7 @@ from keepstep.runtime.registry import find_workflow
 from .answer import resolve_step
 from .closing import Closed, last_event
 from .info import HistoryEvent, RunInfo, history_event, run_info
+from .pausing import pause, resume
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -159,6 +160,18 @@ class RunHandle(Generic[R]):
                 if self.run_id is not None:
                     raise  # otherwise it may have been restarted, and the newest run is another one
         raise Conflict(f"run {self.id!r} changes too quickly to be terminated; try again")
+
+    async def pause(self) -> None:
+        """Let the run stand still until ``resume``: it begins no step, and what is said to it or comes due waits.
+
+        Steps that are being executed end first, and are recorded. A run that is paused already stays so. Raises
+        ``RunClosed``, and ``InvalidInput`` for a run in quarantine, which nobody runs anyway.
+        """
+        await pause(self._journal, self._run)
+
+    async def resume(self) -> None:
+        """Let a paused run go on. Raises ``RunClosed``, and ``InvalidInput`` for one that is not paused."""
+        await resume(self._journal, self._run)
 
     async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
         """Say what became of the *uncertain* step at ``key``: its ``value``, or the ``error`` that it ended with.

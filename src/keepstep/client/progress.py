@@ -116,8 +116,8 @@ def _compensating(info: RunInfo) -> list[str]:
     return ["It is undoing what it did.", *because]
 
 
-def _paused(_: RunInfo) -> list[str]:
-    return ["It is paused: it begins nothing until it is resumed."]
+def _paused(info: RunInfo) -> list[str]:
+    return ["It is paused: it begins nothing, and what comes waits.", f"{command('resume', info.id)}   lets it go on"]
 
 
 def _quarantined(info: RunInfo) -> list[str]:

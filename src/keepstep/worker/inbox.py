@@ -19,6 +19,7 @@ from keepstep.runtime.history import pack
 from keepstep.runtime.operation import CallbackOperation, ChildOperation, StepOperation
 
 from .attempt import AttemptRecord
+from .pause import PAUSE, RESUME
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -135,6 +136,14 @@ def _retry(resident: Resident, _: Message, __: list[NewEvent], state: list[State
             resident.worker.steps.begin_again(resident, operation)
 
 
+def _pause(resident: Resident, _: Message, __: list[NewEvent], ___: list[StateChange]) -> None:
+    resident.pause()
+
+
+def _resume(resident: Resident, _: Message, __: list[NewEvent], ___: list[StateChange]) -> None:
+    resident.resume()
+
+
 _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChange]], None]] = {
     "signal": _signal,
     "cancel": _cancel,
@@ -145,4 +154,6 @@ _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChan
     "step_result": _step_answer,
     "resolve": _step_answer,
     "retry": _retry,
+    PAUSE: _pause,
+    RESUME: _resume,
 }

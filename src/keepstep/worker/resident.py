@@ -55,6 +55,7 @@ from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operat
 from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_attempt
 from .heart import HEARTBEAT
 from .inbox import answer
+from .pause import of_pausing
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
 from .words import Detail, encode_detail
@@ -112,6 +113,10 @@ class Resident:
         self.is_probed = False
         """So often that its code is run in noted slices (``probe``)."""
         self.blocked: Diff | None = None
+        self.is_pausing = False
+        """Somebody has paused it: it is given back when the steps that are being executed have ended."""
+        self.is_resumed = False
+        """Somebody has resumed it before it was given back: it is not left paused then."""
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
         self._announced_compensation = False
@@ -134,7 +139,7 @@ class Resident:
 
     def _guarded(self, advance: Callable[[Any], None], what: Any) -> None:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
-        if self.is_dropped or self.blocked is not None:
+        if self.is_dropped or self.is_parking:
             return
         watchdog = self.worker.watchdog
         watchdog.enter()
@@ -162,7 +167,7 @@ class Resident:
         except Exception as error:
             self._block_unexpected(error)
         if self.blocked is not None:
-            self._finish_blocking()
+            self._finish_parking()
 
     def _block_unexpected(self, error: BaseException) -> None:
         logger.error("run %s: unexpected error while advancing", self.run_id, exc_info=error)
@@ -233,7 +238,10 @@ class Resident:
         pending = self.execution.pending
         tasks = tuple(each for each in self._unoffered if each.key in pending and each.key not in self.answered)
         self._unoffered.clear()
-        if not tasks or self.is_dropped or self.is_closing or self.blocked is not None:
+        if self.is_parking:
+            self._finish_parking()
+            return
+        if not tasks or self.is_dropped or self.is_closing:
             return
         self._unoffered += tasks
         self.in_flight += 1
@@ -247,7 +255,7 @@ class Resident:
         error = done.exception()
         if error is None:
             self._unoffered.clear()
-            self.worker.rest(self)
+            self._finish_parking() if self.is_parking else self.worker.rest(self)
         elif isinstance(error, Conflict):
             self.worker.spawn(self._look_for_answers())
         else:
@@ -385,6 +393,8 @@ class Resident:
     def take_messages(self, messages: Sequence[Message]) -> None:
         """Record what was said to the run since the last look into its inbox."""
         fresh = [each for each in messages if each.n > self.inbox_seen]
+        if self.is_pausing:
+            fresh = of_pausing(fresh)  # everything else waits for the run to be resumed
         if not fresh or self.is_dropped or self.blocked is not None:
             return
         self.inbox_seen = fresh[-1].n
@@ -396,9 +406,9 @@ class Resident:
             except Exception as error:  # the others whose messages are read with this one must get theirs
                 what = str(error) if isinstance(error, InvalidInput) else repr(error)
                 self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
-                self._finish_blocking()
+                self._finish_parking()
                 return
-        self.append(*events, consume=[each.n for each in fresh], state=state)
+        self.append(*events, consume=[each.n for each in fresh], state=state, **self._pausing_changes())
 
     def wake_at(self, key: str, moment: int) -> None:
         """Act on that key at that engine time."""
@@ -421,7 +431,7 @@ class Resident:
     def ring(self, key: str) -> None:
         """The time set by ``wake_at`` has come."""
         del self.due[key]
-        if self.is_closing or self.blocked is not None:
+        if self.is_closing or self.is_parking:
             return
         if key == WORKFLOW_TIMEOUT_KEY:
             self.append(self.event(history.TIMEOUT_REACHED, None, pack(history.TimeoutReached())))
@@ -495,8 +505,8 @@ class Resident:
             if new.key is not None:
                 self.answered.discard(new.key)
             self._guarded(self.execution.deliver, event)
-        if self.blocked is not None:
-            self._finish_blocking()
+        if self.is_parking:
+            self._finish_parking()
             return
         if events or self.is_dropped or self.in_flight:
             return
@@ -512,11 +522,11 @@ class Resident:
             logger.info("run %s is not this worker's any more: %s", self.run_id, error)
             self.worker.drop(self)
         elif self.blocked is not None:
-            self._finish_blocking()
+            self._finish_parking()
         elif isinstance(error, TypeError | ValueError | OverflowError):  # among them TooLarge; no other try helps
             what = str(error) if isinstance(error, JournalError) else repr(error)
             self.block(Diff(f"what the run asked for cannot be recorded: {what}"))
-            self._finish_blocking()
+            self._finish_parking()
         else:
             logger.warning("run %s: %r; reading it again", self.run_id, error)
             self.worker.reload(self)
@@ -577,7 +587,7 @@ class Resident:
         elif isinstance(error, TooLarge):
             self.execution.outcome = None
             self.block(Diff(f"the result cannot be recorded: {error}"))
-            self._finish_blocking()
+            self._finish_parking()
         else:
             self._refused(error)
 
@@ -627,8 +637,11 @@ class Resident:
             self.blocked = diff
             logger.warning("run %s (%s) is blocked: %s", self.run_id, self.execution.identity.workflow_id, diff)
 
-    def _finish_blocking(self) -> None:
-        if self.running or self.in_flight or self.is_dropped or self.blocked is None:
+    def _finish_parking(self) -> None:
+        if self.running or self.in_flight or self.is_dropped:
+            return
+        if self.blocked is None:
+            self.release()
             return
         detail = encode_detail(Detail(blocked=msgspec.to_builtins(self.blocked)))
         self.release(condition=Condition.BLOCKED, detail=detail, blocked_for=self.worker.lease_id)
@@ -636,8 +649,42 @@ class Resident:
     def attempt_ended(self, key: str) -> None:
         """An attempt executed here is over, whatever came of it."""
         self.running.pop(key, None)
-        if self.blocked is not None:
-            self._finish_blocking()
+        if self.is_parking:
+            self._finish_parking()
+
+    # pausing
+
+    @property
+    def is_parking(self) -> bool:
+        """True if it is only waited for the steps being executed to end; then the run is given back."""
+        return self.blocked is not None or self.is_pausing
+
+    def pause(self) -> None:
+        """Begin nothing more; called for a message whose consuming commit makes it durable."""
+        self.is_pausing, self.is_resumed, self.is_shown = True, False, False
+        self.worker.steps.withdraw(self)
+
+    def resume(self) -> None:
+        """Go on when the steps that are being executed have ended."""
+        self.is_resumed = self.is_pausing
+
+    def stay_paused(self, messages: Sequence[Message]) -> None:
+        """It was paused before this worker could begin it: none of its code is run."""
+        self.is_pausing, self.is_shown = True, False
+        said = [each.n for each in of_pausing(messages)]
+        if said:
+            self.append(consume=said, condition=Condition.PAUSED)
+        else:
+            self._finish_parking()
+
+    def _pausing_changes(self) -> dict[str, Any]:
+        """What a commit says of a run that is being paused; nothing of one that is not."""
+        if not self.is_pausing:
+            return {}
+        if self.is_resumed:
+            return {"condition": Condition.NONE, "detail": b""}
+        shown = {"detail": encode_detail(detail_of(self))} if self.has_begun else {}
+        return {"condition": Condition.PAUSED, **shown}
 
     # waiting
 
@@ -645,7 +692,7 @@ class Resident:
     def is_idle(self) -> bool:
         """True if there is nothing to do for this run but wait."""
         busy = self.running or self.in_flight or self._unoffered
-        return not (busy or self.is_closing or self.is_dropped or self.blocked)
+        return not (busy or self.is_closing or self.is_dropped or self.is_parking)
 
     def timers(self) -> tuple[Timer, ...]:
         """When the run wants to be woken, as the journal keeps it."""
@@ -660,7 +707,11 @@ class Resident:
         """Give the run back, to be claimed by anyone when its time comes or somebody speaks to it."""
         if self.is_dropped:
             return
-        if "condition" not in changes:
+        if self.is_pausing and self.blocked is None:
+            changes |= self._pausing_changes()
+            if self.is_resumed:
+                changes["wake_at"] = 0
+        elif "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
             if not self.has_begun or self.in_flight or self._unoffered or self._has_work_to_do():
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}

@@ -71,6 +71,13 @@ class Steps:
         else:
             self._queue.append(attempt)
 
+    def withdraw(self, resident: Resident) -> None:
+        """Do not begin those attempts of a run that still wait for a free place."""
+        for attempt in self._queue:
+            if attempt.resident is resident:
+                attempt.is_cancelled = True
+                resident.running.pop(attempt.operation.key, None)
+
     def begin_again(self, resident: Resident, operation: StepOperation) -> None:
         """Execute a parked step anew; its attempts have been forgotten."""
         if operation.step.run_options.queue is None:
@@ -131,7 +138,7 @@ class Steps:
             self._failed(resident, operation, record, began, failure)
         elif not attempt.is_cancelled:
             resident.complete_step(operation, payload, attempt.number)
-        if resident.blocked is not None:
+        if resident.is_parking:
             resident.attempt_ended(operation.key)
 
     async def _execute_once(self, attempt: Attempt) -> None:

@@ -50,6 +50,7 @@ from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
 from .alarms import Alarms
+from .pause import is_paused
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
@@ -200,7 +201,8 @@ class Worker:
             await self.remote.cut_off()
             for task in self._tasks:
                 task.cancel()
-            await asyncio.wait([*self._loops, *self._tasks], timeout=CUTTING_OFF_SECONDS_MAX)
+            if ending := [*self._loops, *self._tasks]:
+                await asyncio.wait(ending, timeout=CUTTING_OFF_SECONDS_MAX)
             await self.journal.close_lease(self.lease_id)
         except JournalError as error:
             logger.warning("the lease could not be closed (%s); others take over when it is over", error)
@@ -355,9 +357,13 @@ class Worker:
         return resident
 
     def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
-        resident.begin(loaded.events, loaded.state)
         said = {each.n: each for each in loaded.messages} | self._early.pop(resident.run_id, {})
-        resident.take_messages([said[n] for n in sorted(said)])
+        messages = [said[n] for n in sorted(said)]
+        if is_paused(loaded.run.condition, messages):
+            resident.stay_paused(messages)
+            return
+        resident.begin(loaded.events, loaded.state)
+        resident.take_messages(messages)
         resident.offer_tasks()
 
     def _is_late(self, started_at: int) -> bool:
@@ -565,7 +571,7 @@ class Worker:
             idle_before = now - round(self.options.idle_seconds_max * 1e6)
             for _ in range(len(self._unshown)):
                 resident = self._unshown.popleft()
-                if resident.is_dropped or resident.is_closing or resident.blocked is not None:
+                if resident.is_dropped or resident.is_closing or resident.is_parking:
                     continue
                 if resident.quiet_since > show_before:
                     self._unshown.append(resident)
@@ -601,7 +607,7 @@ class Worker:
             self._inbox_cursor = messages[-1].n
             for run_id, said in by_run.items():
                 resident = self._residents.get(run_id)
-                if resident is not None and resident.has_begun:
+                if resident is not None and (resident.has_begun or resident.is_parking):
                     resident.take_messages(said)
                 else:
                     self._early.setdefault(run_id, {}).update((each.n, each) for each in said)
@@ -613,7 +619,7 @@ class Worker:
     def look(self, run_id: str) -> tuple[Condition, bytes] | None:
         """What a run in memory here is doing right now, fresher than the journal shows it; None if it is not here."""
         resident = self._residents.get(run_id)
-        if resident is None or not resident.has_begun or resident.blocked is not None:
+        if resident is None or not resident.has_begun or resident.is_parking:
             return None
         return condition_of(resident), encode_detail(detail_of(resident))
 

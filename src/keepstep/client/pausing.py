@@ -1,0 +1,75 @@
+"""Pausing: asking for a run to stand still, and to go on.
+
+A run that nobody owns is paused by a commit. One that a worker has in memory is asked by a message, so that the steps
+being executed can end; the request is durable at once, and it is waited a little for the answer, so that whoever looks
+next sees it. Should that worker die before it has read the message, the next one reads it first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from keepstep.journal import Commit, Condition, Conflict, InvalidInput, Journal, NewMessage, Run, RunClosed, Status
+from keepstep.worker.pause import PAUSE, RESUME, is_paused, of_pausing
+
+LOOKS_MAX = 40
+LOOK_PAUSE_SECONDS = 0.05
+"""How long it is waited for the worker: about two seconds in all."""
+
+ReadRun = Callable[[], Awaitable[Run]]
+
+
+async def pause(journal: Journal, read: ReadRun) -> None:
+    """See ``RunHandle.pause``."""
+    was_said = False
+    for _ in range(LOOKS_MAX):
+        run = await _read_open(read)
+        if run.condition is Condition.QUARANTINED:
+            raise InvalidInput(f"run {run.workflow_id!r} is quarantined: nobody runs it until it is retried")
+        if run.condition is Condition.PAUSED:
+            return
+        if run.owner is None and await _is_set(journal, run, Condition.PAUSED, "pause"):
+            return
+        if run.owner is not None and not was_said:
+            await journal.send(NewMessage(run_id=run.run_id, kind=PAUSE))
+            was_said = True
+        await asyncio.sleep(LOOK_PAUSE_SECONDS)
+
+
+async def resume(journal: Journal, read: ReadRun) -> None:
+    """See ``RunHandle.resume``."""
+    run = await _read_open(read)
+    unread = of_pausing(await journal.read_messages(run.run_id))
+    if not is_paused(run.condition, unread):
+        raise InvalidInput(f"run {run.workflow_id!r} is not paused")
+    was_said = False
+    for _ in range(LOOKS_MAX):
+        if not was_said and (unread or run.owner is not None):
+            await journal.send(NewMessage(run_id=run.run_id, kind=RESUME))
+            was_said = True
+        run = await read()
+        if run.status is not Status.RUNNING or run.condition is not Condition.PAUSED:
+            return
+        if run.owner is None and await _is_set(journal, run, Condition.NONE, "resume", wake_at=0):
+            return
+        await asyncio.sleep(LOOK_PAUSE_SECONDS)
+
+
+async def _read_open(read: ReadRun) -> Run:
+    run = await read()
+    if run.status is not Status.RUNNING:
+        raise RunClosed(f"run {run.workflow_id!r} is closed already ({run.status})")
+    return run
+
+
+async def _is_set(journal: Journal, run: Run, condition: Condition, audit: str, **changes: Any) -> bool:
+    """False if somebody was quicker."""
+    try:
+        await journal.commit(
+            Commit(run_id=run.run_id, version=run.version, condition=condition, audit=audit, **changes)
+        )
+    except Conflict:
+        return False
+    return True
