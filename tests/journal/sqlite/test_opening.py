@@ -177,6 +177,16 @@ async def test_a_damaged_file_is_refused(
         await open_sqlite(database)
 
 
+async def test_a_file_whose_rows_hold_nonsense_is_called_damaged(database: Path) -> None:
+    await make(database)
+    db = sqlite3.connect(database)
+    db.execute("INSERT INTO processes (process, identity, flush) VALUES (1, ?, 0)", ('{"host": \x00',))
+    db.commit()
+    db.close()
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        await open_sqlite(database)
+
+
 async def test_a_file_cut_short_is_refused(database: Path) -> None:
     await make(database, runs=50)
     whole = read(database)

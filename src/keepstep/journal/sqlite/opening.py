@@ -86,7 +86,7 @@ def _open(
     try:
         with turn:
             db, process = _connect(path, clock, synchronous)
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except (sqlite3.Error, *_NONSENSE) as error:
         turn.close()
         raise _explained(path, error) from error
     except StoreUnavailable:
@@ -112,8 +112,13 @@ def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite
     return db, process
 
 
-def _explained(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreUnavailable:
-    if is_damage(error) or isinstance(error, UnicodeDecodeError):  # SQLite quotes a schema that is not even text
+_NONSENSE = (UnicodeDecodeError, msgspec.DecodeError)
+"""What reading raises where sectors of a file were lost and its structure looks whole: text that is none, JSON that is
+none. SQLite's own messages can be such text, too: they quote a damaged schema."""
+
+
+def _explained(path: Path, error: Exception) -> StoreUnavailable:
+    if is_damage(error) or isinstance(error, _NONSENSE):
         return StoreUnavailable(
             f"{path} is damaged or not a SQLite database ({error}); restore it from a backup, or name another file"
         )
