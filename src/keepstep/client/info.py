@@ -97,7 +97,10 @@ def history_event(event: Event) -> HistoryEvent:
 def _data(type_: str, data: bytes) -> dict[str, Any]:
     if type_ not in history.DATA:
         return {"bytes": len(data)}
-    unpacked = history.unpack(type_, data)
+    try:
+        unpacked = history.unpack(type_, data)
+    except msgspec.DecodeError as error:
+        return {"bytes": len(data), "unreadable": str(error)}
     shown: dict[str, Any] = {}
     for name in unpacked.__struct_fields__:
         value = getattr(unpacked, name)

@@ -41,6 +41,7 @@ from keepstep.journal import (
     uuid7,
 )
 from keepstep.runtime import history
+from keepstep.runtime.blocked import Diff
 from keepstep.runtime.completion import make_completion_ordered
 from keepstep.runtime.execution import Execution, Identity, digest_of
 from keepstep.runtime.guard import scan_again, watch
@@ -348,7 +349,11 @@ class Worker:
         resident.is_probed = run.strikes >= PROBE_STRIKES
         resident.is_shown = bool(run.condition)
         self._residents[run.run_id] = resident
-        self._set_timeout(resident, loaded.events[0].data)
+        try:
+            self._set_timeout(resident, loaded.events[0].data)
+        except Exception as error:
+            self._park_unreadable(resident, error)
+            return resident
         if run.epoch == 1 and run.last_seq == 1 and self._is_late(run.started_at):
             resumed = resident.event(history.RESUMED, None, pack(history.Resumed()))
             self.spawn(self._begin_late(resident, loaded, resumed))
@@ -357,6 +362,18 @@ class Worker:
         return resident
 
     def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
+        try:
+            self._begin(resident, loaded)
+        except Exception as error:
+            self._park_unreadable(resident, error)
+
+    def _park_unreadable(self, resident: Resident, error: Exception) -> None:
+        """Whatever is wrong with what one run has recorded must not stop the others, and must be told."""
+        logger.error("run %s cannot be brought into memory: %r", resident.run_id, error, exc_info=error)
+        resident.block(Diff(f"what is recorded of this run cannot be read: {error!r}"))
+        resident._finish_parking()
+
+    def _begin(self, resident: Resident, loaded: Loaded) -> None:
         said = {each.n: each for each in loaded.messages} | self._early.pop(resident.run_id, {})
         messages = [said[n] for n in sorted(said)]
         if is_paused(loaded.run.condition, messages):
