@@ -61,14 +61,5 @@ def this_process() -> ProcessIdentity:
 
 def is_surely_dead(process: ProcessIdentity) -> bool:
     """True only if the process can be judged from here and does not live any more."""
-    return _can_judge(process) and process_started(process.pid) != process.started
-
-
-def is_surely_alive(process: ProcessIdentity) -> bool:
-    """True only if the process can be judged from here and lives."""
-    return _can_judge(process) and process_started(process.pid) == process.started
-
-
-def _can_judge(process: ProcessIdentity) -> bool:
-    is_here = process.boot_id == boot_id() != "" and process.pid_namespace == pid_namespace()
-    return is_here and process.started != ""
+    here = process.boot_id == boot_id() != "" and process.pid_namespace == pid_namespace()
+    return here and process.started != "" and process_started(process.pid) != process.started

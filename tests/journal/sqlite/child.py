@@ -105,14 +105,6 @@ async def outgrow_the_disk(path: str) -> None:
     await journal.close()
 
 
-async def stay(path: str) -> None:
-    """Have the journal open until told otherwise."""
-    journal = await open_sqlite(path)
-    say("open")
-    await asyncio.to_thread(sys.stdin.readline)
-    await journal.close()
-
-
 async def hold_turn(path: str) -> None:
     """Take the lock and keep it."""
     with Turn(Path(path)):

@@ -1,22 +1,35 @@
-"""The write-ahead log is made durable once more by whoever may be the first to open the database."""
+"""Whoever opens a database has its log synced and read from the disk, before SQLite looks at it."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from keepstep.journal import StoreUnavailable, this_process
-from keepstep.journal.process import is_surely_alive
-from keepstep.journal.sqlite import log, open_sqlite
+from keepstep.journal import StoreUnavailable
+from keepstep.journal.sqlite import connection, log, open_sqlite, opening
 from tests.journal.scene import get, new_run
 
-from .conftest import Spawn, next_line
+PAGE_BYTES = 4096
 
 
-async def left_behind(database: Path) -> str:
+def read(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def write(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
+def inode(file: Path) -> int:
+    return file.stat().st_ino
+
+
+async def leave_behind(database: Path) -> str:
     """A database whose process died: its log is there, and nobody has it open. The id of a run in the log."""
     journal = await open_sqlite(database)
     run_id = (await journal.start(new_run())).run_id
@@ -27,87 +40,90 @@ async def left_behind(database: Path) -> str:
     return run_id
 
 
-def read(file: Path) -> bytes:
-    return file.read_bytes()
-
-
-def inode_of(file: Path) -> int:
-    return file.stat().st_ino
-
-
-def write(file: Path, content: bytes) -> None:
-    file.write_bytes(content)
-
-
-async def test_a_log_that_was_left_behind_is_written_over_itself_and_synced(
+async def test_the_log_is_synced_and_forgotten_by_the_kernel_before_sqlite_looks_at_it(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = await left_behind(database)
-    before = read(log.log_of(database))
-    inode = inode_of(log.log_of(database))
-    synced: list[bytes] = []
-    written: list[int] = []
-    fsync, write_some = os.fsync, os.write
+    run_id = await leave_behind(database)
+    kept = inode(log.log_of(database))
+    done: list[str] = []
+    fsync, connect_writer = os.fsync, connection.connect_writer
 
     def watch_fsync(file: int) -> None:
-        assert os.fstat(file).st_ino == inode
-        synced.append(read(log.log_of(database)))
+        assert os.fstat(file).st_ino == kept
+        done.append("fsync")
         fsync(file)
 
-    def watch_write(file: int, data: bytes) -> int:
-        written.append(count := write_some(file, data[:5000]))
-        return count
+    def watch_advice(file: int, *advice: int) -> None:
+        assert os.fstat(file).st_ino == kept
+        done.append("forget" if advice == (0, 0, os.POSIX_FADV_DONTNEED) else str(advice))
+
+    def watch_connect(path: Path, synchronous: connection.Synchronous) -> sqlite3.Connection:
+        done.append("connect")
+        return connect_writer(path, synchronous)
 
     monkeypatch.setattr(os, "fsync", watch_fsync)
-    monkeypatch.setattr(os, "write", watch_write)
-    log.make_durable(database)
-    assert synced == [before]
-    assert sum(written) == len(before) > 0
+    monkeypatch.setattr(os, "posix_fadvise", watch_advice)
+    monkeypatch.setattr(opening, "connect_writer", watch_connect)
     again = await open_sqlite(database)
+    assert done == ["fsync", "forget", "connect"]
     assert (await get(again, run_id)).workflow_id == "order-1"
     await again.close()
 
 
+def cached_pages(file: Path) -> int:
+    """How many pages of a file could be read without asking the disk."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        return sum(_is_cached(descriptor, begin) for begin in range(0, os.fstat(descriptor).st_size, PAGE_BYTES))
+    finally:
+        os.close(descriptor)
+
+
+def _is_cached(descriptor: int, begin: int) -> bool:
+    try:
+        return os.preadv(descriptor, [bytearray(1)], begin, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
+
+
+async def test_the_kernel_takes_the_advice_even_while_others_have_the_database_open(
+    database: Path, on_a_disk: Callable[[Path], bool]
+) -> None:
+    journal = await open_sqlite(database)
+    for number in range(20):
+        await journal.start(new_run(f"order-{number}"))
+    before = cached_pages(log.log_of(database))
+    log.read_from_disk(database)
+    if on_a_disk(database):
+        assert before > 0
+        assert cached_pages(log.log_of(database)) == 0
+    assert await journal.count_runs("default") == 20
+    await journal.start(new_run("order-20"))
+    await journal.close()
+    again = await open_sqlite(database)
+    assert await again.count_runs("default") == 21
+    await again.close()
+
+
+@pytest.fixture
+def on_a_disk() -> Callable[[Path], bool]:
+    """Whether a file's pages could be dropped: those of a file system in memory are nowhere else."""
+    from keepstep.journal.sqlite.filesystem import file_system
+
+    return lambda file: file_system(file.parent.resolve()) in ("ext4", "xfs", "btrfs")
+
+
 def test_a_database_without_a_log_needs_nothing(database: Path) -> None:
-    log.make_durable(database)
+    log.read_from_disk(database)
     assert not log.log_of(database).exists()
 
 
-async def test_whoever_finds_another_living_process_on_the_database_leaves_its_log_alone(
-    database: Path, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made_durable: list[Path] = []
-    monkeypatch.setattr(log, "make_durable", made_durable.append)
-    first = await open_sqlite(database)
-    second = await open_sqlite(database)
-    assert made_durable == [database, database], "its own process may have left its row behind"
-    child = spawn("stay", database)
-    assert next_line(child) == "open"
-    await first.close()
-    await second.close()
-    third = await open_sqlite(database)
-    assert made_durable == [database, database], "the child holds it open"
-    await third.close()
-    child.kill()
-    child.wait()
-    fourth = await open_sqlite(database)
-    assert made_durable == [database, database, database]
-    await fourth.close()
-
-
-async def test_a_log_that_cannot_be_written_is_told_in_words(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    await left_behind(database)
+async def test_a_log_that_cannot_be_synced_is_told_in_words(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await leave_behind(database)
 
     def broken(file: int) -> None:
-        raise OSError(5, "Input/output error")
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(StoreUnavailable, match=r"its log cannot be written \(Input/output error\)"):
+    with pytest.raises(StoreUnavailable, match=r"its log cannot be synced \(Input/output error\)"):
         await open_sqlite(database)
-
-
-def test_a_process_of_another_start_time_or_boot_is_not_surely_alive() -> None:
-    here = this_process()
-    assert is_surely_alive(here)
-    assert not is_surely_alive(msgspec.structs.replace(here, started="1"))
-    assert not is_surely_alive(msgspec.structs.replace(here, boot_id="other"))

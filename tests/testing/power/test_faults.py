@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
-from keepstep.journal.sqlite import log, writer
+from keepstep.journal.sqlite import writer
 from keepstep.journal.sqlite.flush import Flusher
 from keepstep.testing.power.engine import EngineLife, fail_engine
 from keepstep.testing.power.faults import MANNERS, Fault, TroubledLife, enumerate_faults, fail_calls
 from keepstep.testing.power.report import PowerReport
 from keepstep.testing.power.succession import take_over
-from keepstep.testing.power.vfs import Call
+from keepstep.testing.power.vfs import Call, FileSystem
 
 EVERY = 211
 """The whole enumeration is for ``python -m keepstep.testing.power --faults``."""
@@ -47,11 +46,7 @@ async def test_an_heir_of_a_process_that_died_of_a_failed_sync_builds_on_what_is
 
 
 async def test_an_heir_that_trusts_the_kernels_cache_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def trust(database: Path) -> None:
-        """Everything that can be read is taken to be on the disk."""
-
-    monkeypatch.setattr(log, "make_durable", trust)
-    monkeypatch.setattr(log, "log_of", lambda database: database.with_name("none"))
+    monkeypatch.setattr(FileSystem, "sync_and_evict", lambda self, name: None)
     report = PowerReport()
     await take_over(report, lambda _: None, every=5)
     assert report.lost + report.corrupt > 10

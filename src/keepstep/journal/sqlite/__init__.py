@@ -2,7 +2,7 @@
 
 =================  ====================================================================================================
 ``opening``        opens the file: is it whole, is its schema known, is it on a local disk (``filesystem``)
-``log``            makes durable what a process that died may have left in the kernel's cache only
+``log``            keeps what is in the kernel's cache and on no disk from being recovered
 ``journal``        what callers hold; ``size`` checks limits before anything is queued
 ``writer``         the one writer of a process, round after round; ``drive`` is the thread that makes the rounds
 ``flush``          a group of ``operation``s in one transaction; ``renewal`` renews the leases of the process in it

@@ -7,7 +7,6 @@ get it for the small tables that everything depends on, and are checked for havi
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import sqlite3
 import time
@@ -21,7 +20,7 @@ from keepstep.journal.clock import Clock, ClockAnchor, SystemClock
 from keepstep.journal.errors import SchemaTooNew, StoreUnavailable
 from keepstep.journal.identifier import IdFactory, uuid7
 from keepstep.journal.lease import ProcessIdentity
-from keepstep.journal.process import is_surely_alive, is_surely_dead, this_process
+from keepstep.journal.process import is_surely_dead, this_process
 
 from . import log
 from . import statements as sql
@@ -94,7 +93,7 @@ def _open(
     except OSError as error:
         turn.close()
         raise StoreUnavailable(
-            f"{path} cannot be used: its log cannot be written ({error.strerror}); put that right and try again"
+            f"{path} cannot be used: its log cannot be synced ({error.strerror}); put that right and try again"
         ) from error
     except StoreUnavailable:
         turn.close()
@@ -108,6 +107,7 @@ def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite
     A process that was killed while it made the file has left a transaction to be rolled back, which whoever reads first
     does, under a lock that SQLite does not wait for when the journal mode is changed.
     """
+    log.read_from_disk(path)
     db = connect_writer(path, synchronous)
     try:
         prepare(db, path)
@@ -133,14 +133,11 @@ def _explained(path: Path, error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"{path} cannot be used: {trouble} ({error}); put that right and try again")
 
 
-def prepare(db: sqlite3.Connection, path: Path, make_log_durable: Callable[[Path], None] | None = None) -> None:
-    """Make sure that this is a whole database of ours, in WAL mode, with the newest schema, and that all that was read
-    is on the disk."""
+def prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Make sure that this is a whole database of ours, in WAL mode, with the newest schema."""
     db.execute("PRAGMA schema_version").fetchone()
     _check_owner(db, path)
     _check_whole(db, path)
-    if not _is_held_open(db):
-        (make_log_durable or log.make_durable)(path)
     if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
         raise StoreUnavailable(f"{path} lies where SQLite's write-ahead log does not work; move it to a local disk")
     _migrate(db, path)
@@ -151,15 +148,6 @@ def _check_owner(db: sqlite3.Connection, path: Path) -> None:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and tables:
         raise StoreUnavailable(f"{path} is a SQLite database of another program; name another file")
-
-
-def _is_held_open(db: sqlite3.Connection) -> bool:
-    """Whether another process surely lives that has had the database open since before we came."""
-    (is_made,) = db.execute("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'processes')").fetchone()
-    bodies = db.execute(sql.LIST_PROCESSES).fetchall() if is_made else []
-    others = [msgspec.json.decode(body, type=ProcessIdentity) for _, body in bodies]
-    # What this very process has registered may be left from a handle that could not sign off.
-    return any(is_surely_alive(other) and other.pid != os.getpid() for other in others)
 
 
 def _check_whole(db: sqlite3.Connection, path: Path) -> None:

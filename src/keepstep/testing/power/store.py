@@ -151,10 +151,11 @@ class Rig:
     async def open(self) -> SqliteJournal:
         """One more process opens the journal, as ``open_sqlite`` does. Raises what that turns into words."""
         number = next(self._processes)
+        self._read_log_from_disk()
         db = self.connect_writer()
         writing = cast("sqlite3.Connection", db)
         try:
-            prepare(writing, self._path, self._make_log_durable)
+            prepare(writing, self._path)
             register(writing, number, self.clock, PROCESS, lambda process: False)
             reader = LoopReader(self._path, self.connect_reader())
         except BaseException:
@@ -163,9 +164,10 @@ class Rig:
         self.system.trace.answered(db.committed)
         return self._assemble(db, reader, number)
 
-    def _make_log_durable(self, database: Path) -> None:
-        log.make_durable(database)
-        self.system.rewritten(log.log_of(database).name)
+    def _read_log_from_disk(self) -> None:
+        """The real thing, and what it would do to a kernel and a disk that are not made of memory."""
+        log.read_from_disk(self._path)
+        self.system.sync_and_evict(log.log_of(self._path).name)
 
     def _assemble(self, db: WatchedConnection, reader: LoopReader, number: int) -> SqliteJournal:
         loop, writing = asyncio.get_running_loop(), cast("sqlite3.Connection", db)

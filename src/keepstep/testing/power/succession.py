@@ -1,8 +1,8 @@
 """Succession: a sync fails, the process dies before it can try again, and another one takes over, before power fails.
 
 The dead process's last transaction is in the kernel's cache and, because its sync failed, on no disk; no later sync
-brings it there. The next process recovers it from the cache and builds on it. If power then fails, all that was built
-on what no disk has would be lost, unless the next process has made sure of its ground first.
+brings it there. A next process that recovers it from the cache builds on what no disk has, and when power fails, all
+that was built is lost. So it must have looked at the disk first (``journal.sqlite.log``).
 """
 
 from __future__ import annotations

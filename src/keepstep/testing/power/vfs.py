@@ -138,17 +138,27 @@ class FileSystem(apsw.VFS):
         self.disk.advance_to(self.trace.place)
         return {name: self.disk.remains(number) for name, number in self.numbers.items()}
 
-    def rewritten(self, name: str) -> None:
-        """Somebody has written the content of a file over itself, past SQLite, and syncs it. Raises ``OSError``."""
+    def sync_and_evict(self, name: str) -> None:
+        """Somebody has synced a file, past SQLite, and had the kernel forget it. Raises ``OSError``."""
         number = self.numbers.get(name)
         if number is None:
             return
-        self.trace.add(Write(number, 0, (self.folder / name).read_bytes()))
         if self.trouble.strike(Call.SYNC) is not None:
             self.trace.add(FailedSync(number))
             raise OSError(errno.EIO, "Input/output error")
-        if self.syncs:
-            self.trace.add(Sync(number))
+        if not self.syncs:
+            return
+        self.trace.add(Sync(number))
+        path = self.folder / name
+        shown, held = path.read_bytes(), self.held(number, path.stat().st_size)
+        if shown != held:
+            path.write_bytes(held)
+
+    def held(self, file: int, size: int) -> bytes:
+        """What the disk holds of a file that is so large."""
+        self.disk.advance_to(self.trace.place)
+        content, _ = self.disk.remains(file)
+        return content + bytes(max(0, size - len(content)))
 
     def _create(self, name: str) -> None:
         if self.is_powered:
@@ -212,10 +222,7 @@ class RecordedFile(apsw.VFSFile):
 
     def _evict(self) -> None:
         """The file shows again what the disk holds; its size is kept."""
-        disk = self._system.disk
-        disk.advance_to(self._system.trace.place)
-        content, _ = disk.remains(self.number)
-        super().xWrite(content + bytes(max(0, self.xFileSize() - len(content))), 0)
+        super().xWrite(self._system.held(self.number, self.xFileSize()), 0)
 
 
 class _Seed(apsw.VFS):
