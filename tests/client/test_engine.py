@@ -42,6 +42,17 @@ async def wait_for_three_things() -> None:
 
 
 @workflow
+async def wait_for_many() -> None:
+    sleeps = [keepstep.sleep(f"{n + 1}h") for n in range(30)]
+    await asyncio.gather(*sleeps, *(keepstep.receive(f"s{n}") for n in range(15)))
+
+
+@workflow
+async def wait_for_many_and_be_cut_off() -> None:
+    await asyncio.gather(*(keepstep.sleep("1h") for _ in range(30)), cut_off_by_itself())
+
+
+@workflow
 async def tell_badly(what: str) -> None:
     if what == "attribute":
         keepstep.set_attributes(size=object())
@@ -185,6 +196,21 @@ async def test_what_a_run_tells_of_itself_must_be_such_that_it_can_be_kept(url: 
             run = await engine.start(tell_badly, what)
             with pytest.raises(keepstep.WorkflowFailed, match=said):
                 await run.result()
+
+
+async def test_among_many_things_the_one_that_needs_a_person_is_shown(engine: Engine) -> None:
+    run = await engine.start(wait_for_many_and_be_cut_off)
+    await until_uncertain(run)
+    first, *others = (await run.describe()).waiting_for
+    assert (first.name, first.parked) == ("cut_off_by_itself", "uncertain")
+    assert {wait.kind for wait in others} == {"timer"}
+
+
+async def test_a_run_that_waits_for_more_than_can_be_shown_says_how_much_more(engine: Engine) -> None:
+    run = await engine.start(wait_for_many)
+    while (info := await run.describe()).condition != "waiting":
+        await asyncio.sleep(0)
+    assert len(info.waiting_for) + info.detail.more == 45
 
 
 async def test_a_run_that_undoes_tells_why(engine: Engine) -> None:

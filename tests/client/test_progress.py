@@ -92,6 +92,8 @@ SITUATIONS = [
      OWNED,
      ["an undo has failed", "  keepstep retry order-7   tries it again",
       "The undo 'refund' used up its 3 attempts.", "  The last error: ValueError: no"]),
+    ("more than can be shown", a_run(Wait(kind="signal", name="a"), detail=Detail(more=80)), ASLEEP,
+     ["It waits for the signal 'a'.", "It waits for 80 more things beside these."]),
     ("a once-step whose worker died", a_run(Wait(kind="step", name="pay", attempt=1, once=True)), ORPHANED,
      ["Step 'pay' was begun, and its worker died.", "asks the step's resolver what happened"]),
     ("undoing, and why",

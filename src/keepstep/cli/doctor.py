@@ -154,5 +154,6 @@ def _runs(count: int) -> str:
 _ATTENTION = {
     Condition.BLOCKED: "deploy code that fits their history",
     Condition.UNCERTAIN: "say what happened with keepstep resolve",
+    Condition.PAUSED: "keepstep resume ID lets one go on",
     Condition.QUARANTINED: "mend the cause, then keepstep retry ID",
 }

@@ -68,6 +68,8 @@ def progress(info: RunInfo, around: Surroundings) -> list[str]:
     said = _PARKED[info.condition](info) if info.condition in _PARKED else []
     for wait in info.waiting_for:
         said += _waiting(wait, info, around)
+    if info.detail.more:
+        said.append(f"It waits for {info.detail.more} more things beside these.")
     if not said:
         said.append(_unsaid(around))
     return [*said, *_ownership(info, around), *_prospects(info, around)]

@@ -28,9 +28,11 @@ def condition_of(resident: Resident) -> Condition:
 
 
 def detail_of(resident: Resident) -> Detail:
-    """Everything the run waits for, up to ``WAITS_SHOWN_MAX`` things."""
+    """Everything the run waits for, up to ``WAITS_SHOWN_MAX`` things; what needs a person comes first."""
     execution = resident.execution
-    waits = [_wait(resident, each) for each in list(execution.pending.values())[:WAITS_SHOWN_MAX]]
+    parked = {key for key, record in resident.attempts.items() if record.is_parked}
+    pending = sorted(execution.pending.values(), key=lambda each: each.key not in parked)
+    waits = [_wait(resident, each) for each in pending[:WAITS_SHOWN_MAX]]
     for name, futures in execution.receivers.items():
         open_since = [each.asked_at for each in futures if not each.done()]
         if open_since:
@@ -39,7 +41,8 @@ def detail_of(resident: Resident) -> Detail:
     if open_since:
         waits.append(Wait(kind="condition", since=min(open_since)))
     because = execution.undo_reason if execution.compensating else ""
-    return Detail(waits=tuple(waits[:WAITS_SHOWN_MAX]), because=because)
+    unseen = max(len(execution.pending) - WAITS_SHOWN_MAX, 0) + max(len(waits) - WAITS_SHOWN_MAX, 0)
+    return Detail(waits=tuple(waits[:WAITS_SHOWN_MAX]), more=unseen, because=because)
 
 
 def _wait(resident: Resident, operation: Operation) -> Wait:

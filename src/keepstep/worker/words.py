@@ -37,6 +37,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content of ``Run.detail``."""
 
     waits: tuple[Wait, ...] = ()
+    more: int = 0
+    """How many things it waits for beside these."""
     blocked: dict[str, Any] | None = None
     """The diff, as ``runtime.blocked.Diff``."""
     because: str = ""
