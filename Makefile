@@ -7,7 +7,7 @@ ORDERS := .benchmarks/.has-orders
 SOURCES := src tests examples benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick chaos torture clean
+.PHONY: help demo test lint format bench bench-quick chaos torture coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -47,8 +47,17 @@ torture: $(VENV)/.for-tests  ## everything that tries to lose something, for SEC
 	@echo "keepstep: the whole torture for $(or $(SECONDS),600) seconds; make torture SECONDS=36000 for a night of it"
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.scoreboard --seconds $(or $(SECONDS),600) --page docs/reliability.md $(ARGS)
 
+coverage: $(VENV)/.for-tests  ## branch coverage of journal, runtime and worker; fails below 95 % in any of them
+	@rm -rf .coverage && mkdir .coverage
+	@$(BIN)/python -m coverage run -m pytest -q -n 2 --timeout 300 --ignore tests/examples $(ARGS)
+	@$(BIN)/python -m coverage combine -q && $(BIN)/python -m coverage json -q -o .coverage/report.json
+	@$(BIN)/python -m tests.branches .coverage/report.json
+
+mutants: $(VENV)/.for-tests  ## 400 mistakes made in keepstep.journal, its stores and their leases; fails if tests notice fewer than 85 %
+	@nice $(BIN)/python -m tests.mutation --mutants 400 $(ARGS)
+
 clean:  ## remove environments, caches and built files
-	rm -rf $(VENV) $(DBOS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(DBOS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage mutants
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.for-demo: pyproject.toml scripts/venv.sh

@@ -325,6 +325,33 @@ def test_every_listing_is_json_with_times_in_iso_format(keepstep: Command) -> No
         assert {each["level"] for each in keepstep.json("doctor")} == {"ok"}
 
 
+def test_a_listing_that_is_cut_short_says_so(keepstep: Command) -> None:
+    for arguments in (("list",), ("list", "--json")):
+        for id in ("a", "b"):
+            keepstep("start", "anything", "--id", id)
+        cut = keepstep(*arguments, "--limit", "1")
+        assert cut.stderr == "1 of 2 runs; --limit shows more\n"
+        assert keepstep(*arguments, "--limit", "2").stderr == ""
+    with keepstep.worker():
+        for id in ("c", "d"):
+            keepstep("start", "buy", "--input", ORDER, "--id", id)
+        keepstep.until(lambda: len(keepstep.json("tasks")) == 2)
+        for option in ((), ("--json",)):
+            assert keepstep("tasks", "--limit", "1", *option).stderr == "the oldest 1 tasks; --limit shows more\n"
+        assert keepstep("tasks", "Assignee = 'anna'", "--json").stdout == "[]\n"
+
+
+def test_who_stops_waiting_for_a_result_is_told_that_the_run_goes_on(keepstep: Command) -> None:
+    with keepstep.worker():
+        waiting = keepstep.begin("start", "wait_for_webhook", "--id", "w", "--wait")
+        assert waiting.stderr is not None
+        assert "waits for the callback" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=20)
+        assert (waiting.returncode, "goes on" in one_line(said.lstrip())) == (1, True)  # a new line follows ^C
+        assert keepstep.json("show", "w")["status"] == "running"
+
+
 def test_help_and_version_need_no_database(keepstep: Command) -> None:
     shown = keepstep("--help").stdout
     for command in ("demo", "worker", "start", "list", "show", "history", "signal", "cancel", "terminate", "retry",

@@ -68,6 +68,43 @@ def test_cleaning_up_that_waits_has_no_effect_while_a_run_is_evicted() -> None:
 
 
 @workflow
+async def wait_in_a_generator() -> str:
+    """Up to Python 3.12, closing who iterates a generator leaves what the generator waits for as it is."""
+
+    async def wait_within() -> str:
+        try:
+            said: str = await keepstep.receive("go on")
+        finally:
+            await clean_up("generator's wait")
+        return said
+
+    async def words() -> Any:
+        while True:
+            yield await wait_within()
+
+    walking = words()
+    try:
+        return str(await asyncio.wait_for(anext(walking), 3600))
+    finally:
+        await walking.aclose()
+
+
+def test_what_a_generator_waits_for_has_no_effect_while_its_run_is_evicted() -> None:
+    async def program(engine: Engine) -> tuple[dict[str, int], str]:
+        done.clear()
+        handle = await engine.start(wait_in_a_generator, id="r")
+        await asyncio.sleep(2)
+        await evict(engine)
+        at_eviction = dict(done)
+        await handle.signal("go on", "word")
+        return at_eviction, await handle.result(timeout=60)
+
+    assert on_an_engine(program) == ({}, "word")
+    gc.collect()
+    assert done == {"generator's wait": 1}
+
+
+@workflow
 async def catch_everything() -> None:
     while True:
         try:

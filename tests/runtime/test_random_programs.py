@@ -8,8 +8,10 @@ executed more often than once and once more for each crash and each commit that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -46,6 +48,19 @@ async def do_random_work(name: str, seconds: float, fails: bool) -> str:
 @step
 async def undo_random_work(name: str, seconds: float, fails: bool, outcome: Any) -> None:
     executed[keepstep.step_info().idempotency_key] += 1
+
+
+def look_whether_it_came(name: str, seconds: float, fails: bool) -> Any:
+    came = executed[keepstep.step_info().idempotency_key]
+    return name if came else keepstep.Outcome("failed", error="it never came")
+
+
+@step(once=True, resolver=look_whether_it_came)
+async def do_random_work_once(name: str, seconds: float, fails: bool) -> str:
+    return str(await do_random_work.fn(name, seconds, fails))
+
+
+place: ContextVar[str] = ContextVar("place", default="outside")
 
 
 class Walk:
@@ -177,6 +192,112 @@ class Walk:
         await keepstep.wait_for(lambda: len(self.trace) > 2, timeout=seconds)
         return "met"
 
+    async def once(self, name: str, seconds: float, fails: bool) -> str:
+        return await do_random_work_once(name, seconds, fails)
+
+    async def keyed(self, name: str, seconds: float, fails: bool) -> str:
+        """Started now, awaited later, under a key that others have too."""
+        handle = do_random_work.options(key=name).start(name, seconds, fails)
+        await asyncio.sleep(0.5)
+        return str(await handle)
+
+    async def cancelled(self, seconds: float, node: list[Any]) -> str:
+        """What a task says that is cancelled by another one."""
+        task = asyncio.create_task(self.go(node))
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.wait([task])
+        return "cancelled" if task.cancelled() else f"too late {task.result()}"
+
+    async def stubborn(self, node: list[Any]) -> str:
+        """Declines to be cancelled, once."""
+        try:
+            return await self.go(node)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            return f"declined {await self.go(node)}"
+
+    async def pipeline(self, nodes: list[Any]) -> str:
+        queue: asyncio.Queue[str] = asyncio.Queue(1)
+        told: list[str] = []
+
+        async def consume() -> None:
+            while True:
+                told.append(await queue.get())
+                await asyncio.sleep(0.25)
+                queue.task_done()
+
+        consumers = [asyncio.create_task(consume()) for _ in range(2)]
+        try:
+            for each in nodes:
+                await queue.put(await self.go(each))
+            await queue.join()
+        finally:
+            for task in consumers:
+                task.cancel()
+        return " ".join(told)
+
+    async def meeting(self, nodes: list[Any]) -> str:
+        barrier, condition, semaphore = asyncio.Barrier(len(nodes)), asyncio.Condition(), asyncio.Semaphore(2)
+        arrived: list[str] = []
+
+        async def come(node: list[Any]) -> None:
+            async with semaphore:
+                told = await self.go(node)
+            async with condition:
+                arrived.append(told)
+                condition.notify_all()
+                await condition.wait_for(lambda: len(arrived) >= len(nodes) // 2)
+            await barrier.wait()
+
+        await asyncio.gather(*(come(each) for each in nodes))
+        return " ".join(arrived)
+
+    async def extended(self, seconds: float, node: list[Any]) -> str:
+        """A limit that a timer of the loop puts off."""
+        async with asyncio.timeout(seconds + 0.5) as limit:
+            later = asyncio.get_running_loop().call_later(
+                seconds, lambda: limit.reschedule(asyncio.get_running_loop().time() + 2)
+            )
+            try:
+                return await self.go(node)
+            finally:
+                later.cancel()
+
+    async def within(self, node: list[Any], last: list[Any]) -> str:
+        """A context manager, a context variable, and a generator that is closed while it waits."""
+
+        @contextlib.asynccontextmanager
+        async def manager() -> Any:
+            token = place.set(f"{place.get()}.")
+            try:
+                yield place.get()
+            finally:
+                place.reset(token)
+                await self.go(last)
+
+        async with manager() as depth:
+            return f"{depth} {await self.go(node)} {place.get()}"
+
+    async def patient(self, seconds: float, nodes: list[Any]) -> str:
+        """A generator each of whose values has its own limit."""
+
+        async def walk() -> Any:
+            for each in nodes:
+                yield await self.go(each)
+
+        told = []
+        async with contextlib.aclosing(walk()) as walking:
+            with contextlib.suppress(StopAsyncIteration):
+                while True:
+                    told.append(await asyncio.wait_for(anext(walking), seconds))
+        return " ".join(told)
+
+    async def callback(self, seconds: float) -> str:
+        return str(await keepstep.callback().result(timeout=seconds))
+
     async def random(self) -> str:
         return f"{keepstep.random().random()} {keepstep.uuid4()} {keepstep.now()}"
 
@@ -191,18 +312,21 @@ async def interpret(program: list[Any]) -> list[str]:
 names = st.sampled_from(["a", "b", "c"])
 seconds = st.sampled_from([0.0, 0.0, 0.5, 1.0, 3.0])
 steps = st.tuples(st.just("step"), names, seconds, st.sampled_from([False, False, True]))
-waits = st.tuples(st.sampled_from(["sleep", "receive", "meet"]), seconds)
-leaves = st.one_of(steps, waits, st.just(("random",)))
+waits = st.tuples(st.sampled_from(["sleep", "receive", "meet", "callback"]), seconds)
+others = st.tuples(st.sampled_from(["once", "keyed"]), names, seconds, st.sampled_from([False, False, True]))
+leaves = st.one_of(steps, waits, others, st.just(("random",)))
 
 
 def larger(node: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     nodes = st.lists(node, min_size=1, max_size=4)
     return st.one_of(
         st.tuples(st.sampled_from(["sequence", "gather", "group", "race", "completed", "generator"]), nodes),
-        st.tuples(st.sampled_from(["timeout", "wait_for", "shielded"]), seconds, node),
+        st.tuples(st.sampled_from(["pipeline", "meeting"]), nodes),
+        st.tuples(st.sampled_from(["timeout", "wait_for", "shielded", "cancelled", "extended"]), seconds, node),
+        st.tuples(st.just("patient"), seconds, nodes),
         st.tuples(st.just("saga"), nodes, st.booleans()),
-        st.tuples(st.just("finally_"), node, node),
-        st.tuples(st.sampled_from(["locked", "child"]), node),
+        st.tuples(st.sampled_from(["finally_", "within"]), node, node),
+        st.tuples(st.sampled_from(["locked", "child", "stubborn"]), node),
     )
 
 
@@ -261,7 +385,9 @@ async def check(program: Any, crashes: list[tuple[int, str]], troubles: dict[int
     answered = Counter(event.key for event in loaded.events if event.type in ("step_completed", "step_failed"))
     assert not answered or max(answered.values()) == 1
     assert not executed or max(executed.values()) <= 1 + len(crashes) + len(troubles)
-    assert {f"{found.run_id}/{key}" for key in answered} <= set(executed)
+    completed = {event.key for event in loaded.events if event.type == "step_completed"}
+    assert {f"{found.run_id}/{key}" for key in completed} <= set(executed)
+    assert all(count == 1 for key, count in executed.items() if "_once" in key)
     identity = Identity(
         run_id=found.run_id,
         workflow_id=found.workflow_id,
@@ -274,7 +400,7 @@ async def check(program: Any, crashes: list[tuple[int, str]], troubles: dict[int
     execution.replay([event for event in loaded.events if event.type not in history.CLOSING])
     assert execution.outcome is not None
     assert execution.outcome.value == result
-    assert not loaded.state
+    assert troubles or not loaded.state  # a commit that is lost after the last event may leave some behind
     await world.close()
 
 

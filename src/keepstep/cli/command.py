@@ -83,6 +83,7 @@ def _exit_code() -> int:
         complain(_usage_error(error))
         return EXIT_WRONG_USE
     except click.Abort:
+        complain("interrupted; what was started or asked for before goes on")
         return EXIT_FAILED
     except Error as error:
         complain(str(error))

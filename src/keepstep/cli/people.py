@@ -8,6 +8,7 @@ import msgspec
 from keepstep.journal import RunClosed
 from keepstep.runtime.callback import parse_token
 from keepstep.runtime.data import parse_json
+from keepstep.runtime.human_task import HumanTask
 
 from .command import EXIT_FAILED, complain
 from .database import client, database_option, json_option, run
@@ -16,24 +17,29 @@ from .table import clock_time, print_json, print_table
 
 @click.command("tasks")
 @click.argument("filter", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True)
 @json_option
 @database_option
-def tasks_command(filter: str | None, as_json: bool, url: str) -> int:
-    """List the open tasks for people. FILTER is such as: "Assignee IN ('anna', 'ben')"."""
-    return run(_tasks(filter, as_json, url))
+def tasks_command(filter: str | None, limit: int, as_json: bool, url: str) -> int:
+    """List the open tasks for people, oldest first. FILTER is such as: "Assignee IN ('anna', 'ben')"."""
+    return run(_tasks(filter, limit, as_json, url))
 
 
-async def _tasks(filter: str | None, as_json: bool, url: str) -> None:
+async def _tasks(filter: str | None, limit: int, as_json: bool, url: str) -> None:
     async with client(url) as engine:
-        tasks = [task async for task in engine.human_tasks(filter)]
-        if as_json:
-            print_json([{**msgspec.to_builtins(task), "run_id": parse_token(task.token)[0]} for task in tasks])
-            return
-        rows = [
-            (task.title, task.assignee or "", clock_time(task.due) if task.due else "", _form(task.form), task.token)
-            for task in tasks
-        ]
-        print_table(("task", "assignee", "due", "answer", "token"), rows)
+        found = [task async for task in engine.human_tasks(filter, limit + 1)]
+    tasks = found[:limit]
+    if as_json:
+        print_json([{**msgspec.to_builtins(task), "run_id": parse_token(task.token)[0]} for task in tasks])
+    else:
+        print_table(("task", "assignee", "due", "answer", "token"), [_row(task) for task in tasks])
+    if len(found) > limit:
+        click.echo(f"the oldest {limit} tasks; --limit shows more", err=True)
+
+
+def _row(task: HumanTask) -> tuple[str, ...]:
+    due = clock_time(task.due) if task.due else ""
+    return task.title, task.assignee or "", due, _form(task.form), task.token
 
 
 def _form(schema: dict[str, object]) -> str:

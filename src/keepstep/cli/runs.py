@@ -34,9 +34,9 @@ async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None
         infos = [info async for info in engine.list(filter, limit)]
         if as_json:
             print_json([_as_data(info) for info in infos])
-            return
-        rows = [_row(info) for info in infos]
-        print_table(("id", "workflow", "status", "started", "closed", ""), rows)
+        else:
+            rows = [_row(info) for info in infos]
+            print_table(("id", "workflow", "status", "started", "closed", ""), rows)
         total = await engine.count(filter)
         if total > len(infos):
             click.echo(f"{len(infos)} of {total} runs; --limit shows more", err=True)

@@ -27,12 +27,13 @@ import sys
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, copy_context
 from sys import get_asyncgen_hooks
 from threading import get_ident
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import ref
+from weakref import WeakSet, ref
 from zlib import crc32
 
 from .data.duration import DURATION_SECONDS_MAX
@@ -143,6 +144,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._numbers = crc32(execution.identity.run_id.encode()) << 20
         """Numbers of different runs lie far apart: asyncio keeps all tasks of a process in one set."""
         self._tasks: set[WorkflowTask] = set()
+        self.generators: WeakSet[Any] = WeakSet()
+        """Async generators that were first iterated in this run."""
         self._closed = False
         self._running = False
         self.root = Scope("")
@@ -184,6 +187,9 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Close every coroutine that is still suspended. The execution has been cut off from its journal before."""
         self._closed = True
         with self._entered():
+            for generator in list(self.generators):  # closing whoever iterates them would not reach what they wait for
+                if generator.ag_await is not None:
+                    self._close_coroutine(generator.ag_await)
             for task in sorted(self._tasks, key=lambda each: -each.number):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 if not task.done():
@@ -199,10 +205,8 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         freeing it would run it once more.
         """
         for _ in range(CLOSINGS_MAX):
-            try:
+            with suppress(BaseException):  # an error kept would keep its frames, and what runs when they are freed
                 coroutine.close()
-            except BaseException as error:
-                self.errors.append(error)
             if getattr(coroutine, "cr_frame", None) is None:
                 return
         run = self.execution.identity
@@ -404,6 +408,7 @@ class _FirstIteration:
             if len(_generators) >= GENERATORS_MAX:
                 _sweep()
             _generators[id(generator)] = ref(loop)
+            loop.generators.add(generator)
             return
         _generators.pop(id(generator), None)
         if self.outer is not None:
