@@ -128,6 +128,8 @@ SITUATIONS = [
     ("failed", a_run(status=Status.FAILED, error="ValueError: no"), ALONE,
      ["It failed: ValueError: no", "  keepstep retry order-7   lets it go on at the failed step"]),
     ("cancelled", a_run(status=Status.CANCELLED), ALONE, ["It was cancelled, and has undone what it had to."]),
+    ("cancelled for a reason", a_run(status=Status.CANCELLED, error="cancelled: too late"), ALONE,
+     ["It was cancelled: too late, and has undone what it had to."]),
     ("timed out", a_run(status=Status.TIMED_OUT), ALONE, ["It reached its timeout, and has undone what it had to."]),
     ("terminated", a_run(status=Status.TERMINATED, error="terminated: enough"), ALONE,
      ["It was terminated: enough; nothing was undone."]),

@@ -53,8 +53,21 @@ async def test_a_run_that_somebody_ended_by_force_is_not_followed_to_the_next_of
     second = await engine.start(wait_until_go, 1, id="w", if_closed="restart")
     await second.signal("go", "now")
     assert await second.result() == "1: now"
-    with pytest.raises(Terminated):
+    with pytest.raises(Terminated, match="it was terminated: enough"):
         await first.result()
+
+
+async def test_who_waits_for_a_cancelled_run_is_told_why_it_was(engine: Engine) -> None:
+    for reason, said, error in (
+        ("too late", "was cancelled: too late", "cancelled: too late"),
+        ("", "was cancelled$", None),
+    ):
+        run = await engine.start(wait_until_go, 1)
+        await run.cancel(reason)
+        with pytest.raises(keepstep.Cancelled, match=said):
+            await run.result()
+        assert (await run.describe()).error == error
+        assert error in [info.error async for info in engine.list("Status = 'cancelled'")]
 
 
 async def test_a_run_that_is_not_there_is_not_waited_for(engine: Engine) -> None:

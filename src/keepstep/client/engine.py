@@ -51,7 +51,7 @@ R = TypeVar("R")
 
 PAGE = 200
 UNSET: Any = msgspec.UNSET
-WITH_ERROR = (Status.FAILED, Status.TERMINATED)
+WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
 """Closed runs whose last event says why."""
 
 WHILE_OPEN = ("journal", "closings", "published")

@@ -106,8 +106,9 @@ class RunHandle(Generic[R]):
             payload = history.unpack(closed.type, closed.data).payload
             decode = reader() if workflow is None else workflow.signature.decode_result
             return decode(payload)  # type: ignore[no-any-return]
-        payload = history.unpack(closed.type, closed.data).failure if closed.status is Status.FAILED else b""
-        raise closing_error(closed.status, payload, type_, run_id)
+        ended = history.unpack(closed.type, closed.data)
+        reason = getattr(ended, "reason", "")
+        raise closing_error(closed.status, getattr(ended, "failure", b""), type_, run_id, reason)
 
     async def describe(self) -> RunInfo:
         """The run as it is now. Raises ``NotFound``."""

@@ -27,7 +27,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: datetime | None
     attributes: dict[str, Any]
     error: str | None
-    """Of a failed run: its error, in one line. Of a blocked run: the diff."""
+    """Of a failed run: its error, in one line. Of a blocked run: the diff. Of one that was ended: the reason given."""
     status_text: str
     queue: str
     namespace: str
@@ -82,8 +82,9 @@ def _error(run: Run, detail: Detail, closing: Event | None) -> str | None:
         return None
     if closing.type == history.WORKFLOW_FAILED:
         return decode_failure(history.unpack(closing.type, closing.data).failure).summary()
-    if closing.type == history.WORKFLOW_TERMINATED:
-        return f"terminated: {history.unpack(closing.type, closing.data).reason}"
+    if closing.type in (history.WORKFLOW_TERMINATED, history.WORKFLOW_CANCELLED):
+        reason = history.unpack(closing.type, closing.data).reason
+        return f"{run.status}: {reason}" if reason else None
     return None
 
 

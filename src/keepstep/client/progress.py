@@ -85,7 +85,7 @@ def _closed(info: RunInfo) -> list[str]:
     words = {
         Status.COMPLETED: "It completed.",
         Status.FAILED: f"It failed: {info.error}",
-        Status.CANCELLED: "It was cancelled, and has undone what it had to.",
+        Status.CANCELLED: f"It was {info.error or 'cancelled'}, and has undone what it had to.",
         Status.TIMED_OUT: "It reached its timeout, and has undone what it had to.",
         Status.TERMINATED: f"It was {info.error or 'terminated'}; nothing was undone.",
         Status.CONTINUED: "It goes on as a new run of the same id.",

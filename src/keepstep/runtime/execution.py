@@ -512,19 +512,20 @@ def _origins(error: BaseException, failures: Sequence[tuple[int, BaseException]]
     return tuple(sorted(search(error))) if numbers else ()
 
 
-def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None) -> BaseException:
-    """The error that stands for a run that did not complete."""
+def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None, reason: str = "") -> BaseException:
+    """The error that stands for a run that did not complete; ``reason`` is what was said when it was ended."""
     run = run_id or "?"
+    because = f": {reason}" if reason else ""
     if status == Status.FAILED:
         failure = decode_failure(payload)
         error = WorkflowFailed(workflow, run, failure.summary())
         error.__cause__ = rebuild(failure)
         return error
     if status == Status.CANCELLED:
-        return Cancelled(f"workflow {workflow!r} (run {run}) was cancelled")
+        return Cancelled(f"workflow {workflow!r} (run {run}) was cancelled{because}")
     if status == Status.TIMED_OUT:
         return TimedOut(f"workflow {workflow!r} (run {run}) reached its timeout")
-    return Terminated(workflow, run, "it was terminated")
+    return Terminated(workflow, run, f"it was terminated{because}")
 
 
 def digest_of(name: str, arguments: bytes) -> bytes:
