@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from keepstep.journal import Hint, HintKind, NotFound, StoreUnavailable
-from keepstep.journal.sqlite import open_sqlite, opening, query
+from keepstep.journal import Hint, HintKind, NewMessage, NotFound, StoreUnavailable
+from keepstep.journal.sqlite import open_sqlite, opening, ownership, query
 from keepstep.journal.sqlite import patience as patience_module
 from keepstep.journal.sqlite import peers as peers_module
 from keepstep.journal.sqlite.connection import connect_reader
@@ -21,7 +21,7 @@ from keepstep.journal.sqlite.filesystem import file_system
 from keepstep.journal.sqlite.patience import describe_holder
 from keepstep.journal.sqlite.peers import Peers
 from keepstep.journal.sqlite.reader import ask
-from tests.journal.scene import advance, event, get, new_run, start_owned, wait_until
+from tests.journal.scene import advance, event, get, lease, new_run, start_owned, wait_until
 
 
 @pytest.fixture
@@ -233,3 +233,45 @@ def test_a_holder_that_has_just_ended_is_no_riddle(database: Path, monkeypatch: 
 
 def test_a_lock_that_is_no_file_is_held_by_nobody(database: Path) -> None:
     assert patience_module.holder_of(database.with_name("missing")) is None
+
+
+async def test_what_is_larger_than_one_value_may_be_is_read_in_halves(database: Path) -> None:
+    journal = await open_sqlite(database)
+    run = await start_owned(journal)
+    for n in range(9):
+        await advance(journal, run, events=(event(data=bytes([n]) * 5000),))
+    await journal.send(NewMessage(run_id=run.run_id, kind="signal", data=b"x"))
+    whole = await journal.load(run.run_id)
+    with connect_reader(database) as db:
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 25_000)
+        assert query.read_events(db, run.run_id, 0, 100) == whole.events
+        assert query.read_events(db, run.run_id, 3, 4) == whole.events[3:7]
+        assert query.load(db, run.run_id) == whole
+    await journal.close()
+
+
+async def test_the_first_commit_of_a_process_sweeps_out_old_commit_ids(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await open_sqlite(database)
+    run = await start_owned(before)
+    await advance(before, run, id="old")
+    await before.close()
+    monkeypatch.setattr("keepstep.journal.sqlite.retention.COMMIT_IDS_KEPT_MICROSECONDS", -1)
+    journal = await open_sqlite(database)
+    await journal.open_lease(lease("M"))
+    started = await journal.start(new_run("another", lease_id="M"))
+    await advance(journal, await get(journal, started.run_id), id="new")
+    assert not await journal.was_committed("old")
+    await journal.close()
+
+
+async def test_a_lease_that_was_renewed_after_all_is_not_ended(database: Path) -> None:
+    journal = await open_sqlite(database)
+    await journal.open_lease(lease("L"))
+    [state] = await journal.list_leases()
+    assert await journal._put(ownership.end_lease, ("L", state.counter + 1)) is False
+    assert len(await journal.list_leases()) == 1
+    assert await journal._put(ownership.end_lease, ("L", state.counter)) is True
+    assert await journal.list_leases() == []
+    await journal.close()
