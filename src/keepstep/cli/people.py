@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 import msgspec
 
 from keepstep.journal import RunClosed
 from keepstep.runtime.callback import parse_token
 from keepstep.runtime.data import parse_json
+from keepstep.runtime.data.schema import shown
 from keepstep.runtime.human_task import HumanTask
 
 from .command import EXIT_FAILED, complain
 from .database import client, database_option, json_option, run
 from .table import clock_time, print_json, print_table
+
+FORM_DEPTH_MAX = 3
+"""How deep a form is described in a table; ``--json`` has the whole schema."""
 
 
 @click.command("tasks")
@@ -42,10 +48,30 @@ def _row(task: HumanTask) -> tuple[str, ...]:
     return task.title, task.assignee or "", due, _form(task.form), task.token
 
 
-def _form(schema: dict[str, object]) -> str:
-    if "type" in schema and schema["type"] != "object":
-        return str(schema["type"])
-    return msgspec.json.encode(schema).decode() if schema else "anything"
+def _form(schema: dict[str, Any]) -> str:
+    """What to answer, in brief: ``string``, ``{ok: boolean, note?: string}``. ``?`` marks what may be left out."""
+    return _brief(schema, schema.get("$defs", {}), depth=0)
+
+
+def _brief(schema: dict[str, Any], definitions: dict[str, Any], depth: int) -> str:
+    if "$ref" in schema:
+        schema = definitions.get(schema["$ref"].removeprefix("#/$defs/"), {})
+    if "enum" in schema:
+        return " | ".join(map(shown, schema["enum"]))
+    alternatives = schema.get("anyOf") or schema.get("oneOf")
+    if alternatives and depth < FORM_DEPTH_MAX:
+        return " | ".join(_brief(each, definitions, depth + 1) for each in alternatives)
+    if "properties" in schema and depth < FORM_DEPTH_MAX:
+        required = schema.get("required", ())
+        members = [
+            f"{name}{'' if name in required else '?'}: {_brief(part, definitions, depth + 1)}"
+            for name, part in schema["properties"].items()
+        ]
+        return "{" + ", ".join(members) + "}"
+    if isinstance(schema.get("items"), dict) and depth < FORM_DEPTH_MAX:
+        return f"[{_brief(schema['items'], definitions, depth + 1)}]"
+    kind = schema.get("type", "anything")
+    return str(kind) if isinstance(kind, str) else " | ".join(kind)
 
 
 @click.command("complete")
