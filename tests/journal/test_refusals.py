@@ -11,7 +11,9 @@ import pytest
 
 from keepstep.journal import (
     Commit,
+    Committed,
     IfRunning,
+    InvalidInput,
     Journal,
     JournalError,
     NewMessage,
@@ -20,9 +22,10 @@ from keepstep.journal import (
     Run,
     Status,
     TaskToken,
+    TooLarge,
     limits,
 )
-from tests.journal.scene import advance, event, get, lease, new_run, start_owned
+from tests.journal.scene import advance, event, get, lease, new_run, settle, start_owned
 
 Refusal = Callable[[Journal, Run], Awaitable[Any]]
 
@@ -242,3 +245,70 @@ async def test_a_page_of_a_history_has_a_thousand_events_unless_told_otherwise(j
     assert len(await journal.read_events(started.run_id, 0, 2000)) == 1001
     assert await journal.read_events(started.run_id, -5, 1) == await journal.read_events(started.run_id, 0, 1)
     assert await journal.read_events("nobody") == []
+
+
+async def test_an_inbox_has_room_again_for_as_many_as_were_consumed(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "INBOX_MESSAGES_MAX", 3)
+    run = await start_owned(journal)
+    said = NewMessage(run_id=run.run_id, kind="signal")
+    sent = [await journal.send(said) for _ in range(3)]
+    await advance(journal, run, consume=(sent[0].n,))
+    await journal.send(said)
+    with pytest.raises(JournalError, match="is full"):
+        await journal.send(said)
+    await advance(journal, run, consume=(sent[1].n, sent[2].n))
+    await journal.send(said)
+    await journal.send(said)
+    with pytest.raises(JournalError, match="is full"):
+        await journal.send(said)
+
+
+async def test_a_history_that_would_be_too_large_says_how_large(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await start_owned(journal)
+    monkeypatch.setattr(limits, "HISTORY_BYTES_MAX", 1_000_000)
+    await advance(journal, run, events=(event(data=b"x" * 600_000),))
+    with pytest.raises(TooLarge) as refused:
+        await advance(journal, run, events=(event(data=b"y" * 500_000),))
+    assert re.match(r"the history of 'order-1' would have (3 events and )?11\d{5} bytes, more than", str(refused.value))
+    monkeypatch.setattr(limits, "HISTORY_EVENTS_MAX", 2)
+    with pytest.raises(TooLarge, match=r"the history of 'order-1' would have 3 events.*, more than.*; continue as new"):
+        await advance(journal, run, events=(event(),))
+
+
+async def test_what_travels_in_one_group_counts_for_its_own_run_only(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await start_owned(journal)
+    started = await journal.start(new_run("other", lease_id="L"))
+    second = await get(journal, started.run_id)
+    monkeypatch.setattr(limits, "HISTORY_BYTES_MAX", 1_000_000)
+    large = (event(data=b"x" * 600_000),)
+    outcomes = await settle(
+        advance(journal, first, events=large),
+        advance(journal, second, events=large),
+        advance(journal, first, events=large),
+    )
+    assert [type(each) for each in outcomes] == [Committed, Committed, TooLarge]
+
+
+@pytest.mark.parametrize("address", [{}, {"namespace": "default"}, {"workflow_id": "order-1"}])
+async def test_a_message_without_a_whole_address_is_wrong(journal: Journal, address: dict[str, str]) -> None:
+    await start_owned(journal)
+    with pytest.raises(InvalidInput):
+        await journal.send(NewMessage(kind="signal", **address))  # type: ignore[arg-type]
+
+
+async def test_what_is_loaded_is_what_was_written(journal: Journal) -> None:
+    run = await start_owned(journal)
+    written = tuple(event(f"event-{n}", bytes([n]) * n, f"key-{n}" if n % 2 else None) for n in range(5))
+    await advance(journal, run, events=written)
+    loaded = await journal.load(run.run_id)
+    assert [(each.type, each.data, each.key) for each in loaded.events[1:]] == [
+        (each.type, each.data, each.key) for each in written
+    ]
+    assert loaded.events == await journal.read_events(run.run_id)
+    assert [entry.event for entry in await journal.read_log(Position(0, 0))] == loaded.events
