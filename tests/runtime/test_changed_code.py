@@ -252,3 +252,35 @@ def test_code_that_never_comes_to_rest_blocks_the_run() -> None:
         return (await until_shown(engine, Condition.BLOCKED)).error or ""
 
     assert "without waiting for anything durable" in after_deploying(old, restless, judge)
+
+
+def test_a_run_that_fits_again_is_shown_with_what_it_waits_for() -> None:
+    """Nothing happens to it when fitting code comes back, and it must not be shown as blocked for that."""
+
+    async def old() -> str:
+        await one(1)
+        return str(await keepstep.receive("never"))
+
+    async def new() -> str:
+        await two(2)
+        return await old()
+
+    async def main() -> tuple[Condition, Condition, list[str]]:
+        world = World()
+        first = await world.open()
+        await first.start(deploy(old), id="changing")
+        await until_shown(first, Condition.WAITING)
+        await first.close()
+        deploy(new)
+        second = await world.open()
+        await second.journal.rebuild()
+        blocked = await until_shown(second, Condition.BLOCKED)
+        await second.close()
+        deploy(old)
+        await world.open()
+        client = await world.open(workers=False)
+        waiting = await until_shown(client, Condition.WAITING)
+        world.engines[:] = [client]
+        return blocked.condition, waiting.condition, [each.name for each in waiting.waiting_for]
+
+    assert run(main) == (Condition.BLOCKED, Condition.WAITING, ["never"])

@@ -451,3 +451,60 @@ def test_a_run_that_has_undone_and_goes_on_is_not_shown_as_undoing() -> None:
         return [found.condition.value]
 
     assert on_an_engine(program) == [""]
+
+
+async def leave_a_saga_behind() -> str:
+    """Returns while a task of its own is in the middle of a saga."""
+
+    async def buy() -> None:
+        async with keepstep.saga() as saga:
+            await saga.run(book, "hotel", undo=unbook_in_a_minute_with_outcome)
+            await keepstep.sleep("1h")
+
+    asyncio.create_task(buy())  # noqa: RUF006  nobody waits for it, which is the point
+    await keepstep.sleep(5)
+    return "returned"
+
+
+@step(retry=FEW)
+async def unbook_in_a_minute_with_outcome(what: str, outcome: Outcome) -> None:
+    await asyncio.sleep(60)
+    books.append(f"un{what} {outcome.status}")
+
+
+def test_a_run_closes_only_when_sagas_that_were_left_behind_have_been_undone() -> None:
+    books.clear()
+    assert on_an_engine(lambda engine: engine.run(workflow(name="leaving")(leave_a_saga_behind))) == "returned"
+    assert books == ["hotel", "unhotel succeeded"]
+
+
+async def gather_fails_while_a_saga_undoes() -> str:
+    """``gather`` does not wait for those that it has cancelled."""
+
+    async def buy() -> None:
+        async with keepstep.saga() as saga:
+            await saga.run(book, "hotel", undo=unbook_in_a_minute_with_outcome)
+            await keepstep.sleep("1h")
+
+    async def fail() -> None:
+        await keepstep.sleep(5)
+        raise ValueError("of its own")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(wait_for_all(buy(), keepstep.sleep("2h")))
+    except ExceptionGroup:
+        return "failed"
+    return "went well"
+
+
+async def wait_for_all(*works: Any) -> None:
+    await asyncio.gather(*works)
+
+
+def test_a_run_does_not_close_before_an_undo_that_gather_does_not_wait_for() -> None:
+    books.clear()
+    failing = workflow(name="failing_beside_a_saga")(gather_fails_while_a_saga_undoes)
+    assert on_an_engine(lambda engine: engine.run(failing)) == "failed"
+    assert books == ["hotel", "unhotel succeeded"]

@@ -59,3 +59,36 @@ async def test_a_run_is_not_given_back_as_idle_while_its_next_attempt_runs(tmp_p
         assert await run.result(timeout=10) == "done"
         events = [event async for event in run.history()]
         assert [event.data["attempts"] for event in events if event.type == "step_completed"] == [2]
+
+
+@workflow
+async def hear_two_words() -> list[str]:
+    return [await keepstep.receive("word", str), await keepstep.receive("word", str)]
+
+
+async def test_a_run_that_is_not_kept_in_memory_hears_all_that_was_said_at_once(tmp_path: Path) -> None:
+    """Two messages are recorded by one commit; between the two the run seems to wait for nothing but the second."""
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with Engine(url, workers=False) as client:
+        run = await client.start(hear_two_words, id="a")
+        await run.signal("word", "one")
+        await run.signal("word", "two")
+        async with Engine(url, idle_runs_max=0):
+            assert await run.result(timeout=10) == ["one", "two"]
+
+
+@workflow
+async def nap_and_hear() -> str:
+    await keepstep.sleep(0.2)
+    return await keepstep.receive("word", str)
+
+
+async def test_a_worker_that_keeps_no_idle_runs_in_memory_still_gets_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    async with Engine(url, idle_runs_max=0) as engine:
+        run = await engine.start(nap_and_hear, id="a")
+        while (await run.describe()).events < 3:  # the nap is over, and recorded
+            await asyncio.sleep(0.01)
+        await run.signal("word", "heard")
+        assert await run.result(timeout=10) == "heard"
+        assert len([event async for event in run.history()]) < 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -16,7 +15,6 @@ from keepstep.journal import (
     Commit,
     Conflict,
     Event,
-    IdFactory,
     IfRunning,
     InvalidInput,
     Journal,
@@ -29,13 +27,13 @@ from keepstep.journal import (
     Started,
     Status,
     StoreUnavailable,
-    uuid7,
 )
 from keepstep.runtime import history
 from keepstep.runtime.data import encode, plain_attributes, within_limit
 from keepstep.runtime.history import pack
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.workflow import Workflow
+from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.worker import Worker, WorkerOptions, started_run
 
 from .address import open_journal
@@ -65,7 +63,9 @@ class Engine:
     :param queues: which queues the worker serves. :param lease_seconds: after so long without a sign of life of this
         process, others take over what it owned.
     :param callback_url: base of the URLs that ``callback()`` hands out, such as ``https://example.org``.
+    :param serve: the workflows that this worker runs; by default all that were decorated in this process.
     :param create: make a missing database.
+    :param clock: and ``surroundings``: where time, chance and identity come from; for tests and simulations.
     :param options: limits of the worker, see ``WorkerOptions``.
     """
 
@@ -78,16 +78,18 @@ class Engine:
         namespace: str = "default",
         lease_seconds: float = 10.0,
         callback_url: str | None = None,
+        serve: Sequence[Workflow[Any, Any]] | None = None,
         create: bool = True,
         clock: Clock | None = None,
-        ids: IdFactory = uuid7,
+        surroundings: Surroundings | None = None,
         journal: Journal | None = None,
         **options: Any,
     ) -> None:
         self.url = url
         self.namespace = namespace
         self._clock = clock
-        self._ids = ids
+        self._surroundings = surroundings or Surroundings()
+        self._serve = serve
         self._create = create
         self._given_journal = journal
         self._has_worker = workers
@@ -109,7 +111,7 @@ class Engine:
         self.closings = Closings(self.journal)
         self.published = Published(self.journal, self.namespace)
         if self._has_worker:
-            self.worker = Worker(self.journal, self._options, ids=self._ids)
+            self.worker = Worker(self.journal, self._options, surroundings=self._surroundings, serve=self._serve)
             try:
                 await self.worker.start()
             except BaseException:
@@ -192,7 +194,7 @@ class Engine:
         return await handle.result()
 
     def _new_run(self, request: StartRequest, id: str | None, queue: str | None, **options: Any) -> NewRun:
-        run_id = self._ids()
+        run_id = self._surroundings.make_id()
         self._remember_type(run_id, request.name)
         return started_run(
             request.name,
@@ -203,7 +205,7 @@ class Engine:
             queue=request.queue if queue is None else queue,
             timeout_seconds=request.timeout_seconds,
             now=self.journal.clock.now(),
-            seed=os.urandom(16),
+            seed=self._surroundings.random.randbytes(16),
             **options,
         )
 

@@ -37,6 +37,7 @@ from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
 
 if TYPE_CHECKING:
+    from .saga import Saga
     from .workflow import Workflow
 
 DELAY_TOLERANCE_MICROSECONDS = 1000
@@ -97,6 +98,9 @@ class Execution:
         self.compensated = False
         self.undo_reason = ""
         """Why the last saga began to undo, in one line."""
+        self.open_sagas: dict[Saga, asyncio.Task[Any]] = {}
+        """Sagas whose block has been entered and not been left, and who is in it."""
+        self._is_ending = False
         self.cancel_reason: str | None = None
         self.timed_out = False
         self.cancels = 0
@@ -168,15 +172,29 @@ class Execution:
             self.loop.run_until_quiet(seconds)
             while self.waits and self._meet_waits(seconds):
                 pass
+            if self._main is not None and self._main.done() and self.outcome is None and self.open_sagas:
+                self._end_sagas()
+                self.loop.run_until_quiet(seconds)
         finally:
             turn_ends()
             violation = take_violation()
         if violation is not None:
             raise violation
-        if self.outcome is None and self._main is not None and self._main.done():
+        if self.outcome is None and self._main is not None and self._main.done() and not self.open_sagas:
             self.outcome = self._ended(self._main)
         if self.loop.errors:
             self._raise_loop_errors()
+
+    def _end_sagas(self) -> None:
+        """The function has ended and left tasks behind that are in a saga: cancelled, they undo what they did.
+
+        A run does not close before that: what was charged would stay charged, and nobody would know.
+        """
+        if not self._is_ending:
+            self._is_ending = True
+            with self.loop._entered():
+                for task in dict.fromkeys(self.open_sagas.values()):
+                    task.cancel()
 
     def _raise_loop_errors(self) -> None:
         errors, self.loop.errors = self.loop.errors, []
@@ -252,6 +270,7 @@ class Execution:
         """Cut the code off from the journal, then unwind it. A user's ``finally`` has no durable effect."""
         self._detached = True
         self.loop.unwind()
+        self.open_sagas.clear()
         self.pending.clear()
         self._failures.clear()
 

@@ -2,8 +2,10 @@
 
 The undo of a step is registered before the step runs, so that a charge which timed out after charging is undone too.
 Undoing is made of steps, and so is as durable as everything else: a crash in the middle goes on in the middle. Further
-cancels and the workflow's timeout wait until it is finished, and then stop what comes after the block. An undo that
-uses up its attempts parks the run for an operator (``keepstep retry``); those before it in reverse order wait for it.
+cancels and the workflow's timeout wait until it is finished, and then stop what comes after the block. The end of the
+run waits, too: a task that is left behind in a saga when the workflow function returns is cancelled, and the run closes
+when it has undone what it did. An undo that uses up its attempts parks the run for an operator (``keepstep retry``);
+those before it in reverse order wait for it.
 """
 
 from __future__ import annotations
@@ -104,15 +106,23 @@ class Saga:
         self._undos.append(_Undo(_step(undo), args, wants_outcome=False))
 
     async def __aenter__(self) -> Saga:
+        task = asyncio.current_task()
+        assert task is not None
+        self._execution.open_sagas[self] = task
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if kind is None or issubclass(kind, GeneratorExit | Evicted) or not self._undos:
-            return
-        if error is not None:
-            self._execution.undo_reason = self._reason(error)
+        try:
+            if error is not None and not isinstance(error, GeneratorExit | Evicted) and self._undos:
+                self._execution.undo_reason = self._reason(error)
+                await self._undo(error)
+        finally:
+            self._execution.open_sagas.pop(self, None)
+
+    async def _undo(self, error: BaseException) -> None:
+        """Undo everything, whatever is cancelled meanwhile."""
         cancels, is_cancelled = self._execution.cancels, False
         undoing = asyncio.create_task(undo(self))
         while not undoing.done():
@@ -123,7 +133,7 @@ class Saga:
                     raise
                 is_cancelled = True
         undoing.result()
-        if is_cancelled and self._execution.cancels > cancels and not issubclass(kind, asyncio.CancelledError):
+        if is_cancelled and self._execution.cancels > cancels and not isinstance(error, asyncio.CancelledError):
             _cancel_again()
 
     def _reason(self, error: BaseException) -> str:

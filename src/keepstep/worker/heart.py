@@ -47,14 +47,13 @@ class Heart:
         silence = float("inf") if silence_seconds is None else silence_seconds
         try:
             while True:
-                done, _ = await asyncio.wait(
-                    (task,), timeout=min(deadline, self._beat_at + silence) - self._loop.time()
-                )
+                limit = min(deadline, self._beat_at + silence)
+                done, _ = await asyncio.wait((task,), timeout=limit - self._loop.time())
                 if done:
                     return task.result()
-                if self._loop.time() >= deadline:
+                if limit == deadline:
                     raise TimedOut(f"step {name!r} did not end within {seconds:g} s")
-                if self._loop.time() >= self._beat_at + silence:
+                if self._beat_at + silence == limit:
                     raise TimedOut(f"step {name!r} sent no heartbeat for {silence:g} s")
         finally:
             if not task.done():

@@ -121,6 +121,7 @@ class Resident:
         """Engine time of the last thing done for this run."""
         self._announced_compensation = False
         self._is_beginning = False
+        """What was said to it before it was loaded has not been taken yet."""
         self._unoffered: list[NewTask] = []
         """Tasks that an owner before this one may have offered already; see ``offer_tasks``."""
 
@@ -242,6 +243,7 @@ class Resident:
             self._finish_parking()
             return
         if not tasks or self.is_dropped or self.is_closing:
+            self.worker.rest(self)
             return
         self._unoffered += tasks
         self.in_flight += 1
@@ -459,7 +461,7 @@ class Resident:
         if self.is_shown and "condition" not in changes:
             changes["condition"] = Condition.COMPENSATING if self.execution.compensating else Condition.NONE
             changes["detail"] = b""
-            self.is_shown = False
+        self.is_shown = False
         if self.is_suspect and events:
             changes["clear_strikes"] = True
         if "clear_strikes" in changes:
@@ -490,17 +492,25 @@ class Resident:
         return promise
 
     def _committed(self, done: Promise) -> None:
-        self.in_flight -= 1
+        """A commit has ended. It is in flight until its last event is being delivered.
+
+        A run that seems to wait after the first of them would be given back, and nobody would wake it for the others.
+        """
+        error = None if done.cancelled() else done.exception()
+        events = done.commit.events
+        if error is not None or not events or done.cancelled():
+            self.in_flight -= 1
         if done.cancelled():
             return
-        error = done.exception()
         if error is not None:
             self._refused(error)
             return
         if self.is_dropped:
             return
-        events = done.commit.events
+        last_seq = (done.commit.first_seq or 0) + len(events) - 1
         for seq, new in enumerate(events, done.commit.first_seq or 0):
+            if seq == last_seq:
+                self.in_flight -= 1
             event = Event(seq, new.type, new.time, new.key, new.data)
             if new.key is not None:
                 self.answered.discard(new.key)
@@ -691,8 +701,12 @@ class Resident:
     @property
     def is_idle(self) -> bool:
         """True if there is nothing to do for this run but wait."""
-        busy = self.running or self.in_flight or self._unoffered
-        return not (busy or self.is_closing or self.is_dropped or self.is_parking)
+        busy = self.running or self.in_flight or self._unoffered or self._is_beginning
+        return not (busy or self.is_closing or self.is_dropped or self.is_parking or self._is_time())
+
+    def _is_time(self) -> bool:
+        """True if an alarm of this run is about to ring."""
+        return bool(self.due) and min(self.due.values()) <= self.worker.journal.clock.now()
 
     def timers(self) -> tuple[Timer, ...]:
         """When the run wants to be woken, as the journal keeps it."""
@@ -702,6 +716,11 @@ class Resident:
         """Let others see what the run waits for."""
         self.append(condition=condition_of(self), detail=encode_detail(detail_of(self)), timers=self.timers())
         self.is_shown = True
+
+    def show_unblocked(self) -> None:
+        """The journal says that the code does not fit, and it does now."""
+        if self.is_shown and not (self.blocked or self.is_dropped or self.is_closing):
+            self.show()
 
     def release(self, **changes: Any) -> None:
         """Give the run back, to be claimed by anyone when its time comes or somebody speaks to it."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import random as random_module
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +21,6 @@ from keepstep.journal import (
     Fenced,
     Hint,
     HintKind,
-    IdFactory,
     Journal,
     JournalError,
     Lease,
@@ -37,8 +34,6 @@ from keepstep.journal import (
     Run,
     Started,
     Status,
-    this_process,
-    uuid7,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
@@ -57,8 +52,8 @@ from .publish import code_fingerprint, definitions_of
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
 from .steps import Steps
+from .surroundings import Surroundings
 from .waits import condition_of, detail_of
-from .watchdog import Watchdog
 from .words import encode_detail
 
 logger = logging.getLogger("keepstep.worker")
@@ -105,18 +100,21 @@ class Worker:
         journal: Journal,
         options: WorkerOptions | None = None,
         *,
-        ids: IdFactory = uuid7,
-        random: random_module.Random | None = None,
+        surroundings: Surroundings | None = None,
+        serve: Sequence[Workflow[Any, Any]] | None = None,
     ) -> None:
         self.journal = journal
         self.options = options or WorkerOptions()
-        self.ids = ids
-        self.random = random or random_module.Random()
-        self.lease_id = ids()
+        self._surroundings = surroundings = surroundings or Surroundings()
+        self.ids = surroundings.make_id
+        self.random = surroundings.random
+        self._served = None if serve is None else {each.name: each for each in serve}
+        """The workflows to be run here, by name; None for all that were decorated in this process."""
+        self.lease_id = self.ids()
         self.alarms = Alarms(journal.clock)
         self.steps = Steps(self, self.options.concurrent_steps_max, self.options.step_threads_max)
         self.remote = RemoteSteps(self)
-        self.watchdog = Watchdog()
+        self.watchdog = surroundings.make_watchdog()
         self.probe = Probe(self)
         self._residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
@@ -140,7 +138,7 @@ class Worker:
         """Open the lease, publish what is served, and begin to work."""
         make_completion_ordered()
         watch()
-        for workflow in workflows():
+        for workflow in self._workflows():
             if workflow.is_guarded:
                 scan_again(workflow.fn)
         self.loop = asyncio.get_running_loop()
@@ -172,7 +170,7 @@ class Worker:
             Lease(
                 lease_id=self.lease_id,
                 lease_seconds=self.options.lease_seconds,
-                process=this_process(),
+                process=self._surroundings.identify(),
                 queues=self.options.queues,
                 languages=(LANGUAGE,),
                 code=code_fingerprint(),
@@ -303,15 +301,21 @@ class Worker:
             await asyncio.gather(*(self._load(run) for run in fine))
         return len(runs)
 
+    def _workflows(self) -> Iterable[Workflow[Any, Any]]:
+        return workflows() if self._served is None else self._served.values()
+
+    def _find_workflow(self, name: str) -> Workflow[Any, Any] | None:
+        return find_workflow(name) if self._served is None else self._served.get(name)
+
     def _types(self) -> list[str]:
-        return [each.name for each in workflows()]
+        return [each.name for each in self._workflows()]
 
     def _room(self) -> int:
         return self.options.active_runs_max - (len(self._residents) - len(self._idle))
 
     async def _load(self, run: Run) -> Resident | None:
         """Bring a claimed run into memory."""
-        workflow = find_workflow(run.type)
+        workflow = self._find_workflow(run.type)
         if workflow is None or run.run_id in self._residents:
             return None
         try:
@@ -382,6 +386,8 @@ class Worker:
         resident.begin(loaded.events, loaded.state)
         resident.take_messages(messages)
         resident.offer_tasks()
+        if loaded.run.condition is Condition.BLOCKED:
+            resident.show_unblocked()
 
     def _is_late(self, started_at: int) -> bool:
         return self.journal.clock.now() - started_at > 1_000_000
@@ -441,7 +447,7 @@ class Worker:
             queue=queue,
             timeout_seconds=workflow.timeout_seconds,
             now=self.journal.clock.now(),
-            seed=self.random.randbytes(16) if self.ids is not uuid7 else os.urandom(16),
+            seed=self.random.randbytes(16),
             parent=parent,
             **options,
         )
@@ -453,12 +459,12 @@ class Worker:
             and not self._is_stopping
             and new.queue in self.options.queues
             and self._room() > 0
-            and find_workflow(new.type) is not None
+            and self._find_workflow(new.type) is not None
         )
 
     def adopt(self, new: NewRun, started: Started) -> None:
         """A run was started under this worker's lease: advance it, without reading it back."""
-        workflow = find_workflow(new.type)
+        workflow = self._find_workflow(new.type)
         if workflow is None or started.run_id in self._residents or not self._is_open:
             return
         identity = Identity(

@@ -18,8 +18,6 @@ from .size import check_growth, check_inboxes
 from .start import start_from
 from .task import add_tasks, held_task
 
-BLOCKED_FOR_MAX = 64
-
 
 def commit_run(tx: Transaction, commit: Commit) -> Committed:
     """Change a run, or raise and change nothing."""
@@ -79,7 +77,7 @@ def _apply(tx: Transaction, row: RunRow, commit: Commit) -> Committed:
     append_events(tx, row, commit.events)
     _change_state(row, commit)
     row.change(**_run_changes(row, commit))
-    _change_blocked_for(row, commit)
+    _change_blocked_for(tx, row, commit)
     if commit.timers is not None:
         row.timers = commit.timers
     if row.is_open():
@@ -131,12 +129,13 @@ def _run_changes(row: RunRow, commit: Commit) -> dict[str, Any]:
     return changes
 
 
-def _change_blocked_for(row: RunRow, commit: Commit) -> None:
+def _change_blocked_for(tx: Transaction, row: RunRow, commit: Commit) -> None:
+    """Note which leases have tried a blocked run in vain; those that are over do not count any more."""
     if commit.condition not in (None, Condition.BLOCKED):
         row.blocked_for = ()
-    elif row.run.condition is Condition.BLOCKED and commit.blocked_for not in (None, *row.blocked_for):
-        assert commit.blocked_for is not None
-        row.blocked_for = (*row.blocked_for, commit.blocked_for)[-BLOCKED_FOR_MAX:]
+    elif row.run.condition is Condition.BLOCKED and commit.blocked_for is not None:
+        tried = dict.fromkeys((*row.blocked_for, commit.blocked_for))
+        row.blocked_for = tuple(each for each in tried if each in tx.disk.leases)
 
 
 def _change_tasks(tx: Transaction, row: RunRow, commit: Commit) -> None:
@@ -183,9 +182,12 @@ def _set_wake(tx: Transaction, row: RunRow, commit: Commit, *, lost_its_owner: b
     """When does a run that nobody owns (any more) want a decider?
 
     One that its owner released says so itself. One that was taken from its owner, or reopened, wants one at once,
-    unless the commit says when. Otherwise the commit can only bring the time forward, never lose it.
+    unless the commit says when. Otherwise the commit can only bring the time forward, never lose it. A blocked run
+    wants one for as long as a lease is open that has not tried it: it may have been opened while this one tried it.
     """
     otherwise: int | None = None
     if not commit.release:
         otherwise = 0 if lost_its_owner else row.run.wake_at
+    elif row.run.condition is Condition.BLOCKED and not tx.disk.leases.keys() <= set(row.blocked_for):
+        otherwise = 0
     tx.wake(row, row.next_wake(otherwise if commit.wake_at is None else commit.wake_at))

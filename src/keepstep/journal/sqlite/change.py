@@ -13,8 +13,6 @@ from .rows import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, fro
 from .start import start_from, want_start
 from .task import add_tasks, held_task
 
-BLOCKED_FOR_MAX = 64
-
 
 def want_commit(wants: Wants, commit: Commit) -> None:
     wants.run_ids.add(commit.run_id)
@@ -178,7 +176,7 @@ def _change_row(picture: Picture, head: Head, commit: Commit) -> None:
     if commit.condition is not None and CONDITION_CODES[commit.condition] != head.condition:
         head.condition = CONDITION_CODES[commit.condition]
         head.dirty = True
-    _change_blocked_for(head, commit)
+    _change_blocked_for(picture, head, commit)
     if commit.detail is not None:
         head.detail = commit.detail
         head.dirty = True
@@ -206,16 +204,25 @@ def _change_status(picture: Picture, head: Head, status: Status) -> None:
     picture.change_newest(head)
 
 
-def _change_blocked_for(head: Head, commit: Commit) -> None:
+def _change_blocked_for(picture: Picture, head: Head, commit: Commit) -> None:
+    """Note which leases have tried a blocked run in vain; those that are over do not count any more."""
     if commit.condition not in (None, Condition.BLOCKED):
         if head.blocked_for is not None:
             head.blocked_for = None
             head.dirty = True
     elif commit.blocked_for is not None and head.condition == BLOCKED:
-        known = [] if head.blocked_for is None else from_json(head.blocked_for)
-        if commit.blocked_for not in known:
-            head.blocked_for = json_text([*known, commit.blocked_for][-BLOCKED_FOR_MAX:])
-            head.dirty = True
+        tried = [*_tried(head), commit.blocked_for]
+        head.blocked_for = json_text([each for each in _open_leases(picture) if each in tried])
+        head.dirty = True
+
+
+def _tried(head: Head) -> list[str]:
+    return [] if head.blocked_for is None else from_json(head.blocked_for)
+
+
+def _open_leases(picture: Picture) -> list[str]:
+    (lease_ids,) = picture.connection.execute(sql.OPEN_LEASES).fetchone()
+    return from_json(lease_ids)  # type: ignore[no-any-return]
 
 
 def _merge_attributes(picture: Picture, head: Head, changes: dict[str, object]) -> None:
@@ -272,9 +279,12 @@ def _set_wake(picture: Picture, head: Head, commit: Commit, *, lost_its_owner: b
     """When does a run that nobody owns (any more) want a decider?
 
     One that its owner released says so itself. One that was taken from its owner, or reopened, wants one at once,
-    unless the commit says when. Otherwise the commit can only bring the time forward, never lose it.
+    unless the commit says when. Otherwise the commit can only bring the time forward, never lose it. A blocked run
+    wants one for as long as a lease is open that has not tried it: it may have been opened while this one tried it.
     """
     otherwise: int | None = None
     if not commit.release:
         otherwise = 0 if lost_its_owner else head.wake_at
+    elif head.condition == BLOCKED and not set(_open_leases(picture)) <= set(_tried(head)):
+        otherwise = 0
     picture.wake(head, picture.next_wake(head, otherwise if commit.wake_at is None else commit.wake_at))

@@ -168,6 +168,8 @@ KNOWN_LEASES = "SELECT json_group_array(lease_id) FROM leases WHERE lease_id IN 
 
 LEASE_BODY = "SELECT lease, body FROM leases WHERE lease_id = ?"
 
+OPEN_LEASES = "SELECT json_group_array(lease_id) FROM leases"
+
 LEASE_AT_COUNTER = "SELECT lease, probing FROM leases WHERE lease_id = ? AND (?2 IS NULL OR counter = ?2)"
 
 DELETE_LEASE = "DELETE FROM leases WHERE lease = ?"

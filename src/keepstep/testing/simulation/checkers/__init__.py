@@ -1,0 +1,26 @@
+"""Checkers: what must hold after every simulation, one module for each promise. None of them asks the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from keepstep.testing.simulation.record import Record
+
+from . import compensation, effects, finishing, history, messages, once, replaying, timers
+
+CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
+    history.check,
+    finishing.check,
+    messages.check,
+    timers.check,
+    effects.check,
+    once.check,
+    compensation.check,
+    replaying.check,
+)
+
+
+def check(record: Record) -> Iterator[str]:
+    """Everything that is wrong, in words."""
+    for checker in CHECKERS:
+        yield from checker(record)

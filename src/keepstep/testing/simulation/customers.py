@@ -1,0 +1,134 @@
+"""Customers: they start runs, say something to them, sometimes cancel them, and repeat what was not answered.
+
+A customer turns to any process that is alive, and to another one if that dies or its store is in trouble, as client
+code that retries does. Starts carry an id, and signals too, so that repeating them is harmless; the customer notes what
+was acknowledged, since that must hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from keepstep.client.engine import Engine
+from keepstep.client.handle import RunHandle
+from keepstep.journal import InvalidInput, JournalError, NotFound, Overloaded, RunClosed, StoreUnavailable
+
+from .fleet import Fleet
+from .language import WALK, WALK_IN_TIME
+from .process import Died
+from .programs import count_musts, draw_program
+from .record import Record, Signal, Start
+from .trace import Trace
+
+TRIES_MAX = 400
+PATIENCE_SECONDS = 0.2
+
+ARRIVAL_SECONDS = 6.0
+"""Over which the runs are started."""
+
+IN_TIME, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 3, 0.12, 0.03
+
+
+class Customer:
+    """Who wants one run."""
+
+    def __init__(self, number: int, fleet: Fleet, seed: str, trace: Trace) -> None:
+        self._chance = chance = random.Random(f"{seed}/customer {number}")
+        self._fleet = fleet
+        self._record: Record = fleet.record
+        self._trace = trace
+        program = draw_program(chance)
+        type_ = WALK_IN_TIME if chance.random() < IN_TIME else WALK
+        self._start = Start(f"run-{number}", type_, program)
+        self._record.starts[self._start.workflow_id] = self._start
+
+    async def visit(self) -> None:
+        """All that this customer does, from the start on."""
+        chance = self._chance
+        await asyncio.sleep(chance.random() * ARRIVAL_SECONDS)
+        await self._ask(self._begin)
+        await asyncio.gather(*(self._say(n, "word") for n in range(chance.randint(0, WORDS_MAX))))
+        dice = chance.random()
+        if dice < CANCELLED:
+            await self._end(lambda engine: engine.get(self._start.workflow_id).cancel("a customer changed their mind"))
+        elif dice < CANCELLED + TERMINATED:
+            await self._end(lambda engine: engine.get(self._start.workflow_id).terminate("an operator had enough"))
+        await asyncio.gather(*(self._say(n, "must") for n in range(count_musts(self._start.program))))
+
+    async def _begin(self, engine: Engine) -> None:
+        start = self._start
+        handle: RunHandle[Any] = await engine.start(start.type, start.program, id=start.workflow_id)
+        start.is_acknowledged, start.run_id = True, handle.run_id
+        self._trace(f"{start.workflow_id} is acknowledged as {handle.run_id}")
+
+    async def _say(self, n: int, name: str) -> None:
+        await asyncio.sleep(self._chance.random() * 3.0)
+        signal = Signal(self._start.workflow_id, name, f"{name}-{n}")
+        self._record.signals.append(signal)
+
+        async def say(engine: Engine) -> None:
+            await engine.get(signal.workflow_id).signal(name, n, id=signal.id)
+            signal.is_acknowledged = True
+            if self._chance.random() < 0.1:  # the network repeats it
+                await engine.get(signal.workflow_id).signal(name, n, id=signal.id)
+
+        await self._ask(say)
+
+    async def _end(self, end: Callable[[Engine], Awaitable[None]]) -> None:
+        await asyncio.sleep(self._chance.random() * 3.0)
+        self._start.is_to_be_ended = True
+        await self._ask(end)
+
+    async def _ask(self, what: Callable[[Engine], Awaitable[None]]) -> None:
+        """Ask one process after the other until there is an answer; a closed run is one."""
+        for _ in range(TRIES_MAX):
+            alive = [each for each in self._fleet.alive() if each.is_open]
+            if not alive:
+                await asyncio.sleep(PATIENCE_SECONDS)
+                continue
+            process = self._chance.choice(alive)
+            try:
+                await process.call(_plainly(what, process.engine))
+                return
+            except RunClosed:
+                return
+            except (Died, StoreUnavailable, Overloaded):
+                await asyncio.sleep(PATIENCE_SECONDS * self._chance.random())
+        raise AssertionError(f"a customer was not heard within {TRIES_MAX} tries")
+
+
+async def _plainly(what: Callable[[Engine], Awaitable[Any]], engine: Engine) -> None:
+    await what(engine)
+
+
+class Caller:
+    """The other side of callbacks: completes what steps were asked to have completed, some of it twice, some never."""
+
+    def __init__(self, fleet: Fleet, seed: str) -> None:
+        self._fleet = fleet
+        self._chance = random.Random(f"{seed}/caller")
+        self._seen = 0
+
+    async def run(self) -> None:
+        """Call back for ever."""
+        while True:
+            await asyncio.sleep(0.25)
+            asked = self._fleet.record.executions[self._seen :]
+            self._seen += len(asked)
+            for each in asked:
+                if each.name.startswith("ask ") and self._chance.random() < 0.7:
+                    await self._call_back(each.name.removeprefix("ask "))
+
+    async def _call_back(self, token: str) -> None:
+        alive = [each for each in self._fleet.alive() if each.is_open]
+        if not alive:
+            return
+        process = self._chance.choice(alive)
+        try:
+            for _ in range(self._chance.choice((1, 1, 2))):
+                await process.call(process.engine.complete_callback(token, "called back"))
+        except (Died, JournalError, NotFound, InvalidInput):
+            return

@@ -1,0 +1,294 @@
+"""Language: the workflow that walks a generated program, and the steps that it is made of.
+
+A program is a tree of lists: a node's name and its arguments, some of which are nodes. ``Walk`` has one method for each
+name. Whatever a program did, it tells as a trace, which is its result; receipts of steps are handed on to later steps,
+so that the outside world can tell on what each call was based.
+
+There are several versions of the workflow, as there are after deploys. ``FITTING`` ones can go on with each other's
+runs; version 3 contradicts every history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import keepstep
+from keepstep import Retry, step, workflow
+from keepstep.runtime.saga import Outcome
+from keepstep.runtime.workflow import Workflow
+from keepstep.worker.attempt import StepInfo
+
+from .outside import Outside
+from .scheduler import fate
+
+PREFIX = "simulation."
+
+REMOTE_QUEUE = "remote"
+
+NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
+"""Versions of the workflow: the newest does one more step at the end than the first; the last one more at the start."""
+
+ALL_ATTEMPTS = Retry(max_attempts=4, initial=0.05, factor=2.0, max_interval=0.5)
+UNDO_ATTEMPTS = Retry(max_attempts=50, initial=0.05, factor=2.0, max_interval=0.5)
+
+
+class NoLuck(Exception):
+    """A step fails on purpose."""
+
+
+def _outside() -> tuple[Outside, int, StepInfo]:
+    from .process import Process
+
+    process = fate.get()
+    assert isinstance(process, Process), "steps of a simulation run in its processes only"
+    return process.outside, process.number, keepstep.step_info()
+
+
+async def _act(name: str, premise: str, seconds: float, fails: bool, saga: str = "") -> str:
+    outside, process, info = _outside()
+    await outside.take_time()
+    execution = outside.begin(info, name, process, premise, saga)
+    await asyncio.sleep(seconds)
+    if fails:
+        raise NoLuck(name)
+    receipt = outside.end(execution)
+    await outside.take_time()
+    return receipt
+
+
+@step(name=PREFIX + "act", retry=Retry(max_attempts=1))
+async def act(name: str, premise: str, seconds: float, fails: bool, saga: str = "") -> str:
+    """Take so long, and fail if asked to."""
+    return await _act(name, premise, seconds, fails, saga)
+
+
+@step(name=PREFIX + "act_stubbornly", retry=ALL_ATTEMPTS)
+async def act_stubbornly(name: str, premise: str, failures: int) -> str:
+    """Fail so many times before it works, or give up."""
+    return await _act(name, premise, 0.0, keepstep.step_info().attempt <= failures)
+
+
+@step(name=PREFIX + "act_in_time", retry=Retry(max_attempts=2, initial=0.05), timeout=0.2, heartbeat_timeout=0.15)
+async def act_in_time(name: str, premise: str, seconds: float) -> str:
+    """Be timed out if it takes too long, after it has done its work."""
+    keepstep.heartbeat(name)
+    return await _act(name, premise, seconds, False)
+
+
+@step(name=PREFIX + "act_on_a_thread")
+def act_on_a_thread(name: str, premise: str) -> str:
+    outside, process, info = _outside()
+    return outside.end(outside.begin(info, name, process, premise, ""))
+
+
+@step(name=PREFIX + "act_elsewhere", queue=REMOTE_QUEUE, retry=ALL_ATTEMPTS)
+async def act_elsewhere(name: str, premise: str, failures: int) -> str:
+    """For whoever serves that queue."""
+    return await _act(name, premise, 0.0, keepstep.step_info().attempt <= failures)
+
+
+@step(name=PREFIX + "act_once", once=True)
+async def act_once(name: str, premise: str, seconds: float) -> str:
+    """Never twice; an operator says what happened where nobody knows."""
+    return await _act(name, premise, seconds, False)
+
+
+@step(name=PREFIX + "undo", retry=UNDO_ATTEMPTS)
+async def undo(name: str, premise: str, seconds: float, fails: bool, saga: str, outcome: Outcome) -> str:
+    """Take one act of a saga back; sometimes only at the second attempt."""
+    return await _act(f"undo {name}", outcome.status, 0.0, seconds > 0 and keepstep.step_info().attempt == 1, saga)
+
+
+class Walk:
+    """What one run of a program has seen, in the order in which it saw it."""
+
+    def __init__(self, itself: Workflow[Any, Any] | None = None) -> None:
+        self.trace: list[str] = []
+        self.receipt = "start"
+        """Of the last step that this run heard of."""
+        self.lock = asyncio.Lock()
+        self.event = asyncio.Event()
+        self._itself = itself
+
+    async def go(self, node: list[Any]) -> str:
+        """Walk a node and tell what came of it."""
+        try:
+            told = await self.plain(node)
+        except NoLuck:
+            told = "unlucky"
+        except keepstep.StepFailed:
+            told = "failed"
+        except TimeoutError:
+            told = "late"
+        except asyncio.CancelledError:
+            self.trace.append(f"cancelled {node[0]}")
+            raise
+        self.trace.append(f"{node[0]} {told}")
+        return told
+
+    async def plain(self, node: list[Any]) -> str:
+        """Without catching what it raises."""
+        return str(await getattr(self, node[0])(*node[1:]))
+
+    def heard(self, receipt: str) -> str:
+        self.receipt = receipt
+        return receipt
+
+    # leaves
+
+    async def step(self, name: str, seconds: float, fails: bool) -> str:
+        return self.heard(await act(name, self.receipt, seconds, fails))
+
+    async def stubborn(self, name: str, failures: int) -> str:
+        return self.heard(await act_stubbornly(name, self.receipt, failures))
+
+    async def timed(self, name: str, seconds: float) -> str:
+        return self.heard(await act_in_time(name, self.receipt, seconds))
+
+    async def threaded(self, name: str) -> str:
+        return self.heard(await act_on_a_thread(name, self.receipt))
+
+    async def elsewhere(self, name: str, failures: int) -> str:
+        return self.heard(await act_elsewhere(name, self.receipt, failures))
+
+    async def once(self, name: str, seconds: float) -> str:
+        return self.heard(await act_once(name, self.receipt, seconds))
+
+    async def sleep(self, seconds: float) -> str:
+        before = keepstep.now()
+        await keepstep.sleep(seconds)
+        passed = (keepstep.now() - before).total_seconds()
+        return "slept" if passed >= seconds else f"woke {seconds - passed:g} s early"
+
+    async def receive(self, seconds: float) -> str:
+        return str(await keepstep.receive("word", timeout=seconds))
+
+    async def receive_at_last(self) -> str:
+        """Waits for ever; whoever started the program sends as many as it has of these."""
+        return str(await keepstep.receive("must"))
+
+    async def meet(self, seconds: float) -> str:
+        self.event.set()
+        await keepstep.wait_for(lambda: len(self.trace) > 2, timeout=seconds)
+        return "met"
+
+    async def chance(self) -> str:
+        keepstep.set_status(f"after {len(self.trace)}")
+        return f"{keepstep.random().random()} {keepstep.uuid4()} {keepstep.now()}"
+
+    async def callback(self, seconds: float) -> str:
+        """The other side answers by calling back, perhaps never."""
+        called = keepstep.callback()
+        await act(f"ask {called.token}", self.receipt, 0.0, False)
+        return str(await called.result(timeout=seconds))
+
+    # structures
+
+    async def sequence(self, nodes: list[Any]) -> str:
+        return " ".join([await self.go(each) for each in nodes])
+
+    async def gather(self, nodes: list[Any]) -> str:
+        return " ".join(await asyncio.gather(*(self.go(each) for each in nodes)))
+
+    async def group(self, nodes: list[Any]) -> str:
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.plain(each)) for each in nodes]
+        except ExceptionGroup as errors:
+            if errors.split((keepstep.StepFailed, TimeoutError, NoLuck, ExceptionGroup))[1] is not None:
+                raise
+            return f"group of {len(errors.exceptions)}"
+        return " ".join(each.result() for each in tasks)
+
+    async def race(self, nodes: list[Any]) -> str:
+        tasks = [asyncio.create_task(self.go(each)) for each in nodes]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        return " ".join(each.result() for each in done)
+
+    async def completed(self, nodes: list[Any]) -> str:
+        return " ".join([await each for each in asyncio.as_completed([self.go(each) for each in nodes])])
+
+    async def timeout(self, seconds: float, node: list[Any]) -> str:
+        async with asyncio.timeout(seconds):
+            return await self.go(node)
+
+    async def wait_for(self, seconds: float, node: list[Any]) -> str:
+        return await asyncio.wait_for(self.go(node), seconds)
+
+    async def shielded(self, seconds: float, node: list[Any]) -> str:
+        inner = asyncio.ensure_future(self.go(node))
+        try:
+            return await asyncio.wait_for(asyncio.shield(inner), seconds)
+        except TimeoutError:
+            return f"shielded {await inner}"
+
+    async def locked(self, node: list[Any]) -> str:
+        async with self.lock:
+            return await self.go(node) if node[0] in ("step", "sleep") else "not under a lock"
+
+    async def finally_(self, node: list[Any], last: list[Any]) -> str:
+        try:
+            return await self.go(node)
+        finally:
+            await self.go(last)
+
+    async def generator(self, nodes: list[Any]) -> str:
+        async def walk() -> Any:
+            for each in nodes:
+                yield await self.go(each)
+
+        told = []
+        async for each in walk():
+            told.append(each)
+            if each == "failed":
+                break
+        return " ".join(told)
+
+    async def saga(self, name: str, nodes: list[Any], fails: bool) -> str:
+        """Steps in it are acts of the saga; its name is unique within the program."""
+        try:
+            async with keepstep.saga() as saga:
+                for n, each in enumerate(nodes):
+                    if each[0] == "step":
+                        label, seconds, misses = each[1:]
+                        done = saga.run(act, f"{label}@{n}", self.receipt, seconds, misses, name, undo=undo)
+                        self.heard(await done)
+                    else:
+                        await self.go(each)
+                if fails:
+                    raise NoLuck("saga")
+        except (NoLuck, keepstep.StepFailed):
+            return "undone"
+        return "done"
+
+    async def child(self, node: list[Any]) -> str:
+        assert self._itself is not None
+        try:
+            return " ".join(await self._itself(node))
+        except keepstep.Cancelled:
+            return "child cancelled"
+
+
+def _deploy(version: int) -> tuple[Workflow[Any, Any], Workflow[Any, Any]]:
+    """The workflows as they are in that version of the code: without and with a timeout."""
+
+    async def walk(program: list[Any]) -> list[str]:
+        walk = Walk(unlimited)
+        if version == CONTRADICTING:
+            await walk.go(["step", "contradiction", 0.0, False])
+        await walk.go(program)
+        if version >= NEWEST:
+            await walk.go(["step", "added", 0.0, False])
+        return [f"version {version}", *walk.trace]  # tasks left behind go on writing
+
+    unlimited: Workflow[Any, Any] = workflow(name=PREFIX + "walk")(walk)
+    return unlimited, workflow(name=PREFIX + "walk_in_time", timeout=6)(walk)
+
+
+VERSIONS = {version: _deploy(version) for version in (CONTRADICTING, *FITTING)}
+
+WALK, WALK_IN_TIME = (each.name for each in VERSIONS[NEWEST])

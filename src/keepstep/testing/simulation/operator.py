@@ -1,0 +1,80 @@
+"""Operator: the person who looks after runs that wait for one, when all else is quiet.
+
+Whatever keeps a run from its end without anything being wrong with the engine must be visible in ``describe()`` and be
+something that an operator can do: say what happened to an uncertain step, let an exhausted undo or a quarantined run
+try again, deploy code that fits a blocked run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from keepstep.client.info import RunInfo
+from keepstep.journal import Condition, JournalError
+
+from .fleet import Fleet
+from .language import CONTRADICTING, NEWEST
+from .process import Died, Process
+from .trace import Trace
+
+LOOK_SECONDS = 2.0
+PATIENCE_SECONDS = 240.0
+
+
+class Operator:
+    """See the module's docstring."""
+
+    def __init__(self, fleet: Fleet, trace: Trace) -> None:
+        self._fleet = fleet
+        self._trace = trace
+        self._is_to_be_deployed = False
+
+    async def bring_to_an_end(self) -> None:
+        """Deploy the newest code everywhere, and look after runs until none is open; give up after a while."""
+        fleet = self._fleet
+        fleet.version = NEWEST
+        for place in range(len(fleet.places)):
+            await fleet.restart(place)
+        deadline = fleet.loop.time() + PATIENCE_SECONDS
+        while fleet.loop.time() < deadline:
+            await asyncio.sleep(LOOK_SECONDS)
+            process = fleet.alive()[0]
+            if not await process.call(self._look(process)):
+                return
+            if self._is_to_be_deployed:
+                self._is_to_be_deployed = False
+                await fleet.restart(len(fleet.places) - 1)
+
+    async def _look(self, process: Process) -> int:
+        """Look once at every open run; how many there are."""
+        count = 0
+        is_blocked = False
+        async for info in process.engine.list("status = 'running'"):
+            count += 1
+            try:
+                await self._tend(process, info)
+            except (JournalError, Died) as error:
+                self._trace(f"the operator was refused: {error}")
+            is_blocked = is_blocked or info.condition is Condition.BLOCKED
+        if is_blocked and self._fleet.version == NEWEST:
+            self._fleet.version = CONTRADICTING
+            self._note("deployed the code that began what is blocked")
+            self._is_to_be_deployed = True
+        return count
+
+    async def _tend(self, process: Process, info: RunInfo) -> None:
+        handle = process.engine.get(info.id, info.run_id)
+        if info.condition is Condition.QUARANTINED:
+            self._note(f"let {info.id} out of quarantine")
+            await handle.retry()
+        for waiting in info.waiting_for:
+            if waiting.parked == "uncertain":
+                self._note(f"said what became of {waiting.key} of {info.id}")
+                await process.engine.resolve(info.id, waiting.key, "said by an operator")
+            elif waiting.parked == "undo_exhausted":
+                self._note(f"had {info.id} go on undoing")
+                await handle.retry()
+
+    def _note(self, what: str) -> None:
+        self._fleet.record.operator.append(what)
+        self._trace(f"the operator {what}")

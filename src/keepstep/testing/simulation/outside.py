@@ -1,0 +1,47 @@
+"""Outside: the other side of every step. It notes what really happened, whatever the engine believes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from keepstep.worker.attempt import StepInfo
+
+from .record import Execution, Record
+
+EFFECT_SECONDS_MAX = 0.02
+
+
+class Outside:
+    """A world that takes a moment before and after each effect, so that crashes can fall on both sides of it."""
+
+    def __init__(self, record: Record, now: Callable[[], int], chance: random.Random) -> None:
+        self._record = record
+        self._now = now
+        self._chance = chance
+
+    def begin(self, info: StepInfo, name: str, process: int, premise: str, saga: str) -> Execution:
+        """Somebody has called."""
+        execution = Execution(
+            number=len(self._record.executions) + 1,
+            run_id=info.run_id,
+            key=info.key,
+            name=name,
+            attempt=info.attempt,
+            process=process,
+            began=self._now(),
+            premise=premise,
+            saga=saga,
+        )
+        self._record.executions.append(execution)
+        return execution
+
+    def end(self, execution: Execution) -> str:
+        """It is done; the receipt names this very execution."""
+        execution.ended = self._now()
+        execution.receipt = f"{execution.name}#{execution.number}"
+        return execution.receipt
+
+    async def take_time(self) -> None:
+        await asyncio.sleep(self._chance.random() * EFFECT_SECONDS_MAX)

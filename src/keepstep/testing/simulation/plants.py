@@ -1,0 +1,236 @@
+"""Plants: bugs put into the engine on purpose, one at a time, to see whether the checkers find them.
+
+A simulator that has never found anything proves little. Each plant breaks one promise in the way in which real engines
+have broken it; every one must be found within a thousand seeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import msgspec
+
+from keepstep.client.handle import RunHandle
+from keepstep.journal import Commit, Committed, NewMessage, Promise
+from keepstep.journal.memory import change as memory_change
+from keepstep.journal.sqlite import change as sqlite_change
+from keepstep.runtime import history
+from keepstep.runtime.execution import Execution
+from keepstep.runtime.saga import Outcome, Saga, _Undo
+from keepstep.worker.attempt import AttemptRecord
+from keepstep.worker.resident import WORKFLOW_TIMEOUT_KEY, Resident
+from keepstep.worker.steps import Steps
+
+from .trouble import TroubledJournal
+
+Replacement = tuple[Any, str, Any]
+"""Whose attribute, which, and what stands in its place."""
+
+
+def _no_fencing() -> list[Replacement]:
+    """A commit under an old epoch is accepted."""
+    return [
+        (memory_change, "_check_owner", lambda *_: None),
+        (sqlite_change, "_check_owner", lambda *_: None),
+        (sqlite_change, "is_plain", lambda _: False),
+    ]
+
+
+def _resubmitted(change: Callable[[Commit], None]) -> list[Replacement]:
+    submit = TroubledJournal.submit
+
+    def changed(journal: TroubledJournal, commit: Commit) -> Promise:
+        change(commit)
+        return submit(journal, commit)
+
+    return [(TroubledJournal, "submit", changed)]
+
+
+def _message_twice() -> list[Replacement]:
+    """A message stays in the inbox after it was consumed."""
+    return _resubmitted(lambda commit: setattr(commit, "consume", ()))
+
+
+def _unread_at_close() -> list[Replacement]:
+    """A run closes although a message has come that it has not seen."""
+    return _resubmitted(lambda commit: setattr(commit, "inbox_seen", None))
+
+
+def _unwritten_commit() -> list[Replacement]:
+    """Now and then a commit is confirmed that was never written."""
+    submit = TroubledJournal.submit
+
+    def forgetful(journal: TroubledJournal, commit: Commit) -> Promise:
+        if commit.first_seq is None or journal._chance.random() >= 0.02:
+            return submit(journal, commit)
+        done = Promise(loop=asyncio.get_running_loop())
+        outcome = Committed(commit.first_seq, commit.first_seq + len(commit.events) - 1, commit.epoch or 0)
+        journal._confirm(commit, outcome)
+        asyncio.get_running_loop().call_soon(done.settle, outcome, None)
+        return done
+
+    return [(TroubledJournal, "submit", forgetful)]
+
+
+def _early_result() -> list[Replacement]:
+    """Workflow code sees a step's result before it is durable."""
+    submit = Resident._submit
+
+    def hasty(resident: Resident, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
+        if [each.type for each in commit.events] != [history.STEP_COMPLETED]:
+            return submit(resident, commit, heard)
+        submit(resident, commit, lambda done: _refuse(resident, done))
+        done = Promise(loop=asyncio.get_running_loop())
+        done.commit, done.heard = commit, heard
+        asyncio.get_running_loop().call_soon(done.settle, Committed(0, commit.first_seq or 0, resident.epoch), None)
+        return done
+
+    return [(Resident, "_submit", hasty)]
+
+
+def _refuse(resident: Resident, done: Promise) -> None:
+    error = done.exception()
+    if error is not None:
+        resident._refused(error)
+
+
+def _timer_early() -> list[Replacement]:
+    """Timers ring ten milliseconds before their time."""
+    wake_at = Resident.wake_at
+
+    def early(resident: Resident, key: str, moment: int) -> None:
+        wake_at(resident, key, moment if key == WORKFLOW_TIMEOUT_KEY else moment - 10_000)
+
+    return [(Resident, "wake_at", early)]
+
+
+def _lost_wake() -> list[Replacement]:
+    """A signal does not wake a run that is asleep."""
+
+    async def softly(handle: RunHandle[Any], kind: str, name: str, data: bytes, id: str | None) -> None:
+        address = {"namespace": handle._engine.namespace, "workflow_id": handle.id}
+        await handle._journal.send(NewMessage(kind=kind, name=name, data=data, id=id, wakes=False, **address))
+
+    return [(RunHandle, "_send", softly)]
+
+
+def _undo_twice() -> list[Replacement]:
+    """An undo is done once more."""
+
+    async def undo_all(saga: Saga) -> None:
+        while saga._undos:
+            await saga._undos[-1].call()
+            await saga._undos.pop().call()
+
+    return [(Saga, "undo_all", undo_all)]
+
+
+def _undo_forwards() -> list[Replacement]:
+    """What was done first is undone first."""
+
+    async def undo_all(saga: Saga) -> None:
+        while saga._undos:
+            await saga._undos.pop(0).call()
+
+    return [(Saga, "undo_all", undo_all)]
+
+
+def _undo_late() -> list[Replacement]:
+    """An undo is registered only when its step has succeeded."""
+
+    async def run(saga: Saga, do: Any, *args: Any, undo: Any) -> Any:
+        result = await do(*args)
+        entry = _Undo(undo, args, wants_outcome=True)
+        entry.outcome = Outcome("succeeded", result=result)
+        saga._undos.append(entry)
+        return result
+
+    return [(Saga, "run", run)]
+
+
+def _once_twice() -> list[Replacement]:
+    """A ``once`` step that was cut off is simply begun again."""
+    may_begin = Steps._may_begin
+
+    def carefree(steps: Steps, resident: Resident, operation: Any, record: AttemptRecord) -> bool:
+        return may_begin(steps, resident, operation, msgspec.structs.replace(record, once_begun=False))
+
+    return [(Steps, "_may_begin", carefree)]
+
+
+def _answered(name: str, change: Callable[[Any], Any]) -> list[Replacement]:
+    call = TroubledJournal._call
+
+    async def changed(journal: TroubledJournal, called: str, work: Any) -> Any:
+        answer = await call(journal, called, work)
+        return change(answer) if called == name else answer
+
+    return [(TroubledJournal, "_call", changed)]
+
+
+def _log_gap() -> list[Replacement]:
+    """A subscriber misses an event that became visible late."""
+    return _answered("read_log", lambda entries: [each for each in entries if each.position.n % 50])
+
+
+def _no_takeover() -> list[Replacement]:
+    """What dead workers own is never given back."""
+    call = TroubledJournal._call
+
+    async def changed(journal: TroubledJournal, called: str, work: Any) -> Any:
+        if called == "reap":
+            work.close()
+            return []
+        return await call(journal, called, work)
+
+    return [(TroubledJournal, "_call", changed)]
+
+
+def _unseeded_random() -> list[Replacement]:
+    """Chance in workflow code is not the same at a replay."""
+
+    def unseeded(_: Execution) -> random.Random:
+        return random.Random()
+
+    return [(Execution, "random", unseeded)]
+
+
+PLANTS: dict[str, Callable[[], list[Replacement]]] = {
+    "no-fencing": _no_fencing,
+    "message-twice": _message_twice,
+    "unread-at-close": _unread_at_close,
+    "unwritten-commit": _unwritten_commit,
+    "early-result": _early_result,
+    "timer-early": _timer_early,
+    "lost-wake": _lost_wake,
+    "undo-twice": _undo_twice,
+    "undo-forwards": _undo_forwards,
+    "undo-late": _undo_late,
+    "once-twice": _once_twice,
+    "log-gap": _log_gap,
+    "no-takeover": _no_takeover,
+    "unseeded-random": _unseeded_random,
+}
+
+
+@contextmanager
+def planted(name: str | None) -> Iterator[None]:
+    """Within it the engine has that bug; None for none."""
+    with ExitStack() as stack:
+        for owner, attribute, stand_in in PLANTS[name]() if name else ():
+            stack.enter_context(_replaced(owner, attribute, stand_in))
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, attribute: str, stand_in: Any) -> Iterator[None]:
+    there = getattr(owner, attribute)
+    setattr(owner, attribute, stand_in)
+    try:
+        yield
+    finally:
+        setattr(owner, attribute, there)

@@ -1,0 +1,95 @@
+"""Programs: drawn at random from all that the language has."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+Node = list[Any]
+
+DEPTH_MAX = 4
+NODES_MAX = 14
+
+SECONDS = (0.0, 0.0, 0.05, 0.3, 1.0, 3.0)
+
+STRUCTURES = (
+    "sequence sequence sequence gather gather group race completed generator "
+    "timeout wait_for shielded saga saga finally_ locked child"
+).split()
+LEAVES = (
+    "step step step stubborn timed threaded elsewhere once sleep sleep receive receive_at_last meet chance callback"
+).split()
+
+CUTTING = frozenset(("race", "timeout", "wait_for", "shielded", "group", "child"))
+"""Inside of these a wait may be cut off, and what it waited for be lost with it: nothing there waits for ever."""
+
+
+class Draw:
+    """Draws one program."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._nodes_left = NODES_MAX
+        self._names = 0
+
+    def program(self) -> Node:
+        return self._sequence("sequence", DEPTH_MAX, False)
+
+    def _node(self, depth: int, is_cut: bool) -> Node:
+        self._nodes_left -= 1
+        chance = self._chance
+        if depth <= 0 or self._nodes_left <= 0 or chance.random() < 0.55:
+            return self._leaf(is_cut)
+        return self._structure(chance.choice(STRUCTURES), depth, is_cut)
+
+    def _leaf(self, is_cut: bool) -> Node:
+        chance = self._chance
+        kind = chance.choice(LEAVES)
+        if kind == "receive_at_last" and is_cut:
+            kind = "receive"
+        self._names += 1
+        name = f"s{self._names}"
+        if kind == "step":
+            return [kind, name, chance.choice(SECONDS[:5]), chance.random() < 0.15]
+        if kind in ("stubborn", "elsewhere"):
+            return [kind, name, chance.choice((0, 0, 1, 2, 4))]
+        if kind in ("timed", "once"):
+            return [kind, name, chance.choice((0.0, 0.05, 0.3))]
+        if kind == "threaded":
+            return [kind, name]
+        if kind in ("receive_at_last", "chance"):
+            return [kind]
+        return [kind, chance.choice(SECONDS)]
+
+    def _structure(self, kind: str, depth: int, is_cut: bool) -> Node:
+        chance, deeper = self._chance, depth - 1
+        is_cut = is_cut or kind in CUTTING
+        if kind in ("timeout", "wait_for", "shielded"):
+            return [kind, chance.choice(SECONDS), self._node(deeper, True)]
+        if kind == "saga":
+            self._names += 1
+            name = f"saga{self._names}"
+            return [kind, name, self._nodes(deeper, is_cut), chance.random() < 0.5]
+        if kind == "finally_":
+            return [kind, self._node(deeper, is_cut), self._node(deeper, True)]
+        if kind in ("locked", "child"):
+            return [kind, self._node(deeper, is_cut)]
+        return self._sequence(kind, depth, is_cut)
+
+    def _sequence(self, kind: str, depth: int, is_cut: bool) -> Node:
+        return [kind, self._nodes(depth - 1, is_cut)]
+
+    def _nodes(self, depth: int, is_cut: bool) -> list[Node]:
+        return [self._node(depth, is_cut) for _ in range(self._chance.randint(1, 4))]
+
+
+def draw_program(chance: random.Random) -> Node:
+    """A program whose every wait ends, if as many "must" signals come as ``count_musts`` says."""
+    return Draw(chance).program()
+
+
+def count_musts(node: Any) -> int:
+    """How many waits without an end a program has."""
+    if not isinstance(node, list):
+        return 0
+    return int(node[:1] == ["receive_at_last"]) + sum(map(count_musts, node))

@@ -1,0 +1,87 @@
+"""Record: what happened in a simulation, told by those outside of the engine. The checkers judge by it alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from keepstep.journal import Commit, Committed, Loaded, LogEntry
+
+
+@dataclass(slots=True)
+class Execution:
+    """A step that really ran: the outside world saw it begin, and perhaps end."""
+
+    number: int
+    run_id: str
+    key: str
+    name: str
+    attempt: int
+    process: int
+    began: int
+    premise: str
+    """The receipt of the step before, which the caller passed on."""
+    saga: str
+    """The saga it belongs to, or ""."""
+    ended: int | None = None
+    receipt: str | None = None
+    """What it returned; None if it failed or never came back."""
+
+
+@dataclass(slots=True)
+class Start:
+    """A start that a client asked for."""
+
+    workflow_id: str
+    type: str
+    program: Any
+    is_acknowledged: bool = False
+    run_id: str | None = None
+    is_to_be_ended: bool = False
+    """Somebody has asked to cancel or to terminate it."""
+
+
+@dataclass(slots=True)
+class Signal:
+    """A signal that a client sent, under an id of its own, as often as it took to get an answer."""
+
+    workflow_id: str
+    name: str
+    id: str
+    is_acknowledged: bool = False
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """A commit that the journal has confirmed to its writer."""
+
+    commit: Commit
+    outcome: Committed
+    process: int
+    time: int
+
+
+@dataclass(slots=True)
+class Record:
+    """See the module's docstring."""
+
+    starts: dict[str, Start] = field(default_factory=dict)
+    signals: list[Signal] = field(default_factory=list)
+    executions: list[Execution] = field(default_factory=list)
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    log: list[LogEntry] = field(default_factory=list)
+    """The events as a subscriber read them while things happened."""
+    faults: Counter[str] = field(default_factory=Counter)
+    disturbances: dict[int, list[int]] = field(default_factory=dict)
+    """When something bad happened to each process: only that excuses a step that was done twice."""
+    operator: list[str] = field(default_factory=list)
+    """What a person had to do to let runs go on."""
+    runs: dict[str, Loaded] = field(default_factory=dict)
+    """All runs as they stand at the end."""
+    leases_left: int = 0
+    seconds: float = 0.0
+    """Virtual time that went by."""
+
+    def disturb(self, process: int, now: int) -> None:
+        self.disturbances.setdefault(process, []).append(now)

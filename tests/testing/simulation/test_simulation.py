@@ -1,0 +1,90 @@
+"""The simulator finds nothing in the engine, finds every planted bug, and tells the same story for the same seed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keepstep.testing.scoreboard import read_score
+from keepstep.testing.simulation import Report, simulate
+from keepstep.testing.simulation.plants import PLANTS, planted
+from keepstep.testing.simulation.stores import STORES
+
+MEMORY_SEEDS = range(1, 1 + int(os.environ.get("KEEPSTEP_SIMULATION_SEEDS", "60")))
+SQLITE_SEEDS = range(1, 26)
+
+FOUND_WITHIN = {"no-fencing": 200}
+"""Planted bugs that need more seeds than others; all of them need fewer than a thousand."""
+
+
+@pytest.mark.parametrize("seed", MEMORY_SEEDS)
+def test_nothing_goes_wrong_in_memory(seed: int) -> None:
+    check(simulate(seed, "memory"))
+
+
+@pytest.mark.parametrize("seed", SQLITE_SEEDS)
+def test_nothing_goes_wrong_on_sqlite(seed: int) -> None:
+    check(simulate(seed, "sqlite"))
+
+
+def check(report: Report) -> None:
+    assert report.violations == []
+    assert report.workers >= 2
+    assert report.runs >= 20
+    assert report.faults.total() >= 3
+
+
+@pytest.mark.parametrize("name", PLANTS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    with planted(name):
+        for seed in range(1, FOUND_WITHIN.get(name, 40)):
+            if simulate(seed).violations:
+                return
+    raise AssertionError(f"the plant {name} was not found")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_the_same_seed_tells_the_same_story(store: str) -> None:
+    stories: dict[str, list[str]] = {"first": [], "second": []}
+    digests = [simulate(3, store, write=story.append).digest for story in stories.values()]
+    assert digests[0] == digests[1]
+    assert stories["first"] == stories["second"] != []
+
+
+def run_program(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "keepstep.testing.simulation", *arguments]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_the_story_does_not_hang_on_how_text_hashes(store: str) -> None:
+    told = {run_program("--seeds", "3", "--hash", "--store", store, hash_seed=seed).stdout for seed in ("0", "1", "7")}
+    assert len({tuple(line for line in each.splitlines() if line.startswith("seed")) for each in told}) == 1
+
+
+def test_the_program_says_what_it_tried_and_how_to_see_a_failure_again() -> None:
+    fine = run_program("--seeds", "2", "--seed", "5")
+    score = read_score(fine.stdout)
+    assert score is not None
+    assert (fine.returncode, score.tried, score.lost, score.seeds) == (0, 2, 0, (5, 6))
+    failed = run_program("--seeds", "40", "--plant", "undo-twice", "--until-found")
+    score = read_score(failed.stdout)
+    assert score is not None
+    assert (failed.returncode, score.lost) == (1, 1)
+    again = run_program(*score.replay[0].split()[3:])
+    assert again.returncode == 1
+    assert "fault: " in again.stdout
+
+
+def test_the_known_bugs_are_listed() -> None:
+    listed = run_program("--plants").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == list(PLANTS)
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--plant", "nothing"], ["--store", "paper"]])
+def test_wrong_words_are_refused(arguments: list[str]) -> None:
+    assert run_program(*arguments).returncode == 2
