@@ -19,7 +19,7 @@ from keepstep.runtime.data.schema import check as check_json
 from keepstep.runtime.human_task import HumanTask
 from keepstep.worker.attempt import ATTEMPT, decode_attempt
 from keepstep.worker.inbox import StepAnswer
-from keepstep.worker.resident import HUMAN_TASK
+from keepstep.worker.opening import HUMAN_TASK
 
 from .filter import TaskFilter
 from .published import Published, schema_of

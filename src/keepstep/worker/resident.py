@@ -31,30 +31,29 @@ from keepstep.journal import (
     Message,
     NewEvent,
     NewMessage,
-    NewRun,
     NewTask,
     NotFound,
     ParentLink,
     Promise,
     RunClosed,
     StateChange,
-    Status,
     TaskRef,
     Timer,
     TooLarge,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Contradiction, Diff
-from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.errors import Restless
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.guard import Nondeterminism
 from keepstep.runtime.history import pack
-from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
+from keepstep.runtime.operation import ChildOperation, Operation, StepOperation, TimerOperation
 
 from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_attempt
+from .ending import ending_of
 from .heart import HEARTBEAT
 from .inbox import answer
+from .opening import HUMAN_TASK, Opening
 from .pause import of_pausing
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
@@ -64,9 +63,6 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 logger = logging.getLogger("keepstep.worker")
-
-HUMAN_TASK = "human_task"
-"""State kind: the description of a task for a person, by the key of its callback."""
 
 WORKFLOW_TIMEOUT_KEY = "@timeout"
 
@@ -198,36 +194,13 @@ class Resident:
         if len(new) == 1 and type(new[0]) is StepOperation and new[0].step.run_options.queue is None:
             self.worker.steps.begin(self, new[0])
             return
-        events: list[NewEvent] = []
-        state: list[StateChange] = []
-        tasks: list[NewTask] = []
-        starts: list[NewRun] = []
+        opening = Opening(self)
         for operation in new:
-            if isinstance(operation, StepOperation):
-                self._begin_step(operation, tasks)
-            elif isinstance(operation, TimerOperation):
-                self._begin_timer(operation, events)
-            elif isinstance(operation, CallbackOperation):
-                self._begin_callback(operation, events, state)
-            elif isinstance(operation, ChildOperation) and operation.run_id is None:
-                if operation.options.get("id"):
-                    self.worker.spawn(self._begin_named_child(operation))
-                else:
-                    self._begin_child(operation, events, starts)
+            opening.begin(operation)
         if self._is_beginning:
-            self._unoffered += tasks
-            tasks = []
-        if events or state or tasks or starts:
-            self.append(*events, state=state, tasks=tasks, start=starts)
-
-    def _begin_step(self, operation: StepOperation, tasks: list[NewTask]) -> None:
-        queue = operation.step.run_options.queue
-        if queue is None:
-            self.worker.steps.begin(self, operation)
-            return
-        data = msgspec.msgpack.encode((operation.step.name, operation.arguments, self.execution.identity.workflow_id))
-        priority = operation.step.run_options.priority
-        tasks.append(NewTask(kind="step", key=operation.key, queue=queue, data=data, priority=priority))
+            self._unoffered += opening.tasks
+            opening.tasks.clear()
+        opening.commit()
 
     def offer_tasks(self) -> None:
         """Offer what the replayed code still waits for, once everything in the inbox has been taken.
@@ -261,74 +234,17 @@ class Resident:
         elif isinstance(error, Conflict):
             self.worker.spawn(self._look_for_answers())
         else:
-            self._refused(error)
+            self.refused(error)
 
     async def _look_for_answers(self) -> None:
         """Something was said to the run before its tasks could be offered: perhaps an answer to one of them."""
         try:
             messages = await self.worker.journal.read_messages(self.run_id)
         except JournalError as error:
-            self._refused(error)
+            self.refused(error)
             return
         self.take_messages(messages)
         self.offer_tasks()
-
-    def _begin_timer(self, operation: TimerOperation, events: list[NewEvent]) -> None:
-        if operation.fire_at is None:
-            operation.fire_at = self.worker.journal.clock.now() + operation.delay
-            data = pack(history.TimerStarted(operation.delay, operation.fire_at))
-            events.append(self.event(history.TIMER_STARTED, operation.key, data))
-        self.wake_at(operation.key, operation.fire_at)
-
-    def _begin_callback(self, operation: CallbackOperation, events: list[NewEvent], state: list[StateChange]) -> None:
-        if operation.is_recorded:
-            return
-        data = pack(history.CallbackCreated(operation.url, operation.name))
-        events.append(self.event(history.CALLBACK_CREATED, operation.key, data))
-        if operation.person is not None:
-            person = msgspec.json.decode(operation.person)
-            person |= {"token": operation.token, "url": operation.url}
-            state.append(StateChange(HUMAN_TASK, operation.key, msgspec.json.encode(person)))
-            self.state_keys.add((HUMAN_TASK, operation.key))
-
-    def _begin_child(self, operation: ChildOperation, events: list[NewEvent], starts: list[NewRun]) -> None:
-        operation.run_id = self.worker.ids()
-        identity = self.execution.identity
-        data = pack(history.ChildStarted(operation.digest, operation.run_id, operation.workflow_id))
-        events.append(self.event(history.CHILD_STARTED, operation.key, data))
-        starts.append(
-            self.worker.new_run(
-                operation.workflow,
-                operation.arguments,
-                run_id=operation.run_id,
-                workflow_id=operation.workflow_id,
-                namespace=identity.namespace,
-                queue=operation.options.get("queue") or operation.workflow.queue,
-                parent=ParentLink(self.run_id, operation.key),
-            )
-        )
-
-    async def _begin_named_child(self, operation: ChildOperation) -> None:
-        """Start a child with an id that the user chose, unless an open run has it: then nothing is started.
-
-        Should somebody take the id between this look and the commit, the store refuses the start and says so by a
-        message, and it is the child's result that fails.
-        """
-        identity = self.execution.identity
-        try:
-            taken = await self.worker.journal.find_run(identity.namespace, operation.workflow_id)
-        except JournalError as error:
-            self._refused(error)
-            return
-        if operation.abandoned or self.is_dropped or self.is_closing:
-            return
-        if taken is not None and taken.status is Status.RUNNING:
-            self.answer(operation, history.CHILD_REFUSED, pack(history.ChildRefused(operation.workflow_id)))
-            return
-        events: list[NewEvent] = []
-        starts: list[NewRun] = []
-        self._begin_child(operation, events, starts)
-        self.append(*events, start=starts)
 
     def _let_go(self, operation: Operation) -> None:
         """The code stopped wanting an operation: stop working for it."""
@@ -503,7 +419,7 @@ class Resident:
         if done.cancelled():
             return
         if error is not None:
-            self._refused(error)
+            self.refused(error)
             return
         if self.is_dropped:
             return
@@ -525,7 +441,8 @@ class Resident:
         else:
             self.worker.rest(self)
 
-    def _refused(self, error: BaseException) -> None:
+    def refused(self, error: BaseException) -> None:
+        """The journal did not do what was asked for this run."""
         if self.is_dropped:
             return
         if isinstance(error, Fenced | RunClosed | NotFound):
@@ -559,7 +476,7 @@ class Resident:
         self.is_closing = True
         for attempt in list(self.running.values()):
             attempt.cancel()
-        status, event, answer_data = self._closing()
+        status, event, answer_data = ending_of(self)
         send = []
         if self.parent is not None:
             data = pack(history.ChildClosed(status, answer_data))
@@ -599,47 +516,20 @@ class Resident:
             self.block(Diff(f"the result cannot be recorded: {error}"))
             self._finish_parking()
         else:
-            self._refused(error)
+            self.refused(error)
 
     async def _look_into_inbox(self) -> None:
         """A message came while the run was about to close: it is recorded first."""
         try:
             messages = await self.worker.journal.read_messages(self.run_id)
         except JournalError as error:
-            self._refused(error)
+            self.refused(error)
             return
         self.is_closing = False
         if any(each.n > self.inbox_seen for each in messages):
             self.take_messages(messages)
         else:
             self.worker.reload(self)
-
-    def _closing(self) -> tuple[Status, NewEvent, bytes]:
-        """Status, last event, and what a parent is told."""
-        execution = self.execution
-        outcome = execution.outcome
-        assert outcome is not None
-        error = outcome.error
-        if outcome.status is Status.COMPLETED:
-            try:
-                workflow = execution.workflow
-                payload = within_limit(workflow.signature.encode_result(outcome.value), "the result of", workflow.name)
-                data = pack(history.WorkflowCompleted(payload))
-                return Status.COMPLETED, self.event(history.WORKFLOW_COMPLETED, None, data), payload
-            except InvalidInput as unfit:
-                error = unfit
-        if error is not None:
-            failure = encode_failure(describe(error))
-            steps, reactions = execution.failed_steps()
-            first, others = (steps[0], steps[1:]) if steps else (0, ())
-            failed = history.WorkflowFailed(
-                failure, first, execution.compensated, reactions, others, execution.seen_seq
-            )
-            return Status.FAILED, self.event(history.WORKFLOW_FAILED, None, pack(failed)), failure
-        if outcome.status is Status.TIMED_OUT:
-            return outcome.status, self.event(history.WORKFLOW_TIMED_OUT, None, pack(history.WorkflowTimedOut())), b""
-        data = pack(history.WorkflowCancelled(execution.cancel_reason or ""))
-        return Status.CANCELLED, self.event(history.WORKFLOW_CANCELLED, None, data), b""
 
     def block(self, diff: Diff) -> None:
         """The run cannot go on with this code. Steps that are being executed end first, and are recorded."""

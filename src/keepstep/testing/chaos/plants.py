@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Commit, NewEvent, NewMessage, Sent
+from keepstep.journal import Commit, NewMessage, Sent
 from keepstep.journal.sqlite import change, ownership, start
 from keepstep.journal.sqlite.flush import Flusher
 from keepstep.journal.sqlite.operation import Answer, Operation
@@ -22,7 +22,7 @@ from keepstep.journal.sqlite.writer import Writer
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Saga
 from keepstep.testing.sabotage import stop_recording
-from keepstep.worker.resident import Resident
+from keepstep.worker.opening import Opening
 from keepstep.worker.steps import Steps
 
 EARLY_SECONDS = 0.01
@@ -123,15 +123,16 @@ def repeat_once() -> None:
 
 def ring_early() -> None:
     """Timers ring at once."""
-    begin_timer = Resident._begin_timer
+    begin_timer = Opening.begin_timer
 
-    def hasty(resident: Resident, operation: TimerOperation, events: list[NewEvent]) -> None:
-        begin_timer(resident, operation, events)
+    def hasty(opening: Opening, operation: TimerOperation) -> None:
+        begin_timer(opening, operation)
+        resident = opening.resident
         asyncio.get_running_loop().call_soon(
             resident.wake_at, operation.key, resident.worker.journal.clock.now() + 1000
         )
 
-    _replace(Resident, "_begin_timer", hasty)
+    _replace(Opening, "begin_timer", hasty)
 
 
 def wake_nobody() -> None:
