@@ -21,23 +21,22 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import gc
 import logging
 import sys
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
 from sys import get_asyncgen_hooks
-from threading import get_ident
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet, ref
+from weakref import WeakSet
 from zlib import crc32
 
 from .data.duration import DURATION_SECONDS_MAX
 from .errors import Restless
+from .generators import FirstIteration, OwnerOfGenerators, hear_of_generators
 from .guard import outside_call
 from .scope import Scope
 
@@ -134,7 +133,7 @@ class WorkflowTask(asyncio.Task[Any]):
         return self.number
 
 
-class WorkflowLoop(asyncio.AbstractEventLoop):
+class WorkflowLoop(OwnerOfGenerators):
     """See the module's docstring."""
 
     def __init__(self, execution: Execution) -> None:
@@ -145,7 +144,6 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Numbers of different runs lie far apart: asyncio keeps all tasks of a process in one set."""
         self._tasks: set[WorkflowTask] = set()
         self.generators: WeakSet[Any] = WeakSet()
-        """Async generators that were first iterated in this run."""
         self._closed = False
         self._running = False
         self.root = Scope("")
@@ -158,7 +156,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         self._now_seconds = now_seconds
         ready = self._ready
         outer = _get_running_loop()
-        if type(get_asyncgen_hooks().firstiter) is not _FirstIteration:
+        if type(get_asyncgen_hooks().firstiter) is not FirstIteration:
             hear_of_generators()
         _set_running_loop(self)
         self._running = True
@@ -366,88 +364,6 @@ class _Entered:
     def __exit__(self, *_: object) -> None:
         self.loop._running = False
         _set_running_loop(self.outer)
-
-
-_generators: dict[int, ref[WorkflowLoop]] = {}
-"""Which run an async generator was first iterated in, by the generator's address.
-
-Not weakly by the generator: weak references to it are dead when its finalizer is called. What an exhausted generator
-leaves here is harmless, because whichever generator gets its address next registers anew.
-"""
-
-GENERATORS_MAX = 50_000
-"""Above so many, those of runs that have left memory are swept out."""
-
-
-def _sweep() -> None:
-    for address in [each for each, loop in _generators.items() if loop() is None]:
-        del _generators[address]
-
-
-def hear_of_generators() -> None:
-    """Make sure that this thread's hooks for async generators know workflow loops.
-
-    The hooks of the outer loop keep what is theirs; ours are put in front of them once, not at every turn.
-    """
-    first, last = get_asyncgen_hooks()
-    if type(first) is not _FirstIteration:
-        if _hear_of_collection not in gc.callbacks:
-            gc.callbacks.append(_hear_of_collection)
-        sys.set_asyncgen_hooks(_FirstIteration(first), _Finalizer(last))
-
-
-class _FirstIteration:
-    """Called when any async generator of the thread is iterated for the first time."""
-
-    def __init__(self, outer: Callable[[AsyncGenerator[Any, Any]], None] | None) -> None:
-        self.outer = outer
-
-    def __call__(self, generator: AsyncGenerator[Any, Any]) -> None:
-        loop = _get_running_loop()
-        if isinstance(loop, WorkflowLoop):
-            if len(_generators) >= GENERATORS_MAX:
-                _sweep()
-            _generators[id(generator)] = ref(loop)
-            loop.generators.add(generator)
-            return
-        _generators.pop(id(generator), None)
-        if self.outer is not None:
-            self.outer(generator)
-
-
-class _Finalizer:
-    """Called when an async generator is dropped before it is exhausted: a run's own loop closes it."""
-
-    def __init__(self, outer: Callable[[AsyncGenerator[Any, Any]], None] | None) -> None:
-        self.outer = outer
-
-    def __call__(self, generator: AsyncGenerator[Any, Any]) -> None:
-        known = _generators.pop(id(generator), None)
-        if known is None:
-            if self.outer is not None:
-                self.outer(generator)
-            return
-        loop = known()
-        # Only where the run's own code has let go of it. When the garbage collector finds one is chance, and what the
-        # generator would do then stands at another place of each replay.
-        if loop is not None and _get_running_loop() is loop and not loop.is_closed() and get_ident() not in _collecting:
-            loop.create_task(aclose(generator))
-
-
-async def aclose(generator: AsyncGenerator[Any, Any]) -> None:
-    """A task of that name, in keys."""
-    await generator.aclose()
-
-
-_collecting: set[int] = set()
-"""The thread on which the garbage collector runs now."""
-
-
-def _hear_of_collection(phase: str, _: object) -> None:
-    if phase == "start":
-        _collecting.add(get_ident())
-    else:
-        _collecting.discard(get_ident())
 
 
 task_of: Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None]

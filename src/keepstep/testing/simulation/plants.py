@@ -95,7 +95,7 @@ def _early_result() -> list[Replacement]:
 def _refuse(resident: Resident, done: Promise) -> None:
     error = done.exception()
     if error is not None:
-        resident._refused(error)
+        resident.refused(error)
 
 
 def _timer_early() -> list[Replacement]:
