@@ -38,6 +38,18 @@ async def break_down() -> None:
     await fail_at_once()
 
 
+@step
+async def take_back() -> None:
+    return None
+
+
+@workflow
+async def undo_all() -> None:
+    async with keepstep.saga() as saga:
+        saga.compensate(take_back)
+        await fail_at_once()
+
+
 @workflow
 async def wait_for_webhook() -> str:
     callback = keepstep.callback()

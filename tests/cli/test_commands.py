@@ -70,7 +70,7 @@ def test_starts_are_checked_once_a_worker_has_published_what_it_serves(keepstep:
     assert (before.returncode, "not checked" in before.stderr) == (0, True)
     with keepstep.worker():
         for arguments, said in (
-            (("nothing",), "known are: break_down, buy, never_ending, pay_once, wait_for_webhook"),
+            (("nothing",), "known are: break_down, buy, never_ending, pay_once, undo_all, wait_for_webhook"),
             (("buy",), "order"),
             (("buy", "--input", '{"id": "seven", "item": "x"}'), ".id"),
             (("buy", "--input", '{"id": 7'), "position 9"),
@@ -323,6 +323,21 @@ def test_every_listing_is_json_with_times_in_iso_format(keepstep: Command) -> No
         assert (wait["kind"], wait["until"], shown["closed_at"]) == ("human_task", None, None)
         assert task["run_id"] == shown["run_id"]
         assert {each["level"] for each in keepstep.json("doctor")} == {"ok"}
+
+
+def test_a_run_that_has_undone_all_is_not_retried_but_started_anew(keepstep: Command) -> None:
+    with keepstep.worker():
+        assert keepstep("start", "undo_all", "--id", "u", "--wait").returncode == 1
+        shown = keepstep("show", "u").stdout
+        assert "keepstep retry" not in shown
+        assert "keepstep start undo_all [--input JSON] --id u --if-closed restart" in shown
+        refused = keepstep("retry", "u")
+        assert (refused.returncode, "compensated" in one_line(refused.stderr)) == (2, True)
+        first = keepstep.json("show", "u")["run_id"]
+        rejected = keepstep("start", "undo_all", "--id", "u", "--if-closed", "reject")
+        assert (rejected.returncode, "exists" in one_line(rejected.stderr)) == (1, True)
+        assert keepstep("start", "undo_all", "--id", "u", "--if-closed", "restart").returncode == 0
+        assert keepstep.json("show", "u")["run_id"] != first
 
 
 def test_a_listing_that_is_cut_short_says_so(keepstep: Command) -> None:

@@ -11,7 +11,7 @@ from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.progress import Surroundings, progress
 from keepstep.client.published import schema_of
-from keepstep.journal import AlreadyStarted, Definition, InvalidInput
+from keepstep.journal import AlreadyStarted, Definition, IfRunning, InvalidInput
 from keepstep.runtime.data import parse_json, parse_json_inputs
 from keepstep.runtime.errors import Cancelled, TimedOut, WorkflowFailed
 
@@ -19,6 +19,7 @@ from .command import EXIT_FAILED, complain
 from .database import client, database_option, run
 from .table import print_json
 
+POLICY = click.Choice([each.value for each in IfRunning])
 PROGRESS_SECONDS = 2.0
 """How often ``--wait`` looks at what the run is doing; it says so when that has changed."""
 
@@ -28,25 +29,23 @@ PROGRESS_SECONDS = 2.0
 @click.option("--input", "inputs", multiple=True, metavar="JSON", help="One for each argument, in order.")
 @click.option("--id", "id", help="The run's id; starting it again with the same input attaches to it.")
 @click.option("--queue", help="The queue; by default the workflow's own.")
+@click.option("--if-running", type=POLICY, default="attach", show_default=True, help="If a run of that id is open.")
+@click.option("--if-closed", type=POLICY, default="attach", show_default=True, help="If the newest one is closed.")
 @click.option("--wait", is_flag=True, help="Wait for the result and print it; exit code 1 if there is none.")
 @database_option
-def start_command(
-    workflow: str, inputs: tuple[str, ...], id: str | None, queue: str | None, wait: bool, url: str
-) -> int:
+def start_command(workflow: str, inputs: tuple[str, ...], wait: bool, url: str, **options: str | None) -> int:
     """Start WORKFLOW, by name, and print the run's id.
 
-    Exit code 1 if a run of that --id exists already with another workflow or input.
+    Exit code 1 if a run of that --id exists already with another workflow or input, or may not be attached to.
     """
-    return run(_start(workflow, inputs, id, queue, wait, url))
+    return run(_start(workflow, inputs, wait, url, options))
 
 
-async def _start(
-    workflow: str, inputs: tuple[str, ...], id: str | None, queue: str | None, wait: bool, url: str
-) -> int:
+async def _start(workflow: str, inputs: tuple[str, ...], wait: bool, url: str, options: dict[str, Any]) -> int:
     async with client(url, create=True) as engine:
         arguments = _arguments(workflow, inputs, await engine.published.workflows())
         try:
-            handle: RunHandle[Any] = await engine.start(workflow, *arguments, id=id, queue=queue)
+            handle: RunHandle[Any] = await engine.start(workflow, *arguments, **options)
         except AlreadyStarted as error:
             complain(str(error))
             return EXIT_FAILED

@@ -17,6 +17,7 @@ from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
 from keepstep.worker.words import Wait
 
+from .closing import last_event
 from .info import RunInfo, moment
 
 
@@ -35,6 +36,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that no commit has consumed yet."""
     served_queues: frozenset[str] = frozenset()
     """Queues of living workers."""
+    is_undone: bool = False
+    """A failed run has compensated, and so cannot go on where it failed."""
 
     @classmethod
     async def of(cls, journal: Journal, info: RunInfo) -> Surroundings:
@@ -50,7 +53,13 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
             timeout_at=None if run is None else await _timeout_of(journal, run),
             unread=len(await journal.read_messages(info.run_id)),
             served_queues=frozenset(queue for each in living for queue in each.lease.queues),
+            is_undone=run is not None and run.status is Status.FAILED and await _is_undone(journal, run),
         )
+
+
+async def _is_undone(journal: Journal, run: Run) -> bool:
+    closing = await last_event(journal, run)
+    return closing.type == history.WORKFLOW_FAILED and bool(history.unpack(closing.type, closing.data).compensated)
 
 
 async def _timeout_of(journal: Journal, run: Run) -> datetime | None:
@@ -64,7 +73,7 @@ async def _timeout_of(journal: Journal, run: Run) -> datetime | None:
 def progress(info: RunInfo, around: Surroundings) -> list[str]:
     """Sentences, the most important first."""
     if info.status is not Status.RUNNING:
-        return _closed(info)
+        return _closed(info, around)
     said = _PARKED[info.condition](info) if info.condition in _PARKED else []
     for wait in info.waiting_for:
         said += _waiting(wait, info, around)
@@ -75,13 +84,17 @@ def progress(info: RunInfo, around: Surroundings) -> list[str]:
     return [*said, *_ownership(info, around), *_prospects(info, around)]
 
 
+TO_FILL_IN = ("JSON", "TEXT", "MODULE", "[JSON]", "[--input JSON]")
+"""Words of a command that are for the reader to replace."""
+
+
 def command(*words: str) -> str:
-    """A line to copy; words in capitals or brackets are for the reader to fill in, and are not quoted."""
-    shown = [word if word.isupper() or word.startswith("[") else shlex.quote(word) for word in words]
+    """A line to copy. Whatever is not for the reader to fill in is quoted for the shell."""
+    shown = [word if word in TO_FILL_IN else shlex.quote(word) for word in words]
     return "  keepstep " + " ".join(shown)
 
 
-def _closed(info: RunInfo) -> list[str]:
+def _closed(info: RunInfo, around: Surroundings) -> list[str]:
     words = {
         Status.COMPLETED: "It completed.",
         Status.FAILED: f"It failed: {info.error}",
@@ -91,7 +104,10 @@ def _closed(info: RunInfo) -> list[str]:
         Status.CONTINUED: "It goes on as a new run of the same id.",
     }
     said = [words[info.status]]
-    if info.status is Status.FAILED:
+    if around.is_undone:
+        anew = command("start", info.type, "[--input JSON]", "--id", info.id, "--if-closed", "restart")
+        said += ["What it had done was undone.", f"{anew}   starts it anew"]
+    elif info.status is Status.FAILED:
         said.append(f"{command('retry', info.id)}   lets it go on at the failed step, once the cause is mended")
     return said
 
