@@ -62,6 +62,14 @@ def test_the_ways_to_break_the_engine_are_listed(capsys: pytest.CaptureFixture[s
     assert all(name in listed for name in PLANTS)
 
 
+async def test_every_plant_still_finds_in_the_engine_what_it_breaks() -> None:
+    plants = "keepstep.testing.chaos.plants", "keepstep.testing.chaos.poison.plants"
+    apply = "[plant() for plant in __import__(sys.argv[1], fromlist=['PLANTS']).PLANTS.values()]"
+    for module in plants:
+        program = await asyncio.create_subprocess_exec(sys.executable, "-c", f"import sys; {apply}", module)
+        assert await program.wait() == 0, module
+
+
 def test_fates_are_repeatable_and_reach_from_microseconds_to_seconds() -> None:
     def draw(seed: int) -> list[object]:
         dice = Random(seed)

@@ -24,7 +24,8 @@ o = parser.parse_args()
 seeds = (o.seed, o.seed + o.tries - 1)
 lost = int(seeds[0] <= o.bad <= seeds[1])
 print(Score(part="toy", tried=o.tries, lost=lost, seeds=None if o.whole else seeds, seconds=1.0,
-            replay=[f"toy --seed {o.bad}"] * lost, counts={"checks": 10.0, "faults": 3.0}).line())
+            replay=[f"toy --seed {o.bad}"] * lost,
+            counts={"checks": 10.0, "faults": 3.0, "wait, at most": o.seed / 8}).line())
 sys.exit(lost)
 """
 
@@ -50,6 +51,7 @@ def test_batches_go_on_with_fresh_seeds_until_the_time_is_over(toy: str) -> None
     assert result.seeds == (11, 10 + result.tried)
     assert 3 < result.tried <= 3 + 4 * (len(told) - 1)
     assert result.counts["checks"] == 10 * len(told)
+    assert 11 / 8 < result.counts["wait, at most"] <= (11 + result.tried) / 8
 
 
 def test_what_is_lost_is_counted_and_ends_the_part(toy: str) -> None:
@@ -94,7 +96,7 @@ def test_the_table_is_written_between_its_marks_and_the_rest_of_the_page_stays(t
     assert written.startswith(f"# Title\n\n{BEGIN}\n\n")
     assert written.endswith(f"{END}\n\nProse.\n")
     assert "| a toy (`toy`) | 3 tries | 0 | 1–3 | 1 s |" in written
-    assert "* `toy`: 10 checks, 3 faults" in written
+    assert "* `toy`: 10 checks, 3 faults, 0.12 wait, at most" in written
     assert "old" not in written
 
 

@@ -30,6 +30,7 @@ FORGOTTEN_SHARE = 0.08
 
 
 def _replace(owner: object, name: str, made: object) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: this plant breaks nothing"
     setattr(owner, name, made)
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 
 import msgspec
@@ -23,6 +23,9 @@ OVERTIME_SECONDS = 600.0
 
 OUTPUT_CHARACTERS_KEPT = 4000
 
+AT_MOST = ", at most"
+"""Ends the name of a count of which the largest is taken."""
+
 Tell = Callable[[str], None]
 
 
@@ -35,7 +38,7 @@ class Result(msgspec.Struct):
     seeds: tuple[int, int] | None = None
     seconds: float = 0.0
     replay: list[str] = []
-    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    counts: dict[str, float] = msgspec.field(default_factory=lambda: defaultdict(float))
     broken: str = ""
     """Why the part did not keep the agreement, if it did not."""
 
@@ -47,7 +50,8 @@ class Result(msgspec.Struct):
             self.seeds = (score.seeds if self.seeds is None else self.seeds)[0], score.seeds[1]
         self.seconds += score.seconds
         self.replay += score.replay
-        self.counts.update(score.counts)
+        for name, count in score.counts.items():
+            self.counts[name] = max(self.counts[name], count) if name.endswith(AT_MOST) else self.counts[name] + count
 
     @property
     def is_clean(self) -> bool:

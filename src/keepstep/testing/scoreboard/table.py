@@ -41,8 +41,12 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds:.0f} s"
 
 
+def _number(count: float) -> str:
+    return f"{count:,.0f}" if count == int(count) else f"{count:,.2f}"
+
+
 def _counts(result: Result) -> str:
-    told = [f"{count:,.0f} {what}" for what, count in list(result.counts.items())[:NAMED_COUNTS_MAX] if count]
+    told = [f"{_number(count)} {what}" for what, count in list(result.counts.items())[:NAMED_COUNTS_MAX] if count]
     return f"* `{result.part.name}`: {', '.join(told)}" if told else ""
 
 

@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable
 
 from keepstep.runtime.blocked import Diff
+from keepstep.worker.probe import Probe
 from keepstep.worker.resident import Resident
-from keepstep.worker.worker import Worker
 
 SLOW_SECONDS = 0.25
+
+
+def _replace(owner: object, name: str, made: object) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} any more: this plant breaks nothing"
+    setattr(owner, name, made)
 
 
 def park_slowly() -> None:
@@ -20,24 +25,21 @@ def park_slowly() -> None:
         time.sleep(SLOW_SECONDS)
         block(resident, diff)
 
-    setattr(Resident, "block", slow)  # noqa: B010 - mypy knows better than to let it be assigned
+    _replace(Resident, "block", slow)
 
 
 def park_nothing() -> None:
     """A run that cannot go on is not parked: it stays where it is."""
-    setattr(Resident, "_finish_blocking", lambda _: None)  # noqa: B010
+    _replace(Resident, "_finish_parking", lambda _: None)
 
 
 def forget_probes() -> None:
     """Nobody notes whose code runs, so that those who kill workers are never found out."""
 
-    async def begin(*_: object) -> None:
+    async def note_nothing(*_: object) -> None:
         return None
 
-    setattr(Worker, "survived", lambda *_: None)  # noqa: B010
-    from keepstep.worker.probe import Probe
-
-    setattr(Probe, "_note", begin)  # noqa: B010
+    _replace(Probe, "_note", note_nothing)
 
 
 PLANTS: dict[str, Callable[[], None]] = {
