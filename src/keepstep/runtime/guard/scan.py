@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from .bytecode import Report, Scope, parameters, walk
 from .catalogue import ABSENT, CALLED, LASTING_GENERATOR, USED, Catalogue, Entry
@@ -47,9 +49,19 @@ def scan(function: object) -> None:
         raise Nondeterminism(*findings)
 
 
+_modules_when_scanned: WeakKeyDictionary[object, int] = WeakKeyDictionary()
+"""How many modules were imported when a function was last scanned again."""
+
+
 def scan_again(function: object) -> None:
-    """The same, once every module is imported: names that were not defined at decoration are found now."""
-    scan(function)
+    """The same, once every module is imported: names that were not defined at decoration are found now.
+
+    Every worker of a process asks for it; only further modules can make the answer another one.
+    """
+    modules = len(sys.modules)
+    if _modules_when_scanned.get(function) != modules:
+        scan(function)
+        _modules_when_scanned[function] = modules
 
 
 @dataclass(frozen=True, slots=True)
