@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from keepstep.journal import process
@@ -74,3 +75,44 @@ def test_a_process_that_is_no_more_or_only_waits_to_be_buried_has_no_start() -> 
     assert process.process_started(child.pid) == ""
     child.wait()
     assert process.process_started(child.pid) == ""
+
+
+def gone() -> int:
+    """The pid of a process that has ended."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_a_living_process_is_not_dead_and_one_that_ended_or_had_another_start_is() -> None:
+    here = process.this_process()
+    assert not process.is_surely_dead(here)
+    assert process.is_surely_dead(msgspec.structs.replace(here, started="1"))
+    assert process.is_surely_dead(msgspec.structs.replace(here, pid=gone()))
+
+
+def test_a_zombie_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = msgspec.structs.replace(
+        process.this_process(), pid=child.pid, started=process.process_started(child.pid)
+    )
+    assert not process.is_surely_dead(identity)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process.is_surely_dead(identity)
+    child.wait()
+
+
+@pytest.mark.parametrize("changes", [{"boot_id": "other"}, {"pid_namespace": "other"}, {"started": ""}])
+def test_a_process_that_cannot_be_judged_from_here_is_not_surely_dead(changes: dict[str, str]) -> None:
+    assert not process.is_surely_dead(msgspec.structs.replace(process.this_process(), pid=gone(), **changes))
+
+
+def test_a_process_that_this_user_may_not_look_at_is_not_surely_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(process, "process_started", lambda pid: "")
+    monkeypatch.setattr(os, "kill", refuse)
+    identity = msgspec.structs.replace(process.this_process(), started="1")
+    assert not process.is_surely_dead(identity)

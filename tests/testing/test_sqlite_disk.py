@@ -257,6 +257,20 @@ def test_whichever_flush_fails_every_operation_happens_exactly_once(fault: Flush
     assert outcomes[0][1:] == [list(range(1, 11)), list(range(1, 14))]
 
 
+@pytest.mark.parametrize("moment", [Moment.AFTER_COMMIT, Moment.AT_COMMIT])
+def test_a_process_that_is_taken_for_dead_still_knows_what_it_has_written(moment: Moment) -> None:
+    async def test(disk: SqliteDisk, open_handle: Open) -> None:
+        journal = await open_handle(fail_flush=lambda number: FlushFault(moment) if number == 3 else None)
+        await journal.open_lease(lease("L"))
+        started = await journal.start(new_run(lease_id="L"))
+        await open_handle(is_surely_dead=lambda process: process == journal.process)
+        committed = await journal.commit(Commit(run_id=started.run_id, epoch=1, events=(event(),)))
+        assert committed.last_seq == 2
+        assert len(await journal.read_events(started.run_id)) == 2
+
+    in_virtual_time(test)
+
+
 def test_a_disk_that_stays_full_is_tried_again_in_virtual_time_while_the_queue_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

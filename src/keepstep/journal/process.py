@@ -62,4 +62,18 @@ def this_process() -> ProcessIdentity:
 def is_surely_dead(process: ProcessIdentity) -> bool:
     """True only if the process can be judged from here and does not live any more."""
     here = process.boot_id == boot_id() != "" and process.pid_namespace == pid_namespace()
-    return here and process.started != "" and process_started(process.pid) != process.started
+    if not here or process.started == "":
+        return False
+    started = process_started(process.pid)
+    return started != process.started and not (started == "" and _is_hidden(process.pid))
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process lives that this user may not look at (``/proc`` mounted with ``hidepid``)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Protocol
 
 from keepstep.journal.clock import Clock
-from keepstep.journal.errors import JournalError
+from keepstep.journal.errors import JournalError, StoreUnavailable
 from keepstep.journal.hint import Hint, HintKind
 
 from . import statements as sql
@@ -60,10 +60,13 @@ class Flusher:
         self._turn = turn
         self._clock = clock
         self._process = process
+        (self._identity,) = connection.execute(sql.PROCESS_IDENTITY, (process,)).fetchone()
         self._renewals = renewals
         self._upkeep = upkeep
         self._picture = Picture(connection)
         self._number = 0
+        self._was_entered = True
+        """Whether the process had its row before the flush with this number."""
         self.is_in_doubt = False
         """Whether a COMMIT of the flush with this number failed, and nobody knows whether it happened."""
 
@@ -119,7 +122,7 @@ class Flusher:
             else:
                 self._decide(group)
             self._number += 1
-            self._db.execute(sql.MARK_FLUSH, (self._process, self._number))
+            self._mark()
         except BaseException:
             self._roll_back()
             raise
@@ -166,6 +169,13 @@ class Flusher:
             self._db.execute("RELEASE operation")
         picture.news = told
 
+    def _mark(self) -> None:
+        """Note the number of the flush; anew, if another process took this one for dead and has removed its row."""
+        marked = self._db.execute(sql.MARK_FLUSH, (self._process, self._number))
+        self._was_entered = marked.rowcount == 1
+        if not self._was_entered:
+            self._db.execute(sql.INSERT_PROCESS, (self._process, self._identity, self._number))
+
     def _commit(self) -> None:
         try:
             self._db.execute("COMMIT")
@@ -178,9 +188,13 @@ class Flusher:
 
     def _has_happened(self) -> bool:
         """Settle the doubt about the last flush, or raise and leave it."""
-        (flushed,) = self._db.execute(sql.LAST_FLUSH, (self._process,)).fetchone()
+        row = self._db.execute(sql.LAST_FLUSH, (self._process,)).fetchone()
+        if row is None and self._was_entered:
+            raise StoreUnavailable(
+                "another process took this one for dead and removed its row, so that nobody knows what was written last"
+            )
         self.is_in_doubt = False
-        return bool(flushed == self._number)
+        return row is not None and bool(row[0] == self._number)
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:

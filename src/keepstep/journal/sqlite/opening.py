@@ -198,7 +198,7 @@ def register(
         for other, body in db.execute(sql.LIST_PROCESSES).fetchall():
             if is_surely_dead(msgspec.json.decode(body, type=ProcessIdentity)):
                 db.execute(sql.DELETE_PROCESS, (other,))
-        db.execute(sql.INSERT_PROCESS, (process, json_text(identity)))
+        db.execute(sql.INSERT_PROCESS, (process, json_text(identity), 0))
     except BaseException:
         db.execute("ROLLBACK")
         raise

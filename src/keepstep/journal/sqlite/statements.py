@@ -106,7 +106,9 @@ MARK_FLUSH = "UPDATE processes SET flush = ?2 WHERE process = ?1"
 
 LAST_FLUSH = "SELECT flush FROM processes WHERE process = ?"
 
-INSERT_PROCESS = "INSERT INTO processes (process, identity, flush) VALUES (?, ?, 0)"
+PROCESS_IDENTITY = "SELECT identity FROM processes WHERE process = ?"
+
+INSERT_PROCESS = "INSERT INTO processes (process, identity, flush) VALUES (?, ?, ?)"
 
 DELETE_PROCESS = "DELETE FROM processes WHERE process = ?"
 
