@@ -28,6 +28,9 @@ MUTANTS = Path("mutants")
 FIRST = "keepstep.journal.identifier.*__mutmut_1"
 """Whatever is tried first lets mutmut make all mutants, and measure which tests reach which function."""
 
+IN_MEMORY = Path("/dev/shm")
+"""Where there is one, databases of the tests lie in it: what is synced there costs nothing."""
+
 Change = tuple[str, str, str]
 """A module, the line as it is, and the line as the mutant has it; of a longer change its first lines."""
 
@@ -37,6 +40,8 @@ def run_mutmut(*arguments: str) -> str:
     (MUTANTS / "src").mkdir(parents=True, exist_ok=True)
     paths = [str((MUTANTS / "src").resolve()), str(MUTANTS.resolve())]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}  # for processes that tests start
+    if IN_MEMORY.is_dir():
+        environment.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
     command = [str(Path(sys.executable).with_name("mutmut")), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
