@@ -164,3 +164,32 @@ def test_tasks_that_the_code_cancels_clean_up_and_the_run_goes_on() -> None:
     log.clear()
     assert on_an_engine(lambda engine: engine.run(cancel_tasks_of_its_own, id="c"))[1] is True
     assert log == ["branch begins", "branch is cut off", "branch is clean"]
+
+
+@workflow
+async def be_a_child_in_a_minute() -> str:
+    return await jot_in_a_minute("child")
+
+
+@workflow
+async def give_a_child_up_while_it_is_started() -> str:
+    starting = asyncio.create_task(keepstep.start_child(be_a_child_in_a_minute, id="kid"))
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    return await jot("went on")
+
+
+def test_a_child_is_given_up_with_the_wait_for_its_start() -> None:
+    """Nobody would hold a handle to it."""
+
+    async def program(engine: Engine) -> str:
+        log.clear()
+        result: str = await engine.run(give_a_child_up_while_it_is_started, id="r")
+        await asyncio.sleep(120)
+        with pytest.raises(keepstep.NotFound):
+            await engine.get("kid").describe()
+        return result
+
+    assert on_an_engine(program) == "went on"
+    assert log == ["went on"]

@@ -40,6 +40,39 @@ async def test_each_attempt_has_a_context_of_its_own_whether_it_waits_or_not() -
     assert [seen[n] for n in runs] == [["none", f"colour {n}", f"paint {n}"] for n in runs]
 
 
+@step
+async def see_the_colour() -> str:
+    return colour.get()
+
+
+@step
+async def see_the_colour_later() -> str:
+    await asyncio.sleep(0)
+    return colour.get()
+
+
+@step
+def see_the_colour_on_a_thread() -> str:
+    return colour.get()
+
+
+@workflow
+async def see_colours() -> list[str]:
+    return [await see_the_colour(), await see_the_colour_later(), await see_the_colour_on_a_thread(), colour.get()]
+
+
+async def test_the_context_of_who_starts_a_run_is_not_seen_in_steps_which_may_be_another_runs() -> None:
+    async def request(n: int) -> list[str]:
+        colour.set(f"of request {n}")
+        async with asyncio.timeout(20):
+            return await engine.run(see_colours, id=f"see {n}")
+
+    colour.set("of the application")
+    async with Engine("memory:") as engine:
+        seen = await asyncio.gather(*(asyncio.create_task(request(n)) for n in range(5)))
+    assert seen == [["of the application"] * 3 + ["none"]] * 5
+
+
 @step(retry=Retry(max_attempts=1))
 async def cancel_my_task(n: int) -> int:
     """An odd one cancels the task it runs in, and ends at once, or swallows what comes of it."""

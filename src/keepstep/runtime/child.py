@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -97,5 +98,9 @@ async def start_child(
     call.begin()
     operation = call.operation
     assert operation is not None
-    await operation.started
+    try:
+        await operation.started
+    except asyncio.CancelledError:  # nobody will hold a handle to it
+        operation.future.cancel()
+        raise
     return ChildHandle(operation)

@@ -5,7 +5,9 @@ do. So one task takes attempts from a queue and runs each up to where it waits f
 the task for itself from there on, and another task goes on with the queue.
 
 To its code an attempt looks as if it had a task of its own: it has its own context (``contextvars``), and the task it
-runs in belongs to it from its begin to its end. A task that an attempt has cancelled is not given to the next one.
+runs in belongs to it from its begin to its end. A task that an attempt has cancelled is not given to the next one. The
+context is a copy of the one in which the worker was made, never that of whoever happened to start or signal a run: the
+user of one web request must not be seen in the step of another.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ class Runner:
 
     def __init__(self, perform: Callable[[Attempt], Work | None]) -> None:
         self._perform = perform
+        self._context = copy_context()
         self._queue: deque[Attempt] = deque()
         self._has_task = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,7 +48,8 @@ class Runner:
         """Another task goes on with the queue, if there is something in it."""
         self._has_task = bool(self._queue)
         if self._has_task:
-            task = asyncio.get_running_loop().create_task(self._take_turns(), name="keepstep-steps")
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(self._take_turns(), name="keepstep-steps", context=self._context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -59,7 +63,7 @@ class Runner:
                 work = self._perform(attempt)
                 if work is None:
                     continue
-                context = copy_context()
+                context = self._context.copy()
                 try:
                     awaited = context.run(work.send, None)
                 except StopIteration:

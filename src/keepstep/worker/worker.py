@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import copy_context
 from typing import Any
 
 import msgspec
@@ -130,6 +131,8 @@ class Worker:
         """Messages to runs that are just being brought into memory."""
         self._is_open = False
         self._is_stopping = False
+        self._context = copy_context()
+        """What is done in the background is done in it, not in that of a caller who happens to set it off."""
         self.loop: asyncio.AbstractEventLoop
 
     # life
@@ -212,7 +215,7 @@ class Worker:
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something in the background for as long as the worker lives."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=self._context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._spawned)
 
