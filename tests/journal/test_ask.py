@@ -119,3 +119,14 @@ async def test_an_ask_to_a_run_that_nobody_owns_goes_to_whoever_could_claim_it(j
     ask = await take_one(journal, "here")
     await journal.answer(ask.ask_id, b"asleep")
     assert await asking == b"asleep"
+
+
+async def test_of_two_answers_the_first_counts_and_the_second_is_dropped(journal: Journal) -> None:
+    run = await start_owned(journal)
+    asking = asyncio.create_task(journal.ask(run.run_id, "query", "status", b"", 10))
+    ask = await take_one(journal)
+    await journal.answer(ask.ask_id, b"first")
+    await journal.answer(ask.ask_id, b"second")
+    assert await asking == b"first"
+    await journal.answer(ask.ask_id, b"third")
+    assert await journal.take_asks("L", 10) == []

@@ -162,3 +162,13 @@ async def test_what_a_run_says_of_itself_counts_into_what_a_commit_carries(journ
         with pytest.raises(TooLarge):
             await advance(journal, run, events=(event(),), **texts)
     assert await picture(journal, run.run_id) == before
+
+
+async def test_whoever_gives_up_waiting_for_the_store_leaves_it_sound(journal: Journal) -> None:
+    starting = asyncio.ensure_future(journal.start(new_run("given-up")))
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await journal.start(new_run("after"))
+    found = await journal.find_run("default", "given-up")
+    assert found is None or found.status == "running"

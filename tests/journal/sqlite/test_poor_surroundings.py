@@ -275,3 +275,13 @@ async def test_a_lease_that_was_renewed_after_all_is_not_ended(database: Path) -
     assert await journal._put(ownership.end_lease, ("L", state.counter)) is True
     assert await journal.list_leases() == []
     await journal.close()
+
+
+async def test_who_still_asks_when_the_journal_closes_is_let_go(database: Path) -> None:
+    journal = await open_sqlite(database)
+    run = await start_owned(journal)
+    asking = asyncio.ensure_future(journal.ask(run.run_id, "query", "status", b"", 60))
+    await wait_until(lambda: journal.take_asks("L", 1))
+    await journal.close()
+    [outcome] = await asyncio.gather(asking, return_exceptions=True)
+    assert isinstance(outcome, (asyncio.CancelledError, StoreUnavailable))
