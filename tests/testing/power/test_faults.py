@@ -10,8 +10,9 @@ from keepstep.journal.sqlite import writer
 from keepstep.journal.sqlite.flush import Flusher
 from keepstep.testing.power.engine import EngineLife, fail_engine
 from keepstep.testing.power.faults import MANNERS, Fault, TroubledLife, enumerate_faults, fail_calls
+from keepstep.testing.power.life import folder_in_memory
 from keepstep.testing.power.report import PowerReport
-from keepstep.testing.power.succession import take_over
+from keepstep.testing.power.succession import take_over, try_succession
 from keepstep.testing.power.vfs import Call, FileSystem
 
 EVERY = 211
@@ -40,16 +41,20 @@ async def test_an_engine_on_a_failing_disk_does_every_step_once_and_ends() -> No
 
 async def test_an_heir_of_a_process_that_died_of_a_failed_sync_builds_on_what_is_on_the_disk() -> None:
     report = PowerReport()
-    await take_over(report, lambda _: None, every=9)
+    await take_over(report, lambda _: None, every=67)
     assert report.replay == []
     assert report.faults > 3
 
 
-async def test_an_heir_that_trusts_the_kernels_cache_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_heir_that_trusts_the_kernels_cache_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(FileSystem, "sync_and_evict", lambda self, name: None)
-    report = PowerReport()
-    await take_over(report, lambda _: None, every=5)
-    assert report.lost + report.corrupt > 10
+    calm, report = await asyncio.to_thread(TroubledLife, None), PowerReport()
+    syncs = [number for number, call in enumerate(calm.trouble.calls) if call is Call.SYNC]
+    with folder_in_memory() as folder:
+        findings = [await try_succession(number, calm, folder, report) for number in syncs[::6]]
+    assert any(findings)
 
 
 async def test_a_store_that_takes_a_failed_commit_for_one_that_happened_is_found_out(
@@ -109,3 +114,8 @@ def test_a_fault_is_read_as_it_is_written(text: str) -> None:
 def test_what_names_no_fault_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"fault|unpack"):
         Fault.parse(text)
+
+
+async def test_an_engine_makes_the_same_calls_every_time() -> None:
+    one, other = [await asyncio.to_thread(EngineLife, None) for _ in range(2)]
+    assert one.trouble.calls == other.trouble.calls

@@ -7,7 +7,6 @@ wrong. A disk that does not keep its word (``--plant no-sync``) and ``--synchron
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import time
 from collections.abc import Awaitable, Iterator
@@ -46,7 +45,7 @@ def torture(
         parts.append(("a failing disk under a journal", fail_calls(report, _tell, every=every)))
         parts.append(("a failing disk under an engine", fail_engine(report, _tell, every=every)))
         parts.append(("a failing disk, and a process that dies of it", take_over(report, _tell, every=every)))
-    with _undisturbed():
+    with _impatient():
         asyncio.run(_one_after_the_other(parts, report))
     report.seconds = time.monotonic() - began
     return report
@@ -64,17 +63,14 @@ def _tell(report: PowerReport) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """What a worker says about its disk is expected here, and noise. And nobody else holds these files: whoever waits
-    for a lock (which SQLite believes in where a file is damaged enough) waits for nothing."""
-    speaker = logging.getLogger("keepstep.worker")
-    level, patience = speaker.level, connection.BUSY_MILLISECONDS
-    speaker.setLevel(logging.CRITICAL)
+def _impatient() -> Iterator[None]:
+    """Nobody else holds these files: whoever waits for a lock (which SQLite believes in where a file is damaged enough)
+    waits for nothing."""
+    patience = connection.BUSY_MILLISECONDS
     connection.BUSY_MILLISECONDS = BUSY_MILLISECONDS
     try:
         yield
     finally:
-        speaker.setLevel(level)
         connection.BUSY_MILLISECONDS = patience
 
 
@@ -96,7 +92,8 @@ async def _again(cut: str | None, fault: str | None, engine_fault: str | None, s
             wrong = engine_misbehaviour(lives[0], lives[1])
             findings.append(None if wrong is None else Finding(Kind.MISBEHAVED, wrong))
         if succession is not None:
-            findings += await try_succession(succession, folder, report)
+            calm = await asyncio.to_thread(TroubledLife, None)
+            findings += await try_succession(succession, calm, folder, report)
     for finding in findings:
         if finding is not None:
             enter(report, finding, " ".join(sys.argv[1:]))
@@ -131,7 +128,7 @@ def main(
     """Cut the power under the real SQLite store, and let its disk fail."""
     if any(one is not None for one in (cut, fault, engine_fault, succession)):
         setting = Setting(cast("Synchronous", synchronous), plant)
-        with _undisturbed():
+        with _impatient():
             report = asyncio.run(_again(cut, fault, engine_fault, succession, setting))
     elif cuts or faults:
         report = torture(cuts=cuts, seed=seed, faults=faults, synchronous=synchronous, plant=plant, every=every)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from keepstep import Engine, Retry, sleep, step, workflow
-from keepstep.journal import Run
 from keepstep.testing.virtual import VirtualClock, VirtualLoop, run
 
 from .faults import CHECKPOINT_PAGES, LIFE_SECONDS_MAX, TELL_EVERY, Fault, PlannedTrouble, enumerate_faults, listening
@@ -22,6 +22,7 @@ from .store import Rig
 from .vfs import FileSystem
 
 ITEMS = 3
+NAMES = ("parcel-1", "parcel-2")
 WHILE_SECONDS = 25.0
 """Longer than a lease."""
 
@@ -59,7 +60,7 @@ class EngineLife:
             except Exception as error:
                 self.error = error
             self._rig.unplug()
-            self.is_reported = words.count > 0 or self._rig.openings_refused > 0
+            self.is_reported = words.count > 0 or self._rig.has_told()
         self.done = Counter(_done)
         self.failures = self._rig.failures()
 
@@ -68,10 +69,10 @@ class EngineLife:
         assert isinstance(loop, VirtualLoop)
         self._rig.clock = VirtualClock(loop)
         journal = await self._rig.open_patiently()
-        async with Engine(journal=journal, queues=("power",)) as engine:
-            runs = [await engine.start(pack_items, ITEMS, id=f"parcel-{number}") for number in range(2)]
-            self.results = [await one.result() for one in runs]
-            found: list[Run | None] = [await journal.find_run("default", f"parcel-{number}") for number in range(2)]
+        async with Engine(journal=journal, queues=("power",), ids=self._rig.next_id) as engine:
+            runs = [await engine.start(pack_items, ITEMS, id=name) for name in NAMES]
+            self.results = [await self._rig.read_patiently(one.result) for one in runs]
+            found = [await self._rig.read_patiently(partial(journal.find_run, "default", name)) for name in NAMES]
             self.histories = [one.last_seq for one in found if one is not None]
         await journal.close()
 

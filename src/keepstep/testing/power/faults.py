@@ -35,14 +35,13 @@ from .vfs import Call, FileSystem, Manner
 from .workload import Workload
 
 SEED = "faults"
-STEPS = 10
+STEPS = 7
 TELL_EVERY = 200
 WHILE_SECONDS = 3.0
 LIFE_SECONDS_MAX = 600.0
 CHECKPOINT_PAGES = 40
-PROMISES_CUT = 2
 
-log = logging.getLogger("keepstep.journal")
+log = logging.getLogger("keepstep")
 
 
 MANNERS = (
@@ -55,13 +54,15 @@ MANNERS = (
     Manner("fsync-full", (Call.SYNC,), apsw.SQLITE_FULL),
     Manner("truncate", (Call.TRUNCATE,), apsw.SQLITE_IOERR_TRUNCATE),
     Manner("delete", (Call.DELETE,), apsw.SQLITE_IOERR_DELETE),
+    Manner("read", (Call.READ,), apsw.SQLITE_IOERR_READ),
     Manner("open", (Call.OPEN,), apsw.SQLITE_CANTOPEN),
 )
 
 BY_NAME = {manner.name: manner for manner in MANNERS}
 
 _FULL_DISK = {Call.WRITE: "full", Call.OPEN: "open"}
-_DEAD_DISK = {
+DEAD_DISK = {
+    Call.READ: "read",
     Call.WRITE: "error",
     Call.SYNC: "fsync",
     Call.TRUNCATE: "truncate",
@@ -116,12 +117,12 @@ class PlannedTrouble:
             return manner
         if self.struck_at is None or now >= self._until:
             return None
-        beside = _BESIDE.get(manner.name, _DEAD_DISK).get(call)
+        beside = _BESIDE.get(manner.name, DEAD_DISK).get(call)
         return manner if call in manner.calls else None if beside is None else BY_NAME[beside]
 
 
 class Words(logging.Handler):
-    """Listens to what the journal reports."""
+    """Listens to what is reported."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -133,7 +134,7 @@ class Words(logging.Handler):
 
 @contextmanager
 def listening() -> Iterator[Words]:
-    """The journal's reports go nowhere else in the meantime."""
+    """The reports of journal and worker go nowhere else in the meantime."""
     words, propagates = Words(), log.propagate
     log.addHandler(words)
     log.propagate = False
@@ -160,7 +161,7 @@ class TroubledLife:
             except Exception as error:
                 self.error = error
             rig.unplug()
-            self.is_reported = words.count > 0 or rig.openings_refused > 0
+            self.is_reported = words.count > 0 or rig.has_told()
         self.trace: Trace = system.trace
         self.failures: int = rig.failures()
         self.snapshots: list[Snapshot] = rig.snapshots
@@ -178,12 +179,12 @@ class TroubledLife:
         return Expectation(self.trace, self.snapshots, self._ledger)
 
     def places(self) -> list[int]:
-        """Where power is cut: when the trouble has begun, at the next promises, and at the end."""
+        """Where power is cut: when the trouble has begun, at the next promise, and at the end."""
         struck = self.trouble.struck_at
         if struck is None:
             return []
         promises = [place for place in self.trace.promises() if place >= struck]
-        return sorted({struck, *promises[:PROMISES_CUT], self.trace.place})
+        return sorted({struck, *promises[:1], self.trace.place})
 
 
 def enumerate_faults(calls: list[Call]) -> Iterator[Fault]:
@@ -231,9 +232,10 @@ async def try_fault(fault: Fault, calm: TroubledLife, folder: Path, report: Powe
         return [Finding(Kind.MISBEHAVED, wrong)]
     findings = []
     expected, disk = life.expectation(), life.disk()
+    draws = (0, 1) if calm.trouble.calls[fault.call] is Call.SYNC else (1,)  # a sync is what a disk may lose most by
     for place in life.places():
         disk.advance_to(place)
-        for draw in (0, 1):
+        for draw in draws:
             findings.append(await inspect(disk.draw(draw), folder, expected, place))
             report.cuts += 1
             report.acknowledged += expected.acknowledged(place)

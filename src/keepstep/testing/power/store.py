@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 DATABASE = "journal.db"
 
-OPENING_TRIES_MAX = 200
+TRIES_MAX = 200
 PAUSE_SECONDS = 0.5
 
 EPOCH_MICROSECONDS = 1_800_000_000_000_000
@@ -109,7 +109,7 @@ class Rig:
         self.clock: Clock = StandingClock()
         self.snapshots: list[Snapshot] = []
         """What each transaction of the trace would leave behind, from number 1."""
-        self.openings_refused = 0
+        self._refusals = 0
         self._path = system.folder / DATABASE
         self._synchronous = synchronous
         self._checkpoint_pages = checkpoint_pages
@@ -139,14 +139,24 @@ class Rig:
             raise translate(error) from error
 
     async def open_patiently(self) -> SqliteJournal:
-        """Whoever finds the store unavailable tries again."""
-        for _ in range(OPENING_TRIES_MAX):
+        """Whoever finds the store unavailable tries again, as an operator would."""
+        for _ in range(TRIES_MAX):
             try:
                 return await self.open()
             except (sqlite3.Error, OSError):
-                self.openings_refused += 1
+                self._refusals += 1
                 await asyncio.sleep(PAUSE_SECONDS)
-        raise StoreUnavailable(f"the store could not be opened in {OPENING_TRIES_MAX} tries")
+        raise StoreUnavailable(f"the store could not be opened in {TRIES_MAX} tries")
+
+    async def read_patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Whoever only reads is told of trouble at once, and asks again."""
+        for _ in range(TRIES_MAX):
+            try:
+                return await read()
+            except StoreUnavailable:
+                self._refusals += 1
+                await asyncio.sleep(PAUSE_SECONDS)
+        raise StoreUnavailable(f"nothing could be read in {TRIES_MAX} tries")
 
     async def open(self) -> SqliteJournal:
         """One more process opens the journal, as ``open_sqlite`` does. Raises what that turns into words."""
@@ -171,7 +181,7 @@ class Rig:
 
     def _assemble(self, db: WatchedConnection, reader: LoopReader, number: int) -> SqliteJournal:
         loop, writing = asyncio.get_running_loop(), cast("sqlite3.Connection", db)
-        journal = SqliteJournal(self.clock, self._next_id, reader, LocalPeer(self._bus), lambda process: False)
+        journal = SqliteJournal(self.clock, self.next_id, reader, LocalPeer(self._bus), lambda process: False)
         renewals = Renewals(loop.time)
         flusher = Flusher(writing, OnlyThread(), self.clock, number, renewals)
         writer = Writer(flusher, renewals, self.clock, self._answering(db, journal.resolve), loop.time)
@@ -189,12 +199,16 @@ class Rig:
 
         return answered
 
-    def _next_id(self) -> str:
+    def next_id(self) -> str:
         return f"id-{next(self._ids):06d}"
 
     def failures(self) -> int:
         """Statements that failed, of all connections there ever were."""
         return sum(db.failures for db in self._connections)
+
+    def has_told(self) -> bool:
+        """Whether somebody who wanted to open or to read was told of trouble."""
+        return self._refusals > 0
 
     def unplug(self) -> None:
         """Power is gone. What the dead processes' connections do from now on, no disk sees."""

@@ -33,6 +33,7 @@ class Call(StrEnum):
     """What SQLite may ask for that can go wrong."""
 
     OPEN = "open"
+    READ = "read"
     WRITE = "write"
     TRUNCATE = "truncate"
     SYNC = "sync"
@@ -184,6 +185,10 @@ class RecordedFile(apsw.VFSFile):
             self._number = self._system.numbers[self._name]
         return self._number
 
+    def xRead(self, amount: int, offset: int) -> bytes:
+        self._system.check(Call.READ)
+        return super().xRead(amount, offset)
+
     def xWrite(self, data: bytes, offset: int) -> None:
         system = self._system
         if not system.is_powered:
@@ -248,6 +253,7 @@ def failure(manner: Manner) -> apsw.Error:
     """What SQLite is told."""
     error = apsw.exception_for(manner.code)
     assert isinstance(error, apsw.Error)
+    error.args = (f"planned: {manner.name}",)
     return error
 
 

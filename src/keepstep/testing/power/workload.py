@@ -14,6 +14,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from keepstep.journal import (
     Commit,
@@ -162,7 +163,8 @@ class Workload:
             for _ in range(self._chance.randint(0, 2)):
                 work.append(self._append(handle, owned))
             if self._chance.random() < 0.5:
-                work.append(self._change(handle, owned, await handle.journal.read_messages(owned.run_id)))
+                read = partial(handle.journal.read_messages, owned.run_id)
+                work.append(self._change(handle, owned, await self._rig.read_patiently(read)))
             if self._chance.random() < 0.12:
                 closing.append(owned)
         others = [run.run_id for each in self._handles for run in each.runs if run not in closing]
