@@ -85,6 +85,16 @@ async def test_while_nothing_is_published_any_name_is_taken() -> None:
         assert (await run.describe()).type == "something"
 
 
+@pytest.mark.parametrize("reason", [3, None, "\ud800"])
+async def test_a_reason_that_cannot_be_kept_ends_nothing(engine: Engine, reason: Any) -> None:
+    async with Engine(engine.url, journal=engine.journal, workers=False) as client:
+        run: RunHandle[Any] = await client.start("double_it", 1, queue="nobody")
+        for end in (run.cancel, run.terminate):
+            with pytest.raises(InvalidInput, match="the reason"):
+                await end(reason)
+        assert (await run.describe()).status == "running"
+
+
 async def test_a_signal_needs_a_name_that_is_text(engine: Engine) -> None:
     run = await engine.start(double_it, 1)
     with pytest.raises(InvalidInput, match="message name must be text, not 3"):

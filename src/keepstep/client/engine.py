@@ -12,25 +12,18 @@ import msgspec
 from keepstep.journal import (
     AlreadyStarted,
     Clock,
-    Commit,
     Conflict,
     Event,
     IfRunning,
     InvalidInput,
     Journal,
-    NewEvent,
-    NewMessage,
     NewRun,
     NotFound,
     Run,
-    RunClosed,
-    Started,
     Status,
     StoreUnavailable,
 )
-from keepstep.runtime import history
 from keepstep.runtime.data import encode, plain_attributes, within_limit
-from keepstep.runtime.history import pack
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.workflow import Workflow
 from keepstep.worker.surroundings import Surroundings
@@ -39,8 +32,9 @@ from keepstep.worker.worker import Worker, WorkerOptions, started_run
 from .address import open_journal
 from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
 from .closing import Closings, last_event
+from .ending import restart
 from .filter import parse_filter, parse_task_filter
-from .handle import SEIZE_TRIES_MAX, RunHandle
+from .handle import RunHandle
 from .info import RunInfo, run_info
 from .published import Published
 from .start import StartRequest, policy, start_request
@@ -174,7 +168,7 @@ class Engine:
         except Conflict:
             if new.if_running is not IfRunning.RESTART:
                 raise
-            started = await self._restart(msgspec.structs.replace(new, lease_id=None))
+            started = await restart(self.journal, msgspec.structs.replace(new, lease_id=None))
         except (asyncio.CancelledError, StoreUnavailable):
             if self.worker is not None and new.lease_id is not None:
                 self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
@@ -213,38 +207,6 @@ class Engine:
         if len(self.known_types) > 100_000:
             self.known_types.clear()
         self.known_types[run_id] = name
-
-    async def _restart(self, new: NewRun) -> Started:
-        """End the open run of that id by force and start the new one, in one commit."""
-        for _ in range(SEIZE_TRIES_MAX):
-            run = await self.journal.find_run(new.namespace, new.workflow_id)
-            try:
-                if run is None or run.status is not Status.RUNNING:
-                    return await self.journal.start(new)
-                commit = self.termination(run, "restarted", new.run_id)
-                commit.start = (msgspec.structs.replace(new, continued_from=run.run_id),)
-                return (await self.journal.commit(commit)).started[0]
-            except (Conflict, RunClosed):
-                continue  # it went on, ended, or was restarted by somebody else since it was read
-        raise Conflict(f"run {new.workflow_id!r} changes too quickly to be restarted; try again")
-
-    def termination(self, run: Run, reason: str, restarted_as: str = "") -> Commit:
-        """The commit that ends an open run by force; ``restarted_as`` is the run that takes its place, if one does."""
-        data = pack(history.WorkflowTerminated(reason, restarted_as))
-        event = NewEvent(history.WORKFLOW_TERMINATED, self.journal.clock.now(), None, data)
-        send: tuple[NewMessage, ...] = ()
-        if run.parent_run_id is not None:
-            told = pack(history.ChildClosed(Status.TERMINATED, b""))
-            send = (NewMessage(run_id=run.parent_run_id, kind="child_closed", name=run.parent_key or "", data=told),)
-        return Commit(
-            run_id=run.run_id,
-            version=run.version,
-            seize=True,
-            status=Status.TERMINATED,
-            events=(event,),
-            send=send,
-            audit=f"terminate: {reason}",
-        )
 
     # finding
 

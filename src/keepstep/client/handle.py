@@ -11,17 +11,15 @@ import msgspec
 from keepstep.journal import (
     Commit,
     Condition,
-    Conflict,
     InvalidInput,
     NewEvent,
     NewMessage,
     NotFound,
     Run,
-    RunClosed,
     Status,
 )
 from keepstep.runtime import history
-from keepstep.runtime.data import Duration, encode, reader, to_seconds, within_limit
+from keepstep.runtime.data import Duration, encode, plain_text, reader, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.history import pack
@@ -29,6 +27,7 @@ from keepstep.runtime.registry import find_workflow
 
 from .answer import resolve_step
 from .closing import Closed, last_event
+from .ending import terminate
 from .info import HistoryEvent, RunInfo, history_event, run_info
 from .pausing import pause, resume
 
@@ -39,7 +38,6 @@ R = TypeVar("R")
 
 UNSET: Any = msgspec.UNSET
 HISTORY_PAGE = 500
-SEIZE_TRIES_MAX = 20
 
 
 class RunHandle(Generic[R]):
@@ -138,7 +136,7 @@ class RunHandle(Generic[R]):
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""
-        await self._send("cancel", "", reason.encode(), None)
+        await self._send("cancel", "", plain_text(reason, "the reason").encode(), None)
 
     async def _send(self, kind: str, name: str, data: bytes, id: str | None) -> None:
         address: dict[str, Any] = {"run_id": self.run_id}
@@ -147,20 +145,8 @@ class RunHandle(Generic[R]):
         await self._journal.send(NewMessage(kind=kind, name=name, data=data, id=id, **address))
 
     async def terminate(self, reason: str = "") -> None:
-        """End the run at once, by force: its code is not asked, nothing is compensated."""
-        for _ in range(SEIZE_TRIES_MAX):
-            run = await self._run()
-            if run.status is not Status.RUNNING:
-                raise RunClosed(f"run {self.id!r} is closed already ({run.status})")
-            try:
-                await self._journal.commit(self._engine.termination(run, reason))
-                return
-            except Conflict:
-                continue
-            except RunClosed:
-                if self.run_id is not None:
-                    raise  # otherwise it may have been restarted, and the newest run is another one
-        raise Conflict(f"run {self.id!r} changes too quickly to be terminated; try again")
+        """End the run at once, by force: its code is not asked, nothing is compensated. Raises ``RunClosed``."""
+        await terminate(self._journal, self._run, reason, is_certain=self.run_id is not None)
 
     async def pause(self) -> None:
         """Let the run stand still until ``resume``: it begins no step, and what is said to it or comes due waits.
