@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keepstep import Engine
 from keepstep.journal import uuid7
+from keepstep.worker.surroundings import Surroundings
 
 from .client import Client, Scenario, draw_scenario, proposing
 from .operation import Ran
@@ -37,8 +38,9 @@ async def play(folder: Path, name: str, seed: int, *, concludes: bool) -> None:
     )
     recorder = Recorder(appending_to(folder / f"{name}.jsonl"), time.monotonic_ns)
     url = f"sqlite:///{folder}/history.db"
+    surroundings = Surroundings(make_id=proposing(uuid7))
     async with Engine(
-        url, lease_seconds=LEASE_SECONDS, poll_seconds=LEASE_SECONDS / 4, ids=proposing(uuid7), label=name
+        url, lease_seconds=LEASE_SECONDS, poll_seconds=LEASE_SECONDS / 4, surroundings=surroundings, label=name
     ) as engine:
         clients = [_client(f"{name}.{n}", engine, scenario, recorder, seed, folder) for n in range(1, CLIENTS + 1)]
         if concludes:

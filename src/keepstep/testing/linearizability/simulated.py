@@ -19,6 +19,7 @@ from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.journal.memory.change import commit_run
 from keepstep.journal.memory.disk import Transaction
 from keepstep.testing.virtual import VirtualClock, VirtualLoop, run
+from keepstep.worker.surroundings import Surroundings
 
 from .client import Client, Scenario, draw_scenario, proposing
 from .recording import Line, Recorder
@@ -106,7 +107,7 @@ class Process:
             workers=has_worker,
             lease_seconds=LEASE_SECONDS,
             poll_seconds=LEASE_SECONDS / 2,
-            ids=proposing(world.make_id),
+            surroundings=Surroundings(make_id=proposing(world.make_id)),
         )
         self.calling: list[asyncio.Task[None]] = []
         self.known: dict[str, list[str]] = {}
