@@ -82,7 +82,7 @@ class World:
         worker = engine.worker
         assert worker is not None
         worker._is_open = False
-        for loop in (*worker._loops, *worker._tasks):
+        for loop in (*worker._loops, *worker._tasks, *worker.remote._busy):
             loop.cancel()
         for resident in list(worker._residents.values()):
             worker.drop(resident)

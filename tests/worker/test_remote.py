@@ -160,3 +160,99 @@ def test_a_step_on_a_queue_is_answered_though_the_store_is_in_trouble() -> None:
 
     begun.clear()
     assert keepstep.testing.run(main) == ("done", -1, 1)
+
+
+@step
+async def go_anywhere(n: int) -> str:
+    note()
+    if n < 0:
+        raise LookupError("no")
+    await asyncio.sleep(n)
+    return f"attempt {keepstep.step_info().attempt}"
+
+
+@workflow
+async def send_it_elsewhere() -> list[str]:
+    said = []
+    elsewhere = go_anywhere.options(queue="elsewhere", timeout=3, retry=Retry(max_attempts=2, initial=1.0))
+    for n, call in (
+        (1, elsewhere),
+        (5, elsewhere),
+        (-1, elsewhere.options(retry=Retry(max_attempts=9, non_retryable=(LookupError,)))),
+    ):
+        try:
+            said.append(await call(n))
+        except StepFailed as error:
+            said.append(f"{error.attempts} {error.__cause__}")
+    return said
+
+
+def test_options_given_to_a_call_hold_for_the_worker_of_another_queue_too() -> None:
+    async def main() -> list[str]:
+        world = World()
+        here = await world.open()
+        await world.open(queues=("elsewhere",))
+        said: list[str] = await (await here.start(send_it_elsewhere, id="q")).result(timeout=120)
+        await world.close()
+        return said
+
+    begun.clear()
+    assert keepstep.testing.run(main) == ["attempt 1", "2 step 'go_anywhere' did not end within 3 s", "1 no"]
+
+
+dying_on: list[Any] = []
+
+
+@step(queue="elsewhere")
+async def kill_my_worker() -> None:
+    note()
+    dying_on[0].set()
+    await asyncio.Event().wait()
+
+
+@step(queue="elsewhere")
+async def take_a_minute() -> str:
+    note()
+    await asyncio.sleep(60)
+    return "took a minute"
+
+
+@workflow
+async def kill_workers_elsewhere() -> str:
+    try:
+        await kill_my_worker()
+    except StepFailed as error:
+        return f"{error.uncertain} {error.__cause__}"
+    return "it did not"
+
+
+@workflow
+async def work_beside_a_killer() -> str:
+    return await take_a_minute()
+
+
+def test_a_step_that_kills_its_workers_fails_in_the_end_and_others_are_done() -> None:
+    async def main() -> tuple[list[str], int]:
+        world = World()
+        here = await world.open()
+        killer = asyncio.ensure_future(here.run(kill_workers_elsewhere, id="killer"))
+        others = [asyncio.ensure_future(here.run(work_beside_a_killer, id=f"other {n}")) for n in range(3)]
+        deaths = 0
+        while not killer.done():
+            dying_on[:] = [asyncio.Event()]
+            there = await world.open(queues=("elsewhere",), lease_seconds=2.0)
+            dies = asyncio.ensure_future(dying_on[0].wait())
+            await asyncio.wait((dies, killer), return_when=asyncio.FIRST_COMPLETED)
+            if dies.done():
+                deaths += 1
+                world.kill(there)
+            dies.cancel()
+        said = [await each for each in (killer, *others)]
+        await world.close()
+        return said, deaths
+
+    begun.clear()
+    said, deaths = keepstep.testing.run(main)
+    assert said[0] == "True step 'kill_my_worker' was being executed by 5 workers when they died"
+    assert said[1:] == ["took a minute"] * 3
+    assert deaths == begun.count("kill_my_worker") == 5

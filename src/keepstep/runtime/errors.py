@@ -59,6 +59,10 @@ class Exited(Error):
     """A step asked the process to exit. It is not repeated, and the process lives on."""
 
 
+class WorkersDied(Error):
+    """Several workers died while they executed a step for a queue. It is not given to another one."""
+
+
 class Restless(Error):
     """Workflow code goes on for ever without waiting for anything durable."""
 

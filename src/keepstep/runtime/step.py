@@ -62,7 +62,7 @@ class Step(Generic[P, R]):
     def __init__(self, fn: Callable[P, Any], name: str, options: StepOptions) -> None:
         self.fn = fn
         self.name = name
-        self.run_options = options
+        self.run_options = self.decorated_options = options
         self.signature = Signature.of(fn, names=names_around(fn))
         self.is_async = inspect.iscoroutinefunction(fn)
         self.__name__ = name
@@ -146,6 +146,29 @@ def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepO
     if options.once and options.queue is not None:
         raise InvalidInput(f"step {name!r}: once=True steps run in the worker that owns the run; leave out queue=")
     return options
+
+
+_EXECUTED_BY = ("timeout_seconds", "total_timeout_seconds", "heartbeat_timeout_seconds")
+"""Options that matter to whoever executes a step, beside its retry policy."""
+
+
+def published_options(step: Step[Any, Any]) -> dict[str, Any] | None:
+    """What ``options(...)`` has changed, for the worker that executes the step; None where it has changed nothing."""
+    options = step.run_options
+    if options is step.decorated_options:
+        return None
+    changed = {name: getattr(options, name) for name in _EXECUTED_BY}
+    if options.retry is not step.decorated_options.retry:
+        changed["retry"] = options.retry.as_plain()
+    return changed
+
+
+def with_published_options(step: Step[Any, Any], changed: dict[str, Any]) -> Step[Any, Any]:
+    """A copy of a step with options that came from ``published_options``."""
+    options = {name.removesuffix("_seconds"): changed[name] for name in _EXECUTED_BY}
+    if "retry" in changed:
+        options["retry"] = Retry(**changed["retry"])
+    return step.options(**options)
 
 
 @overload

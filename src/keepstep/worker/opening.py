@@ -10,6 +10,7 @@ from keepstep.journal import JournalError, NewEvent, NewRun, NewTask, ParentLink
 from keepstep.runtime import history
 from keepstep.runtime.history import pack
 from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
+from keepstep.runtime.step import published_options
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -57,7 +58,9 @@ class Opening:
             self._worker.steps.begin(self.resident, operation)
             return
         workflow_id = self.resident.execution.identity.workflow_id
-        data = msgspec.msgpack.encode((operation.step.name, operation.arguments, workflow_id))
+        data = msgspec.msgpack.encode(
+            (operation.step.name, operation.arguments, workflow_id, published_options(operation.step))
+        )
         task = NewTask(kind="step", key=operation.key, queue=options.queue, data=data, priority=options.priority)
         self.tasks.append(task)
 

@@ -3,6 +3,10 @@
 The task says which step and with which arguments; the executing worker holds it under its lease, retries by the step's
 policy, and answers with a message to the run. A worker that dies loses its lease, and the task is handed out again.
 What a heartbeat notes is kept as state of the run, by commits under the task's token.
+
+A step that kills its worker again and again is found as a run is (``probe``): one whose workers have died is a suspect;
+suspects are executed one at a time in each worker, and each is noted durably before it. One that has been noted too
+often has failed.
 """
 
 from __future__ import annotations
@@ -14,11 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from keepstep.journal import Commit, Fenced, JournalError, NewMessage, NotFound, RunClosed, StateChange, Task, TooLarge
+from keepstep.journal import (
+    PROBE_STRIKES,
+    QUARANTINE_STRIKES,
+    Commit,
+    Fenced,
+    JournalError,
+    NewMessage,
+    NotFound,
+    RunClosed,
+    StateChange,
+    Task,
+    TooLarge,
+)
 from keepstep.runtime.data import describe, encode_failure, within_limit
-from keepstep.runtime.errors import TimedOut
+from keepstep.runtime.errors import TimedOut, WorkersDied
 from keepstep.runtime.registry import find_step, steps
-from keepstep.runtime.step import Step
+from keepstep.runtime.step import Step, with_published_options
 
 from .attempt import AttemptRecord, StepInfo, enter_step
 from .heart import HEARTBEAT, Heart
@@ -38,16 +54,33 @@ TELLINGS_MAX = 8
 """So often is the journal told what came of an attempt while it is in trouble: over about 25 seconds."""
 
 
+SUSPECTED = "suspected"
+"""State kind: how often a suspect was about to be executed when this was written, by the step's key."""
+
+
 class RemoteWork(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The data of a step's task. The name and arguments come from the run, the record from earlier attempts."""
+    """The data of a step's task. The name, arguments and options come from the run, the rest from earlier attempts."""
 
     step: str
     arguments: bytes
     workflow_id: str
+    options: dict[str, Any] | None = None
+    """What ``options(...)`` has changed, as ``published_options`` writes it."""
     record: AttemptRecord = AttemptRecord()
+    put_back_at: int = 0
+    """The task's epoch when a worker last put it back; since then it has grown by two with each death of an owner."""
+
+    def deaths(self, task: Task) -> int:
+        """How many workers have died with the task since then."""
+        return (task.token.epoch - self.put_back_at - 1) // 2
 
 
 _decode = msgspec.msgpack.Decoder(RemoteWork).decode
+
+
+def state_of_remote(key: str) -> tuple[StateChange, ...]:
+    """Forgets what whoever executed a step has written."""
+    return StateChange(HEARTBEAT, key, None), StateChange(SUSPECTED, key, None)
 
 
 class RemoteSteps:
@@ -58,6 +91,7 @@ class RemoteSteps:
         self._news = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
         self._cut_off: set[asyncio.Task[None]] = set()
+        self._suspects = asyncio.Lock()
 
     def wake(self) -> None:
         """There may be a task."""
@@ -70,7 +104,7 @@ class RemoteSteps:
             self._news.clear()
             claimed: list[Task] = []
             room = TASKS_MAX - len(self._busy)
-            if room > 0 and not self._worker.steps.is_stopping and self._served():
+            if room > 0 and not self._worker.steps.is_stopping and any(steps()):
                 try:
                     journal = self._worker.journal
                     claimed = await journal.claim_tasks(self._worker.lease_id, options.queues, ("step",), room)
@@ -98,9 +132,6 @@ class RemoteSteps:
         if self._busy:
             await asyncio.wait(self._busy, timeout=CUTTING_OFF_SECONDS_MAX)
 
-    def _served(self) -> bool:
-        return any(each.run_options.queue in self._worker.options.queues for each in steps())
-
     def _begin(self, task: Task) -> None:
         running = asyncio.create_task(self._execute(task))
         self._busy.add(running)
@@ -116,15 +147,35 @@ class RemoteSteps:
 
     async def _execute(self, task: Task) -> None:
         work = _decode(task.data)
-        step = find_step(work.step)
-        if step is None:
+        known = find_step(work.step)
+        if known is None:
             pause = self._worker.journal.clock.now() + 5_000_000
             logger.warning("queue %r has step %r, which this worker does not know", task.queue, work.step)
             await self._put_back(task, work, pause)
             return
+        step = known if work.options is None else with_published_options(known, work.options)
         if not work.record.first_at:
             record = msgspec.structs.replace(work.record, first_at=self._worker.journal.clock.now())
             work = msgspec.structs.replace(work, record=record)
+        if work.deaths(task) < PROBE_STRIKES:
+            await self._attempt(task, step, work)
+            return
+        async with self._suspects:
+            await self._attempt_suspect(task, step, work)
+
+    async def _attempt_suspect(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> None:
+        """Note durably that a suspect is executed; if that was noted too often, it has failed."""
+        noted = PROBE_STRIKES + len(await self._noted(task, SUSPECTED))
+        if noted < QUARANTINE_STRIKES:
+            logger.warning("step %s of run %s: %d workers have died with it", task.key, task.run_id, noted)
+            await self._note(task, StateChange(SUSPECTED, task.key, b"x" * (noted - PROBE_STRIKES + 1)))
+            await self._attempt(task, step, work)
+            return
+        error = WorkersDied(f"step {step.name!r} was being executed by {noted} workers when they died")
+        failure = encode_failure(describe(error))
+        await self._answer(task, StepAnswer(False, failure, work.record.attempts + 1, is_uncertain=True))
+
+    async def _attempt(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> None:
         try:
             value = await self._call(task, step, work)
             payload = within_limit(step.signature.encode_result(value), "the result of step", step.name)
@@ -132,6 +183,7 @@ class RemoteSteps:
             raise
         except asyncio.CancelledError:
             if asyncio.current_task() in self._cut_off:
+                await self._put_back(task, work, 0)
                 raise
             await self._failed(task, step, work, TimedOut(f"step {step.name!r} was cancelled by its own code"))
         except BaseException as error:
@@ -148,21 +200,25 @@ class RemoteSteps:
 
     async def _last_heartbeat(self, task: Task) -> bytes:
         """What an earlier attempt has noted; a task that was never claimed before had none."""
-        if task.token.epoch == 1:
+        return b"" if task.token.epoch == 1 else await self._noted(task, HEARTBEAT)
+
+    async def _noted(self, task: Task, kind: str) -> bytes:
+        try:
+            state = await self._worker.journal.read_state(task.run_id, kind)
+        except JournalError as error:
+            logger.warning("the %s of a step of run %s could not be read: %s", kind, task.run_id, error)
             return b""
-        state = await self._worker.journal.read_state(task.run_id, HEARTBEAT)
-        return state.get((HEARTBEAT, task.key), b"")
+        return state.get((kind, task.key), b"")
 
     def _keep(self, task: Task, details: bytes) -> None:
-        self._worker.spawn(self._keep_heartbeat(task, details))
+        self._worker.spawn(self._note(task, StateChange(HEARTBEAT, task.key, details)))
 
-    async def _keep_heartbeat(self, task: Task, details: bytes) -> None:
-        change = StateChange(HEARTBEAT, task.key, details)
+    async def _note(self, task: Task, change: StateChange) -> None:
         commit = Commit(run_id=task.run_id, task_token=task.token, keep_task=True, state=(change,))
         try:
             await self._worker.journal.commit(commit)
         except JournalError as error:
-            logger.info("the heartbeat of a step of run %s was not kept: %s", task.run_id, error)
+            logger.info("the %s of a step of run %s was not kept: %s", change.kind, task.run_id, error)
 
     async def _failed(self, task: Task, step: Step[Any, Any], work: RemoteWork, error: BaseException) -> None:
         record = work.record
@@ -179,7 +235,7 @@ class RemoteSteps:
         self._worker.loop.call_later(pause, self.wake)
 
     async def _put_back(self, task: Task, work: RemoteWork, visible_at: int) -> None:
-        data = msgspec.msgpack.encode(work)
+        data = msgspec.msgpack.encode(msgspec.structs.replace(work, put_back_at=task.token.epoch))
         attempt = work.record.attempts + 1
         journal = self._worker.journal
         await self._tell(
@@ -188,8 +244,8 @@ class RemoteSteps:
 
     async def _answer(self, task: Task, said: StepAnswer) -> None:
         message = NewMessage(run_id=task.run_id, kind="step_result", name=task.key, data=msgspec.msgpack.encode(said))
-        gone = StateChange(HEARTBEAT, task.key, None)
-        commit = Commit(run_id=task.run_id, task_token=task.token, send=(message,), state=(gone,))
+        gone = state_of_remote(task.key)
+        commit = Commit(run_id=task.run_id, task_token=task.token, send=(message,), state=gone)
         await self._tell(task, lambda: self._worker.journal.commit(commit))
 
     async def _tell(self, task: Task, tell: Callable[[], Awaitable[Any]]) -> None:

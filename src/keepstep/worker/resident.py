@@ -55,6 +55,7 @@ from .heart import HEARTBEAT
 from .inbox import answer
 from .opening import HUMAN_TASK, Opening
 from .pause import of_pausing
+from .remote import state_of_remote
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
 from .words import Detail, encode_detail
@@ -257,7 +258,7 @@ class Resident:
             self.append(send=[cancel])
         gone = self.forget_state(operation.key)
         if isinstance(operation, StepOperation) and operation.step.run_options.queue is not None:
-            gone.append(StateChange(HEARTBEAT, operation.key, None))  # written by whoever executed it
+            gone += state_of_remote(operation.key)
             self.append(state=gone, drop_tasks=(TaskRef("step", operation.key),))
         elif gone:
             self.append(state=gone)

@@ -89,3 +89,11 @@ def test_policies_are_values() -> None:
     assert len({Retry(), Retry(), Retry(factor=3)}) == 2
     with pytest.raises(AttributeError):
         Retry().factor = 3  # type: ignore[misc]
+
+
+def test_a_policy_is_the_same_after_a_way_as_plain_data() -> None:
+    policy = Retry(max_attempts=None, initial="2s", max_interval=60, non_retryable=(KeyError, "mine.Declined"))
+    again = Retry(**policy.as_plain())
+    assert again.as_plain() == policy.as_plain()
+    assert not again.is_retryable(KeyError("no"))
+    assert again.is_retryable(ValueError("yes"))

@@ -6,6 +6,7 @@ import math
 import random
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from keepstep.journal import InvalidInput
 
@@ -62,6 +63,20 @@ class Retry:
     def allows(self, attempt: int) -> bool:
         """True if another attempt may follow the failed ``attempt`` (from 1)."""
         return self.max_attempts is None or attempt < self.max_attempts
+
+    def as_plain(self) -> dict[str, Any]:
+        """The policy as plain data, to be given to ``Retry(**data)`` elsewhere; classes are named."""
+        return {
+            "max_attempts": self.max_attempts,
+            "initial": self.first_seconds,
+            "factor": self.factor,
+            "max_interval": self.longest_seconds,
+            "jitter": self.jitter,
+            "non_retryable": [
+                entry if isinstance(entry, str) else f"{entry.__module__}.{entry.__qualname__}"
+                for entry in self.non_retryable
+            ],
+        }
 
     def is_retryable(self, error: BaseException) -> bool:
         """False for errors of the ``non_retryable`` classes or names, and for what is no ``Exception`` at all."""
