@@ -176,3 +176,15 @@ async def test_only_the_tokens_own_text_is_taken(engine: Engine, web: httpx2.Asy
     assert (await web.post(f"/callbacks/{changed.format(token)}", json="lost")).status_code == 404
     assert (await web.post(f"/callbacks/{token}", json="paid")).status_code == 200
     assert await run.result() == "paid"
+
+
+async def test_a_body_that_does_not_come_to_its_end_is_waited_for_no_longer_than_the_limit(engine: Engine) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"["
+        await asyncio.Event().wait()
+
+    run = await engine.start(wait_for_payment)
+    transport = httpx2.ASGITransport(app=callback_app(engine, body_seconds_max=0.05))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://keepstep") as web:
+        answer = await web.post(f"/callbacks/{await token_of(run)}", content=endless())
+    assert (answer.status_code, "within 0.05 s" in answer.json()["error"]) == (408, True)

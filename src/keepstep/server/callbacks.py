@@ -6,6 +6,7 @@ the body is no JSON                        400
 the answer does not fit a task's form      400
 no run has made this token                 404
 the run ended before the callback came     410
+the body does not come to its end          408
 the body is over the payload limit         413
 the store is overloaded or away            503, with Retry-After
 any method but POST                        405
@@ -14,6 +15,7 @@ any method but POST                        405
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import msgspec
@@ -30,17 +32,22 @@ from keepstep.runtime.callback import parse_token
 logger = logging.getLogger("keepstep.server")
 
 RETRY_AFTER_SECONDS = 2
+BODY_SECONDS_MAX = 30.0
+"""So long a body may take to come; a caller that goes silent does not keep its place for ever."""
 
 UNKNOWN = "no run has made this callback token"
 
 
-def callback_app(engine: Engine) -> Starlette:
+def callback_app(engine: Engine, *, body_seconds_max: float = BODY_SECONDS_MAX) -> Starlette:
     """An ASGI application that completes callbacks through ``engine``."""
 
     async def complete(request: Request) -> Response:
         try:
-            body = await _limited_body(request)
+            async with asyncio.timeout(body_seconds_max):
+                body = await _limited_body(request)
             value = msgspec.json.decode(body) if body.strip() else None
+        except TimeoutError:
+            return _refusal(408, f"the body did not come within {body_seconds_max:g} s")
         except TooLarge as error:
             return _refusal(413, str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
