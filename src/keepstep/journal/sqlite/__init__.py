@@ -7,9 +7,11 @@
 ``writer``         the one writer of a process, round after round; ``drive`` is the thread that makes the rounds
 ``flush``          a group of ``operation``s in one transaction; ``renewal`` renews the leases of the process in it
 ``turn``           keeps several processes in a fair order; ``patience`` names the one that keeps all others waiting
-``picture``        what a group knows and is about to change; ``change``, ``start``, ``ownership``, ``task``, ``asking``
-                   and ``retention`` decide on it
-``reader``         reads beside the writer; ``query`` has the questions
+``stall``          tells for how long this process could not write; ``upkeep`` looks after the file and its log
+``picture``        what a group knows of runs (``head``) and is about to change (``drawing``)
+``change``         decides on it what a commit does; ``start``, ``ownership``, ``task``, ``asking``, ``retention`` do so
+                   for all else
+``reader``         reads beside the writer; ``query`` has the questions, read by the ``page``
 ``peers``          hints to the other processes of the file; ``news`` collects them
 ``statements``     all SQL; ``rows`` turns rows into nouns; ``migrations/`` makes the tables
 =================  ====================================================================================================

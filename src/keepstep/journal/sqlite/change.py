@@ -8,7 +8,8 @@ from keepstep.journal.hint import Closing
 from keepstep.journal.run import Condition, Status
 
 from . import statements as sql
-from .picture import Head, Picture, Wants
+from .head import Head
+from .picture import Picture, Wants
 from .rows import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text
 from .start import start_from, want_start
 from .task import add_tasks, held_task
@@ -162,9 +163,9 @@ def _apply(picture: Picture, head: Head, commit: Commit) -> Committed:
     if head.owner is None and head.is_open():
         _set_wake(picture, head, commit, lost_its_owner=was_owned or not was_open)
     if commit.audit is not None:
-        picture.audit += (head.run, picture.now, commit.audit)
+        picture.drawing.audit += (head.run, picture.now, commit.audit)
     if commit.id is not None:
-        picture.commit_ids += (commit.id, picture.now)
+        picture.drawing.commit_ids += (commit.id, picture.now)
     return Committed(head.version(), head.last_seq, head.epoch, started)
 
 

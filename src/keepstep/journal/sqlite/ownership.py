@@ -13,7 +13,8 @@ from keepstep.journal.port import PROBE_STRIKES, QUARANTINE_STRIKES
 from keepstep.journal.run import Run
 
 from . import statements as sql
-from .picture import Head, Picture, Wants
+from .head import Head
+from .picture import Picture, Wants
 from .rows import QUARANTINED, UNOFFERED, WAITING, from_json, json_text, lease_of, to_json
 
 

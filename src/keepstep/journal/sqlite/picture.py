@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
-from typing import Any
 
 from keepstep.journal import limits
 from keepstep.journal.errors import NotFound, Overloaded, TooLarge
@@ -33,9 +32,11 @@ from keepstep.journal.run import Run
 from keepstep.journal.timer import Timer
 
 from . import statements as sql
+from .drawing import Drawing
+from .head import Head
 from .news import News
 from .page import read_named
-from .rows import PARKED, RUNNING, UNOFFERED, from_json, json_text, run_of
+from .rows import PARKED, UNOFFERED, from_json, json_text, run_of
 
 HEADS_KEPT_MAX = 100_000
 
@@ -43,83 +44,6 @@ SUM_HISTORY_EVERY_EVENTS = 4096
 SUM_HISTORY_ABOVE_BYTES = 64 * 1024
 """A history's bytes are added up when it passes a multiple of this many events and before each large event, so that
 the limit costs nothing per step. It can be overshot by 4,096 events of 64 KiB."""
-
-
-class Head:
-    """The part of a run that decisions need."""
-
-    __slots__ = (
-        "attributes",
-        "blocked_for",
-        "bumps",
-        "claimed_seq",
-        "closed_at",
-        "condition",
-        "created",
-        "detail",
-        "dirty",
-        "epoch",
-        "has_tasks",
-        "inbox_size",
-        "last_seq",
-        "namespace",
-        "owner",
-        "run",
-        "run_id",
-        "status",
-        "status_text",
-        "strikes",
-        "timer_at",
-        "wake_at",
-        "workflow_id",
-    )
-
-    def __init__(self, row: Sequence[Any]) -> None:
-        (
-            self.run,
-            self.run_id,
-            self.namespace,
-            self.workflow_id,
-            self.status,
-            self.condition,
-            self.owner,
-            self.epoch,
-            self.wake_at,
-            self.claimed_seq,
-            self.strikes,
-            self.bumps,
-            self.closed_at,
-            self.blocked_for,
-            self.last_seq,
-            self.timer_at,
-            self.inbox_size,
-            self.has_tasks,
-        ) = row
-        # Written if changed; None leaves the row as it is.
-        self.detail: bytes | None = None
-        self.status_text: str | None = None
-        self.attributes: str | None = None
-        self.created: tuple[Any, ...] | None = None
-        """The columns that never change, of a run whose row is still to be inserted."""
-        self.dirty = False
-
-    def is_open(self) -> bool:
-        return bool(self.status == RUNNING)
-
-    def version(self) -> int:
-        return int(self.last_seq + self.bumps)
-
-    def mutable(self) -> tuple[Any, ...]:
-        return (
-            self.status,
-            self.condition,
-            self.owner,
-            self.epoch,
-            self.wake_at,
-            self.claimed_seq,
-            self.strikes,
-            self.bumps,
-        )
 
 
 class Wants:
@@ -153,7 +77,7 @@ class Picture:
         self.news = News()
         self._data_version = -1
         self._forget_answers()
-        self._clear_drawn()
+        self.drawing = Drawing()
 
     # -- knowing
 
@@ -172,7 +96,7 @@ class Picture:
         self._data_version = -1
         self.heads.clear()
         self._forget_answers()
-        self._clear_drawn()
+        self.drawing = Drawing()
 
     def refresh(self) -> None:
         """Read again what a statement has changed directly. Everything drawn must have been written."""
@@ -285,11 +209,8 @@ class Picture:
             if head.inbox_size:
                 self._fetch_inboxes([head])
                 inbox = self._inboxes[head.run]
-                values = self.messages
-                for i in range(0, len(values), 8):
-                    if values[i + 1] == head.run:
-                        inbox[values[i]] = bool(values[i + 7])
-                for n in self.consumed:
+                inbox.update(self.drawing.arrivals(head.run))
+                for n in self.drawing.consumed:
                     inbox.pop(n, None)
         return inbox
 
@@ -311,25 +232,10 @@ class Picture:
 
     # -- drawing
 
-    def _clear_drawn(self) -> None:
-        self._created: list[Head] = []
-        self._changed: list[Head] = []
-        self._bumped: dict[str, Head] = {}
-        self.events: list[Any] = []
-        self.messages: list[Any] = []
-        self.consumed: list[int] = []
-        self._received_rows: list[Any] = []
-        self._state: dict[tuple[int, str, str], bytes | None] = {}
-        self._cleared_timers: dict[int, None] = {}
-        self._timers: dict[int, tuple[Timer, ...]] = {}
-        self._cleared_tasks: list[int] = []
-        self.commit_ids: list[Any] = []
-        self.audit: list[Any] = []
-
     def create(self, run_id: str, head: Head) -> None:
         self.heads[run_id] = head
         self._absent.discard(run_id)
-        self._created.append(head)
+        self.drawing.created.append(head)
         self._cold.append(head)
         self._newest[head.namespace, head.workflow_id] = run_id
         self._inboxes[head.run] = {}
@@ -353,15 +259,15 @@ class Picture:
         if not head.dirty:
             head.dirty = True
             if head.created is None:
-                self._changed.append(head)
+                self.drawing.changed.append(head)
 
     def bump(self, head: Head) -> None:
         """A commit without events: only the version moves."""
         head.bumps += 1
-        self._bumped[head.run_id] = head
+        self.drawing.bumped[head.run_id] = head
 
     def append(self, head: Head, events: Iterable[NewEvent]) -> None:
-        n, seq, run, values = self._last_n, head.last_seq, head.run, self.events
+        n, seq, run, values = self._last_n, head.last_seq, head.run, self.drawing.events
         for event in events:
             n += 1
             seq += 1
@@ -381,7 +287,7 @@ class Picture:
         if not crosses and size < SUM_HISTORY_ABOVE_BYTES:
             return
         (written,) = self.connection.execute(sql.HISTORY_BYTES, (head.run,)).fetchone()
-        drawn = sum(len(self.events[i + 6]) for i in range(0, len(self.events), 7) if self.events[i + 1] == head.run)
+        drawn = self.drawing.event_bytes(head.run)
         if written + drawn + size > limits.HISTORY_BYTES_MAX:
             raise TooLarge(
                 f"the history of {head.workflow_id!r} would have {written + drawn + size} bytes, more than "
@@ -402,12 +308,12 @@ class Picture:
                 return Sent(head.run_id, known, True)
         self._last_message += 1
         n = self._last_message
-        self.messages += (
+        self.drawing.messages += (
             n, head.run, message.kind, message.name, message.data, self.now, message.id, int(message.wakes)
         )  # fmt: skip
         if message.id is not None:
             self._received[head.run, message.id] = n
-            self._received_rows += (head.run, message.id, n)
+            self.drawing.received += (head.run, message.id, n)
         head.inbox_size += 1
         inbox = self._inboxes.get(head.run)
         if inbox is not None:
@@ -431,20 +337,20 @@ class Picture:
         for n in numbers:
             del inbox[n]
         head.inbox_size -= len(numbers)
-        self.consumed += numbers
+        self.drawing.consumed += numbers
 
     def set_state(self, head: Head, kind: str, key: str, data: bytes | None) -> None:
-        self._state[head.run, kind, key] = data
+        self.drawing.state[head.run, kind, key] = data
 
     def set_timers(self, head: Head, timers: tuple[Timer, ...]) -> None:
         if head.timer_at is not None:
-            self._cleared_timers[head.run] = None
-        self._timers[head.run] = timers
+            self.drawing.cleared_timers[head.run] = None
+        self.drawing.timers[head.run] = timers
         head.timer_at = min((timer.fire_at for timer in timers), default=None)
 
     def clear_tasks(self, head: Head) -> None:
         if head.has_tasks:
-            self._cleared_tasks.append(head.run)
+            self.drawing.cleared_tasks.append(head.run)
             head.has_tasks = False
 
     def wake(self, head: Head, wake_at: int | None) -> None:
@@ -465,78 +371,6 @@ class Picture:
 
     def write(self) -> None:
         """Write everything drawn so far. The picture stays true."""
-        db = self.connection
-        self._write_changed()  # before the new runs: a continuation's workflow id is free once its ancestor is closed
-        if self._created:
-            self._write_created()
-        if self.events:
-            sql.INSERT_EVENTS.execute(db, self.events)
-        if self.messages:
-            sql.INSERT_MESSAGES.execute(db, self.messages)
-        if self.consumed:
-            db.execute(sql.DELETE_MESSAGES, (json_text(self.consumed),))
-        if self._received_rows:
-            sql.INSERT_RECEIVED.execute(db, self._received_rows)
-        if self._state:
-            self._write_state()
-        if self._cleared_timers or self._timers:
-            self._write_timers()
-        if self._cleared_tasks:
-            db.execute(sql.DELETE_TASKS_OF_RUNS, (json_text(self._cleared_tasks),))
-        if self.commit_ids:
-            sql.INSERT_COMMIT_IDS.execute(db, self.commit_ids)
-        if self.audit:
-            sql.INSERT_AUDIT.execute(db, self.audit)
-        self._clear_drawn()
-
-    def _write_created(self) -> None:
-        values: list[Any] = []
-        for head in self._created:
-            assert head.created is not None
-            values += (*head.created[:8], *head.mutable(), head.created[8], head.closed_at, *head.created[9:])
-            values += (head.detail or b"", head.status_text or "", head.attributes, head.blocked_for)
-            self._clean(head)
-        sql.INSERT_RUNS.execute(self.connection, values)
-
-    def _write_changed(self) -> None:
-        values: list[Any] = []
-        for head in self._changed:
-            values += (head.run, *head.mutable(), head.closed_at, head.blocked_for)
-            values += (head.detail, head.status_text, head.attributes)
-            self._clean(head)
-            self._bumped.pop(head.run_id, None)
-            if head.owner is None:
-                self._cold.append(head)
-        if values:
-            sql.UPDATE_RUNS.execute(self.connection, values)
-        if self._bumped:  # a run created in this flush is inserted with its bumps
-            bumps = [value for head in self._bumped.values() for value in (head.run, head.bumps)]
-            sql.UPDATE_BUMPS.execute(self.connection, bumps)
-
-    @staticmethod
-    def _clean(head: Head) -> None:
-        head.dirty = False
-        head.created = head.detail = head.status_text = head.attributes = None
-
-    def _write_state(self) -> None:
-        values: list[Any] = []
-        deleted: list[tuple[int, str, str]] = []
-        for key, data in self._state.items():
-            if data is None:
-                deleted.append(key)
-            else:
-                values += (*key, data)
-        if values:
-            sql.UPSERT_STATE.execute(self.connection, values)
-        if deleted:
-            self.connection.execute(sql.DELETE_STATE, (json_text(deleted),))
-
-    def _write_timers(self) -> None:
-        if self._cleared_timers:
-            self.connection.execute(sql.DELETE_TIMERS, (json_text(list(self._cleared_timers)),))
-        values: list[Any] = []
-        for run, timers in self._timers.items():
-            for timer in timers:
-                values += (run, timer.key, timer.fire_at)
-        if values:
-            sql.INSERT_TIMERS.execute(self.connection, values)
+        drawing, self.drawing = self.drawing, Drawing()
+        self._cold += [head for head in drawing.changed if head.owner is None]
+        drawing.write(self.connection)

@@ -8,7 +8,8 @@ from keepstep.journal.message import NewMessage, Sent
 from keepstep.journal.run import IfRunning
 
 from . import statements as sql
-from .picture import Head, Picture, Wants
+from .head import Head
+from .picture import Picture, Wants
 from .rows import RUNNING, STATUSES, json_text
 from .task import add_tasks
 

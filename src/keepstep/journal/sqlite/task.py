@@ -9,8 +9,9 @@ from keepstep.journal.hint import HintKind
 from keepstep.journal.task import NewTask, Task, TaskToken
 
 from . import statements as sql
+from .head import Head
 from .page import read_named
-from .picture import Head, Picture
+from .picture import Picture
 from .rows import from_json, json_text, tasks_of
 
 
