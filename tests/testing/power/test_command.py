@@ -35,10 +35,17 @@ def test_what_was_lost_is_told_with_the_command_that_shows_it_again() -> None:
 
 @pytest.mark.parametrize("option", ["--fault", "--engine-fault"])
 def test_one_fault_can_be_tried_alone(option: str) -> None:
-    code, score, _ = call(option, "150.short-full.while")
+    code, score, _ = call(option, "151.short-full.while")
     assert code == 0
     assert score is not None
     assert score.counts["disk faults"] == 1
+
+
+@pytest.mark.parametrize("option", ["--fault", "--engine-fault"])
+def test_a_fault_that_cannot_happen_is_refused(option: str) -> None:
+    code, _, output = call(option, "150000.full.once")
+    assert code == 2
+    assert "no such call" in output
 
 
 def test_one_succession_can_be_tried_alone() -> None:

@@ -14,6 +14,7 @@ from keepstep.testing.power.cuts import Cut, Setting, cut_power, replay_cut
 from keepstep.testing.power.inspection import Kind
 from keepstep.testing.power.life import Life
 from keepstep.testing.power.report import FINDINGS_MAX, PowerReport
+from keepstep.testing.power.vfs import NO_FOLDER_SYNC, NO_SYNC
 
 CUTS = 300
 
@@ -52,7 +53,7 @@ async def test_a_store_that_does_not_sync_its_commits_is_found_out() -> None:
 
 
 async def test_a_disk_that_does_not_keep_its_word_is_found_out_and_a_finding_can_be_made_again() -> None:
-    setting = Setting(plant="no-sync")
+    setting = Setting(plant=NO_SYNC)
     report = await cut(200, setting=setting)
     assert report.lost
     assert report.corrupt
@@ -63,6 +64,11 @@ async def test_a_disk_that_does_not_keep_its_word_is_found_out_and_a_finding_can
     assert again is not None
     assert again.kind is Kind.LOST
     assert command.endswith(again.words)
+
+
+async def test_names_that_are_not_made_durable_are_found_out() -> None:
+    report = await cut(setting=Setting(plant=NO_FOLDER_SYNC))
+    assert report.lost
 
 
 async def test_a_store_that_keeps_half_of_a_commit_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

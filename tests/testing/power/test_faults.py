@@ -118,4 +118,5 @@ def test_what_names_no_fault_is_refused(text: str) -> None:
 
 async def test_an_engine_makes_the_same_calls_every_time() -> None:
     one, other = [await asyncio.to_thread(EngineLife, None) for _ in range(2)]
+    assert one.error is None
     assert one.trouble.calls == other.trouble.calls

@@ -17,7 +17,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+if find_spec("apsw") is None:
+    raise ModuleNotFoundError("keepstep.testing.power needs APSW; pip install 'keepstep[torture]'", name="apsw")
 
 if TYPE_CHECKING:
     from .report import PowerReport

@@ -27,8 +27,8 @@ from .inspection import Finding, Kind, enter
 from .life import folder_in_memory
 from .report import PowerReport
 from .succession import take_over, try_succession
+from .vfs import PLANTS
 
-PLANTS = ("no-sync",)
 BUSY_MILLISECONDS = 200
 
 
@@ -85,11 +85,12 @@ async def _again(cut: str | None, fault: str | None, engine_fault: str | None, s
             findings.append(await replay_cut(Cut.parse(cut), setting))
         if fault is not None:
             calm = await asyncio.to_thread(TroubledLife, None)
-            findings += await try_fault(Fault.parse(fault), calm, folder, report)
+            findings += await try_fault(Fault.parse(fault).check(calm.trouble.calls), calm, folder, report)
         if engine_fault is not None:
             report.faults += 1
-            lives = [await asyncio.to_thread(EngineLife, one) for one in (Fault.parse(engine_fault), None)]
-            wrong = engine_misbehaviour(lives[0], lives[1])
+            calm_engine = await asyncio.to_thread(EngineLife, None)
+            one = Fault.parse(engine_fault).check(calm_engine.trouble.calls)
+            wrong = engine_misbehaviour(await asyncio.to_thread(EngineLife, one), calm_engine)
             findings.append(None if wrong is None else Finding(Kind.MISBEHAVED, wrong))
         if succession is not None:
             calm = await asyncio.to_thread(TroubledLife, None)
@@ -100,13 +101,17 @@ async def _again(cut: str | None, fault: str | None, engine_fault: str | None, s
     return report
 
 
+def _plants() -> str:
+    return "; ".join(f"{name}: {words}" for name, words in PLANTS.items()) + "."
+
+
 @click.command(name="python -m keepstep.testing.power")
 @click.option("--cuts", default=0, help="How many power cuts. A life has about a thousand.")
 @click.option(
     "--seed", default=1, show_default=True, help="The seed of the first life; the next one's is greater by 1."
 )
 @click.option("--synchronous", type=click.Choice(["FULL", "NORMAL"]), default="FULL", show_default=True)
-@click.option("--plant", type=click.Choice(PLANTS), help="A defect that must be found: no-sync leaves out every fsync.")
+@click.option("--plant", type=click.Choice(list(PLANTS)), help=f"A defect that must be found. {_plants()}")
 @click.option("--faults", is_flag=True, help="Let every write, sync, truncate, open and delete fail, in every way.")
 @click.option("--every", default=1, show_default=True, help="Only every n-th fault of the enumeration.")
 @click.option("--cut", help="Only this one: SEED.PLACE.DRAW, as a finding is called.")
@@ -128,8 +133,11 @@ def main(
     """Cut the power under the real SQLite store, and let its disk fail."""
     if any(one is not None for one in (cut, fault, engine_fault, succession)):
         setting = Setting(cast("Synchronous", synchronous), plant)
-        with _impatient():
-            report = asyncio.run(_again(cut, fault, engine_fault, succession, setting))
+        try:
+            with _impatient():
+                report = asyncio.run(_again(cut, fault, engine_fault, succession, setting))
+        except ValueError as refused:
+            raise click.UsageError(str(refused)) from refused
     elif cuts or faults:
         report = torture(cuts=cuts, seed=seed, faults=faults, synchronous=synchronous, plant=plant, every=every)
     else:

@@ -139,7 +139,7 @@ async def record(seed: str, setting: Setting, before: dict[str, bytes] | None = 
         Life,
         seed,
         synchronous=setting.synchronous,
-        syncs=setting.plant != "no-sync",
+        plant=setting.plant,
         steps=STEPS if before is None else STEPS_AFTER_A_CUT,
         before=before,
     )

@@ -7,18 +7,30 @@ engine keeps a result that it cannot write down, and does not do the work again.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
 from keepstep import Engine, Retry, sleep, step, workflow
+from keepstep.testing.simulation.process import Unwatched
 from keepstep.testing.virtual import VirtualClock, VirtualLoop, run
+from keepstep.worker.surroundings import Surroundings
 
-from .faults import CHECKPOINT_PAGES, LIFE_SECONDS_MAX, TELL_EVERY, Fault, PlannedTrouble, enumerate_faults, listening
+from .faults import (
+    CHECKPOINT_PAGES,
+    LIFE_SECONDS_MAX,
+    SEED,
+    TELL_EVERY,
+    Fault,
+    PlannedTrouble,
+    enumerate_faults,
+    listening,
+)
 from .inspection import Finding, Kind, enter
 from .life import folder_in_memory
 from .report import PowerReport
-from .store import Rig
+from .store import PROCESS, Rig
 from .vfs import FileSystem
 
 ITEMS = 3
@@ -69,7 +81,8 @@ class EngineLife:
         assert isinstance(loop, VirtualLoop)
         self._rig.clock = VirtualClock(loop)
         journal = await self._rig.open_patiently()
-        async with Engine(journal=journal, queues=("power",), ids=self._rig.next_id) as engine:
+        surroundings = Surroundings(self._rig.next_id, random.Random(SEED), lambda: PROCESS, Unwatched)
+        async with Engine(journal=journal, queues=("power",), serve=[pack_items], surroundings=surroundings) as engine:
             runs = [await engine.start(pack_items, ITEMS, id=name) for name in NAMES]
             self.results = [await self._rig.read_patiently(one.result) for one in runs]
             found = [await self._rig.read_patiently(partial(journal.find_run, "default", name)) for name in NAMES]
@@ -93,6 +106,8 @@ def misbehaviour(life: EngineLife, calm: EngineLife) -> str | None:
 async def fail_engine(report: PowerReport, tell: Callable[[PowerReport], None], *, every: int = 1) -> None:
     """The whole enumeration, or every n-th fault of it."""
     calm = await asyncio.to_thread(EngineLife, None)
+    if calm.error is not None:
+        raise calm.error
     for number, fault in enumerate(list(enumerate_faults(calm.trouble.calls))[::every], 1):
         wrong = misbehaviour(await asyncio.to_thread(EngineLife, fault), calm)
         report.faults += 1

@@ -83,6 +83,12 @@ class Fault(NamedTuple):
     def __str__(self) -> str:
         return f"{self.call}.{self.manner}.{'while' if self.lasts else 'once'}"
 
+    def check(self, calls: list[Call]) -> Fault:
+        """The same, if it can happen to a life of these calls. Raises ``ValueError``."""
+        if not 0 <= self.call < len(calls) or calls[self.call] not in BY_NAME[self.manner].calls:
+            raise ValueError(f"{self} cannot happen: there is no such call, or it cannot fail in this manner")
+        return self
+
     @classmethod
     def parse(cls, text: str) -> Fault:
         """Raises ``ValueError``."""
@@ -211,6 +217,8 @@ def misbehaviour(life: TroubledLife, calm: TroubledLife) -> str | None:
 async def fail_calls(report: PowerReport, tell: Callable[[PowerReport], None], *, every: int = 1) -> None:
     """The whole enumeration, or every n-th fault of it."""
     calm = await asyncio.to_thread(TroubledLife, None)
+    if calm.error is not None:
+        raise calm.error
     faults = list(enumerate_faults(calm.trouble.calls))[::every]
     with folder_in_memory() as folder:
         for fault in faults:

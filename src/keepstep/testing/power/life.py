@@ -42,7 +42,7 @@ class Life:
         seed: str,
         *,
         synchronous: Synchronous = "FULL",
-        syncs: bool = True,
+        plant: str | None = None,
         steps: int = STEPS,
         before: dict[str, bytes] | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class Life:
         self._again = before is not None
         with folder_in_memory() as folder:
             write_files(self.before, folder)
-            system = FileSystem(folder, seed=seed, syncs=syncs)
+            system = FileSystem(folder, seed=seed, plant=plant)
             pages = random.Random(seed).choice(CHECKPOINT_PAGES)
             rig = Rig(system, synchronous=synchronous, checkpoint_pages=pages)
             prefix = "again-" if self._again else ""

@@ -26,6 +26,13 @@ from .trace import Create, Delete, FailedSync, Sync, SyncFolder, Trace, Truncate
 _RECORDED = apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL
 _SYNCS_ITS_FOLDER = apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_MAIN_JOURNAL
 
+NO_SYNC = "no-sync"
+NO_FOLDER_SYNC = "no-folder-sync"
+PLANTS = {
+    NO_SYNC: "a disk that does not keep its word",
+    NO_FOLDER_SYNC: "a library that forgets that a file's name must be durable, too",
+}
+
 _numbers = itertools.count(1)
 
 
@@ -74,7 +81,7 @@ Remains = dict[str, tuple[bytes, list[Change]]]
 
 
 class FileSystem(apsw.VFS):
-    """See the module. Syncs are left out of the trace where ``syncs`` is False: a disk that does not keep its word."""
+    """See the module. A ``plant`` (see ``PLANTS``) is a defect that must be found."""
 
     def __init__(
         self,
@@ -82,7 +89,7 @@ class FileSystem(apsw.VFS):
         *,
         seed: str,
         trouble: Trouble | None = None,
-        syncs: bool = True,
+        plant: str | None = None,
         remains: Remains | None = None,
     ) -> None:
         """``remains`` tells what of the files that are there is durable; all of them is, if nothing is said."""
@@ -93,7 +100,9 @@ class FileSystem(apsw.VFS):
         self.seed = seed
         self.trace = Trace()
         self.trouble: Trouble = trouble or NoTrouble()
-        self.syncs = syncs
+        self.syncs = plant != NO_SYNC
+        """Whether a sync makes anything durable."""
+        self.syncs_names = self.syncs and plant != NO_FOLDER_SYNC
         self.is_powered = True
         """Whether what happens is still written down; a process that is dead may still let go of its files."""
         found = {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if _is_recorded(path)}
@@ -125,7 +134,7 @@ class FileSystem(apsw.VFS):
         if self.is_powered and name in self.numbers:
             self.trace.add(Delete(name))
             del self.numbers[name]
-            if syncdir and self.syncs:
+            if syncdir and self.syncs_names:
                 self.trace.add(SyncFolder())
 
     def check(self, call: Call) -> None:
@@ -221,7 +230,7 @@ class RecordedFile(apsw.VFSFile):
             raise failure(manner)
         if system.syncs:
             system.trace.add(Sync(self.number))
-            if self._syncs_folder:
+            if self._syncs_folder and system.syncs_names:
                 system.trace.add(SyncFolder())
         self._syncs_folder = False
 
