@@ -68,9 +68,9 @@ class World:
         self.loop = loop
         self.disk = MemoryDisk()
 
-    def engine(self) -> Engine:
+    def engine(self, show_after_seconds: float = 1000.0) -> Engine:
         journal = MemoryJournal(self.disk, clock=VirtualClock(self.loop), flush_delay=lambda: FLUSH_SECONDS)
-        return Engine(journal=journal, lease_seconds=60.0, show_after_seconds=1000.0)
+        return Engine(journal=journal, lease_seconds=60.0, show_after_seconds=show_after_seconds)
 
 
 def cancel_while_all_arrives(*, callback_fails: bool, cancel_at: float) -> tuple[Any, list[str]]:
@@ -109,3 +109,42 @@ def test_answers_that_come_with_a_cancel_change_nothing_now_or_in_any_replay(cal
             late.update(events[events.index(history.CANCEL_REQUESTED) + 1 :])
     answered = history.CALLBACK_FAILED if callback_fails else history.CALLBACK_COMPLETED
     assert late >= {answered, history.STEP_COMPLETED, history.STEP_FAILED, history.TIMER_FIRED}
+
+
+@step(once=True)
+async def pay_only_once() -> str:
+    return "paid"
+
+
+@workflow
+async def pay_after_a_step() -> str:
+    try:
+        await answer_in_ten_seconds()
+        return await pay_only_once()
+    except asyncio.CancelledError:
+        return str(await keepstep.receive("word", str))
+
+
+@pytest.mark.parametrize("cancel_at", [9.5, 10.0, 10.5])
+def test_a_once_step_that_is_given_up_while_its_begin_is_recorded_leaves_its_run_at_rest(cancel_at: float) -> None:
+    """At 10 the step before it ends in the same group in which the cancel comes."""
+
+    async def main() -> tuple[str, float, Any]:
+        world = World()
+        async with world.engine(show_after_seconds=0.5) as engine:
+            handle = await engine.start(pay_after_a_step, id="x")
+            await asyncio.sleep(cancel_at)
+            await handle.cancel()
+            await asyncio.sleep(30)
+            seen = await engine.journal.find_run("default", "x")
+            assert seen is not None
+            began = world.loop.time()
+            await engine.close()
+            closed_in = world.loop.time() - began
+        async with world.engine() as other:
+            await other.get("x").signal("word", "goodbye")
+            return seen.condition, closed_in, await other.get("x").result(timeout=60)
+
+    condition, closed_in, result = run(main)
+    assert (condition, result) == ("waiting", "goodbye")
+    assert closed_in < 5  # it had not to be waited for

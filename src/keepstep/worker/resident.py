@@ -226,8 +226,6 @@ class Resident:
 
     def _offered(self, done: Promise) -> None:
         self.in_flight -= 1
-        if done.cancelled():
-            return
         error = done.exception()
         if error is None:
             self._unoffered.clear()
@@ -374,7 +372,10 @@ class Resident:
         consume: Sequence[int] = (),
         **changes: Any,
     ) -> Promise:
-        """Submit one commit under this worker's lease; deliver its events once they are durable."""
+        """Submit one commit under this worker's lease; deliver its events once they are durable.
+
+        Whoever awaits the promise shields it: were it cancelled, the run would never hear what became of its commit.
+        """
         if self.is_shown and "condition" not in changes:
             changes["condition"] = Condition.COMPENSATING if self.execution.compensating else Condition.NONE
             changes["detail"] = b""
@@ -413,12 +414,10 @@ class Resident:
 
         A run that seems to wait after the first of them would be given back, and nobody would wake it for the others.
         """
-        error = None if done.cancelled() else done.exception()
+        error = done.exception()
         events = done.commit.events
-        if error is not None or not events or done.cancelled():
+        if error is not None or not events:
             self.in_flight -= 1
-        if done.cancelled():
-            return
         if error is not None:
             self.refused(error)
             return
@@ -505,8 +504,6 @@ class Resident:
 
     def _closed(self, done: Promise) -> None:
         self.in_flight -= 1
-        if done.cancelled():
-            return
         error = done.exception()
         if error is None:
             self.worker.forget(self)

@@ -146,7 +146,7 @@ class Steps:
         resident, operation = attempt.resident, attempt.operation
         record = AttemptRecord(first_at=self._worker.journal.clock.now(), once_begun=True)
         try:
-            await resident.remember_attempt(operation.key, record)
+            await asyncio.shield(resident.remember_attempt(operation.key, record))
         except (JournalError, asyncio.CancelledError):  # whoever refused the commit has told the run of it
             self._freed()
             return

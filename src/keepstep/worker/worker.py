@@ -398,7 +398,7 @@ class Worker:
     async def _begin_late(self, resident: Resident, loaded: Loaded, resumed: NewEvent) -> None:
         """The first turn comes long after the start: its time is recorded first, so that ``now()`` is true."""
         try:
-            await resident.append(resumed)
+            await asyncio.shield(resident.append(resumed))
             loaded = await self.journal.load(resident.run_id)
         except JournalError as error:
             logger.warning("run %s could not be begun (%s); it is read again", resident.run_id, error)
@@ -546,7 +546,7 @@ class Worker:
 
     def released(self, done: Promise) -> None:
         """Called with the outcome of a commit that gave a run back."""
-        error = None if done.cancelled() else done.exception()
+        error = done.exception()
         if error is not None and not isinstance(error, Fenced):
             logger.warning("a run could not be given back: %s", error)
         self._work.set()
