@@ -508,3 +508,26 @@ def test_a_run_does_not_close_before_an_undo_that_gather_does_not_wait_for() -> 
     failing = workflow(name="failing_beside_a_saga")(gather_fails_while_a_saga_undoes)
     assert on_an_engine(lambda engine: engine.run(failing)) == "failed"
     assert books == ["hotel", "unhotel succeeded"]
+
+
+@step
+async def book_and_return_a_socket(what: str) -> Any:
+    books.append(what)
+    return object()
+
+
+@workflow
+async def lose_a_result() -> None:
+    async with keepstep.saga() as saga:
+        await saga.run(book_and_return_a_socket, "a", undo=unbook)
+
+
+def test_a_step_that_has_returned_what_cannot_be_recorded_is_not_undone_as_if_it_had_failed() -> None:
+    async def program(engine: Engine) -> None:
+        books.clear()
+        broken.clear()
+        with pytest.raises(WorkflowFailed, match="cannot be encoded"):
+            await engine.run(lose_a_result, id="t")
+
+    on_an_engine(program)
+    assert books == ["a", "una uncertain None"]

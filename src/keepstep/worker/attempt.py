@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from keepstep.journal import InvalidInput
 from keepstep.runtime.call import current
-from keepstep.runtime.data import reader
+from keepstep.runtime.data import describe, encode_failure, reader, within_limit
+from keepstep.runtime.errors import TimedOut
+from keepstep.runtime.step import Step
 
 from .heart import Heart
 
@@ -49,6 +52,27 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AttemptRecord)
 encode_attempt: Callable[[AttemptRecord], bytes] = _encoder.encode
 decode_attempt: Callable[[bytes], AttemptRecord] = _decoder.decode
+
+
+class ResultLost(InvalidInput):
+    """A step has returned, and what it returned cannot be recorded."""
+
+
+MAY_HAVE_HAPPENED = (TimedOut, ResultLost)
+"""Errors that do not say that the step has done nothing."""
+
+
+def sealed_result(step: Step[Any, Any], value: Any) -> bytes:
+    """What a step returned, as it is recorded. Raises ``ResultLost``."""
+    try:
+        return within_limit(step.signature.encode_result(value), "the result of step", step.name)
+    except InvalidInput as error:
+        raise ResultLost(str(error)) from error
+
+
+def sealed_error(error: BaseException) -> bytes:
+    """An error that a step raised, as it is recorded."""
+    return encode_failure(describe(error))
 
 
 class StepInfo:

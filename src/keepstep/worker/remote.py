@@ -31,12 +31,11 @@ from keepstep.journal import (
     Task,
     TooLarge,
 )
-from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.errors import TimedOut, WorkersDied
 from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step, with_published_options
 
-from .attempt import AttemptRecord, StepInfo, enter_step
+from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sealed_error, sealed_result
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
 
@@ -172,13 +171,13 @@ class RemoteSteps:
             await self._attempt(task, step, work)
             return
         error = WorkersDied(f"step {step.name!r} was being executed by {noted} workers when they died")
-        failure = encode_failure(describe(error))
+        failure = sealed_error(error)
         await self._answer(task, StepAnswer(False, failure, work.record.attempts + 1, is_uncertain=True))
 
     async def _attempt(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> None:
         try:
             value = await self._call(task, step, work)
-            payload = within_limit(step.signature.encode_result(value), "the result of step", step.name)
+            payload = sealed_result(step, value)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except asyncio.CancelledError:
@@ -222,8 +221,8 @@ class RemoteSteps:
 
     async def _failed(self, task: Task, step: Step[Any, Any], work: RemoteWork, error: BaseException) -> None:
         record = work.record
-        failure = encode_failure(describe(error))
-        uncertain = record.is_uncertain or isinstance(error, TimedOut)
+        failure = sealed_error(error)
+        uncertain = record.is_uncertain or isinstance(error, MAY_HAVE_HAPPENED)
         attempts = record.attempts + 1
         pause = self._worker.steps.pause(step, attempts, record.first_at, error)
         if pause is None:

@@ -20,15 +20,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import InvalidInput, JournalError
-from keepstep.runtime.data import describe, encode_failure, within_limit
-from keepstep.runtime.errors import Exited, TimedOut, Uncertain
+from keepstep.runtime.errors import Exited, TimedOut
 from keepstep.runtime.operation import StepOperation
-from keepstep.runtime.saga import Outcome
 from keepstep.runtime.step import Step
 
-from .attempt import Attempt, AttemptRecord, enter_step
+from .attempt import MAY_HAVE_HAPPENED, Attempt, AttemptRecord, enter_step, sealed_error, sealed_result
 from .heart import Heart
 from .probe import in_slices
+from .resolution import Resolution, fail_once
 from .runner import Runner
 from .threads import Threads
 
@@ -51,6 +50,7 @@ class Steps:
         self._free = concurrent_max
         self._queue: deque[Attempt] = deque()
         self._runner = Runner(self._perform)
+        self._resolution = Resolution(worker, self.invoke)
         self._threads = Threads(threads_max + ABANDONED_THREADS_MAX, "keepstep-step")
         self._thread_places = asyncio.Semaphore(threads_max)
         self.is_stopping = False
@@ -89,7 +89,7 @@ class Steps:
         if record.is_parked:
             return False
         if record.once_begun:
-            self._settle_later(Attempt(resident, operation), record)
+            self._resolution.begin(resident, operation, record)
             return False
         if record.next_at > self._worker.journal.clock.now():
             resident.wake_at(operation.key, record.next_at)
@@ -121,7 +121,7 @@ class Steps:
         failure: BaseException | None = None
         payload = b""
         try:
-            payload = _sealed_result(operation.step, await self._call(attempt, record))
+            payload = sealed_result(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
             if not attempt.is_cancelled:
                 failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
@@ -151,16 +151,16 @@ class Steps:
             self._freed()
             return
         try:
-            payload = _sealed_result(operation.step, await self._call(attempt, record))
+            payload = sealed_result(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
             if not attempt.is_cancelled:  # by the step's own code: nobody knows how far it came
-                self._settle_later(attempt, record)
+                self._resolution.begin(resident, operation, record)
         except TimedOut as error:
-            self._settle_later(attempt, msgspec.structs.replace(record, failure=_sealed(error)))
+            self._resolution.begin(resident, operation, msgspec.structs.replace(record, failure=sealed_error(error)))
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            _fail_once(attempt, error)
+            fail_once(attempt, error)
         else:
             resident.complete_step(operation, payload, 1)
         finally:
@@ -245,10 +245,10 @@ class Steps:
     ) -> None:
         step = operation.step
         attempts = record.attempts + 1
-        uncertain = record.is_uncertain or isinstance(error, TimedOut)
+        uncertain = record.is_uncertain or isinstance(error, MAY_HAVE_HAPPENED)
         pause = self.pause(step, attempts, record.first_at or began, error)
         if pause is None and not operation.is_undo:
-            resident.fail_step(operation, _sealed(error), attempts, uncertain)
+            resident.fail_step(operation, sealed_error(error), attempts, uncertain)
             return
         if operation.abandoned or resident.is_dropped:
             return
@@ -257,7 +257,7 @@ class Steps:
             attempts,
             record.first_at or began,
             0 if pause is None else now + round(pause * 1e6),
-            _sealed(error),
+            sealed_error(error),
             uncertain,
             is_parked=pause is None,
         )
@@ -280,69 +280,6 @@ class Steps:
                 return None
         return pause
 
-    # once steps that were cut off
-
-    def _settle_later(self, attempt: Attempt, record: AttemptRecord) -> None:
-        resident, operation = attempt.resident, attempt.operation
-        resident.running[operation.key] = settling = Attempt(resident, operation)
-        self._worker.spawn(self._settle_uncertain(settling, record))
-
-    async def _settle_uncertain(self, attempt: Attempt, record: AttemptRecord) -> None:
-        """A ``once`` step was begun and never recorded: ask its resolver, or park it for a person."""
-        resident, operation = attempt.resident, attempt.operation
-        if attempt.is_cancelled:
-            return
-        attempt.task = asyncio.current_task()
-        error: BaseException = Uncertain(f"step {operation.step.name!r} was begun and its result was never recorded")
-        try:
-            said = await self._ask_resolver(attempt)
-            if said is None:
-                _park(attempt, msgspec.structs.replace(record, failure=record.failure or _sealed(error)))
-            elif isinstance(said, BaseException):
-                _fail_once(attempt, said, "resolver")
-            else:
-                resident.complete_step(operation, said, 1, "resolver")
-        finally:
-            if attempt.is_current():
-                resident.attempt_ended(operation.key)
-
-    async def _ask_resolver(self, attempt: Attempt) -> bytes | BaseException | None:
-        """The sealed result or the error that the resolver knows of; None if there is nobody who knows.
-
-        A resolver that raises an error does not know: it is asked again by the step's retry policy.
-        """
-        step = attempt.operation.step
-        resolver, retry = step.run_options.resolver, step.run_options.retry
-        asked = 0
-        while resolver is not None:
-            asked += 1
-            try:
-                return await self._resolve(attempt, resolver)
-            except Uncertain:
-                break
-            except Exception as error:
-                logger.warning("the resolver of step %r failed: %r", step.name, error)
-                if not retry.is_retryable(error) or isinstance(error, InvalidInput) or not retry.allows(asked):
-                    break
-            await asyncio.sleep(retry.delay_seconds(asked, self._worker.random))
-        return None
-
-    async def _resolve(self, attempt: Attempt, resolver: Callable[..., Any]) -> bytes | BaseException:
-        """What one call of the resolver says. Raises ``Uncertain`` if it does not know."""
-        operation = attempt.operation
-        enter_step(attempt)
-        args, kwargs = operation.step.signature.decode_args(operation.arguments)
-        said = await self.invoke(resolver, args, kwargs)
-        if asyncio.iscoroutine(said):
-            said = await said
-        if isinstance(said, Outcome):
-            if said.uncertain:
-                raise Uncertain(said.error)
-            if said.failed:
-                return Uncertain(said.error or "the resolver says that it did not happen")
-            said = said.result
-        return _sealed_result(operation.step, said)
-
     def stop(self) -> None:
         """Begin nothing more."""
         self.is_stopping = True
@@ -353,29 +290,6 @@ class Steps:
     def close(self) -> None:
         """Let go of the threads; those that still execute a step are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _sealed_result(step: Step[Any, Any], value: Any) -> bytes:
-    return within_limit(step.signature.encode_result(value), "the result of step", step.name)
-
-
-def _sealed(error: BaseException) -> bytes:
-    return encode_failure(describe(error))
-
-
-def _park(attempt: Attempt, record: AttemptRecord) -> None:
-    """Leave a step to a person."""
-    if not attempt.resident.is_dropped and not attempt.operation.abandoned:
-        parked = msgspec.structs.replace(record, attempts=1, is_uncertain=record.once_begun, is_parked=True)
-        attempt.resident.remember_attempt(attempt.operation.key, parked)
-
-
-def _fail_once(attempt: Attempt, error: BaseException, resolved_by: str = "") -> None:
-    """A ``once`` step has failed, and is not repeated by itself. An undo must be done, and waits for a person."""
-    if attempt.operation.is_undo:
-        _park(attempt, AttemptRecord(failure=_sealed(error)))
-    else:
-        attempt.resident.fail_step(attempt.operation, _sealed(error), 1, False, resolved_by)
 
 
 _NO_ATTEMPT = AttemptRecord()
