@@ -175,6 +175,15 @@ def test_the_doctor_finds_open_runs_without_a_worker(keepstep: Command) -> None:
     assert "no worker serves queue 'default'" in keepstep("doctor").stdout
 
 
+def test_a_run_whose_workflow_no_worker_has_is_told_of(keepstep: Command) -> None:
+    keepstep("start", "buy_nothing", "--id", "n")
+    with keepstep.worker():
+        assert "No worker has published the workflow 'buy_nothing'" in keepstep("show", "n").stdout
+        examined = keepstep("doctor")
+        said = "no worker has published workflow 'buy_nothing', and 1 run is waiting for it"
+        assert (examined.returncode, said in examined.stdout) == (1, True)
+
+
 def test_a_step_cut_off_by_a_kill_is_settled_by_a_person(keepstep: Command) -> None:
     first = keepstep.start_worker()
     keepstep("start", "pay_once", "--id", "p")

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from keepstep import Engine, InvalidInput, RunHandle, workflow
+from keepstep.client.published import schema_of
 from keepstep.journal import Definition
 
 
@@ -77,6 +78,17 @@ async def test_a_name_without_code_is_checked_by_what_workers_have_published(eng
         await engine.start("triple", n=1)
     run: RunHandle[Any] = await engine.start("triple", 1)
     assert (await run.describe()).queue == "elsewhere"
+
+
+@workflow(version="2026-11", timeout="2h")
+async def of_a_version() -> None:
+    return None
+
+
+async def test_what_is_published_of_a_workflow_tells_its_version_and_its_timeout(engine: Engine) -> None:
+    schema = schema_of((await engine.published.workflows())["of_a_version"])
+    assert (schema["version"], schema["timeout_seconds"]) == ("2026-11", 7200)
+    assert "version" not in schema_of((await engine.published.workflows())["double_it"])
 
 
 async def test_while_nothing_is_published_any_name_is_taken() -> None:

@@ -120,15 +120,21 @@ async def _open_runs(engine: Engine, living: list[LeaseState]) -> AsyncIterator[
     yield Finding("ok", f"{_runs(total)} open; {workers} there")
     served = {queue for each in living for queue in each.lease.queues}
     unserved: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    published = await engine.published.workflows()
     exhausted = 0
     async for info in engine.list("Status = 'running'", RUNS_LOOKED_AT_MAX):
         queues = {info.queue, *(each.queue for each in info.waiting_for if each.queue)}
         unserved.update(queues - served)
+        unknown[info.type] += info.type not in published
         exhausted += any(each.parked == "undo_exhausted" for each in info.waiting_for)
     for queue, count in sorted(unserved.items()):
         option = "" if queue == "default" else f" --queue {queue}"
         what = f"no worker serves queue {queue!r}, and {_runs(count)} waiting for it"
         yield Finding("problem", what, f"keepstep worker MODULE{option}")
+    for name in sorted(name for name, count in unknown.items() if count and published):
+        what = f"no worker has published workflow {name!r}, and {_runs(unknown[name])} waiting for it"
+        yield Finding("problem", what, "start a worker that has it, or keepstep terminate ID")
     if exhausted:
         do = "mend the cause, then keepstep retry ID: keepstep list \"Condition = 'compensating'\""
         yield Finding("warning", f"{_runs(exhausted)} parked because an undo has used up its attempts", do)

@@ -36,6 +36,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that no commit has consumed yet."""
     served_queues: frozenset[str] = frozenset()
     """Queues of living workers."""
+    is_published: bool = True
+    """Whether a worker has ever told that it has the run's workflow."""
     is_undone: bool = False
     """A failed run has compensated, and so cannot go on where it failed."""
 
@@ -53,6 +55,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
             timeout_at=None if run is None else await _timeout_of(journal, run),
             unread=len(await journal.read_messages(info.run_id)),
             served_queues=frozenset(queue for each in living for queue in each.lease.queues),
+            is_published=any(
+                each.kind == "workflow" and each.name == info.type
+                for each in await journal.list_definitions(info.namespace)
+            ),
             is_undone=run is not None and run.status is Status.FAILED and await _is_undone(journal, run),
         )
 
@@ -226,6 +232,11 @@ def _ownership(info: RunInfo, around: Surroundings) -> list[str]:
         process = around.owner.lease.process
         return [f"It is in the memory of worker process {process.pid} on {process.host}."]
     is_served = info.queue in around.served_queues
+    if is_served and not around.is_published:
+        return [
+            f"No worker has published the workflow {info.type!r}. Start one that has it:",
+            command("worker", "MODULE"),
+        ]
     if around.is_owned and is_served:
         return ["Its worker is gone; another one takes it over."]
     if is_served:

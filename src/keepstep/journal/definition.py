@@ -16,6 +16,6 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     schema: bytes
     """JSON: ``{"arguments": [{"name", "required", "schema"}…], "result": schema, "doc": text}``, and
-    ``timeout_seconds`` of a workflow that has a timeout."""
+    ``timeout_seconds`` and ``version`` of a workflow that has them."""
     code: str
     published_at: int

@@ -33,8 +33,11 @@ def definitions_of(namespace: str, now: int) -> list[Definition]:
 
 def _schema_of(definition: Any) -> dict[str, Any]:
     schema: dict[str, Any] = definition.signature.schema()
-    if definition.__keepstep__ == "workflow" and definition.timeout_seconds is not None:
-        schema["timeout_seconds"] = definition.timeout_seconds
+    if definition.__keepstep__ == "workflow":
+        if definition.timeout_seconds is not None:
+            schema["timeout_seconds"] = definition.timeout_seconds
+        if definition.version:
+            schema["version"] = definition.version
     return schema
 
 
