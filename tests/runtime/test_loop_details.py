@@ -324,3 +324,26 @@ async def cancel_several_waits() -> list[str]:
 
 def test_waits_that_are_cancelled_together_end_in_the_order_of_cancelling_on_every_python() -> None:
     assert keys_of(cancel_several_waits)[0] == ["limited", "itself"]
+
+
+@workflow
+async def take_the_loop_over() -> list[str]:
+    loop, said = asyncio.get_running_loop(), []
+    for take in (loop.stop, loop.close, lambda: loop.set_task_factory(None)):
+        try:
+            take()
+        except RuntimeError as error:
+            said.append(str(error))
+    try:
+        await asyncio.Task(plain(1))
+    except RuntimeError as error:
+        said.append(str(error))
+    return said
+
+
+def test_what_would_change_the_loop_or_go_past_it_is_refused_in_words() -> None:
+    said = keys_of(take_the_loop_over)[0]
+    assert [each.partition(" has no place")[0] for each in said[:3]] == [
+        "loop.stop()", "loop.close()", "loop.set_task_factory()",
+    ]  # fmt: skip
+    assert "was not made by asyncio.create_task()" in said[3]

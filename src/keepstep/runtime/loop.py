@@ -290,8 +290,13 @@ class WorkflowLoop(OwnerOfGenerators):
         return parent.child(getattr(coro, "__name__", type(coro).__name__))
 
     def current_scope(self) -> Scope:
+        """Where the keys of what is asked for now stand."""
         task = task_of(self)
-        return self.root if task is None else task.scope  # type: ignore[attr-defined]
+        if task is None:
+            return self.root
+        if type(task) is not WorkflowTask:
+            raise RuntimeError(f"{task!r:.200} was not made by asyncio.create_task(), and so has no place in keys")
+        return task.scope
 
     # what code may ask of any loop
 
@@ -345,6 +350,21 @@ def _refuse(name: str) -> Callable[..., Any]:
 
 for _name in _OUTSIDE:
     setattr(WorkflowLoop, _name, _refuse(_name))
+
+_ENGINES_OWN = (
+    "stop close set_task_factory set_exception_handler set_default_executor shutdown_default_executor".split()
+)
+
+
+def _keep(name: str) -> Callable[..., Any]:
+    def kept(*_: object, **__: object) -> Any:
+        raise RuntimeError(f"loop.{name}() has no place in a workflow, whose event loop is the engine's own")
+
+    return kept
+
+
+for _name in _ENGINES_OWN:
+    setattr(WorkflowLoop, _name, _keep(_name))
 
 
 class _Entered:
