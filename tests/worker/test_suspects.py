@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import keepstep
 from keepstep import Engine, Retry, step, workflow
-from keepstep.journal import PROBE_STRIKES, StoreUnavailable
+from keepstep.journal import PROBE_STRIKES, StoreUnavailable, SystemClock
+from keepstep.journal.memory import MemoryDisk
 from keepstep.testing import run
-from keepstep.worker.probe import Probe
+from keepstep.worker.probe import Probe, in_slices
 from tests.runtime.crashing import CrashingJournal, World
 
 SECONDS_TO_DEATH = 0.05
@@ -161,3 +164,25 @@ async def test_a_suspects_slow_thread_is_not_waited_for_beyond_its_slice(monkeyp
 
     probe = Probe(Worker())  # type: ignore[arg-type]
     assert await probe.on_thread(Suspect(), take_a_while()) == "late"  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("how", ["on a thread", "in slices"])
+async def test_a_suspect_step_that_is_given_up_before_its_turn_leaves_nothing_behind(how: str) -> None:
+    engine: Any = SimpleNamespace(journal=WatchedJournal(MemoryDisk(), clock=SystemClock()), lease_id="none")
+    probe = Probe(engine)
+    resident: Any = SimpleNamespace(run_id="suspect", is_probed=True, worker=SimpleNamespace(probe=probe))
+    await probe._lock.acquire()
+    call = asyncio.sleep(0)
+    waiting = asyncio.create_task(probe.on_thread(resident, call) if how == "on a thread" else _drive(resident, call))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert inspect.getcoroutinestate(call) == inspect.CORO_CLOSED
+    probe._lock.release()
+    await asyncio.wait_for(probe.begin("another"), 5)
+
+
+async def _drive(resident: Any, call: Coroutine[Any, Any, Any]) -> Any:
+    return await in_slices(resident, call)

@@ -58,7 +58,11 @@ class Probe:
 
     async def on_thread(self, resident: Resident, call: Coroutine[Any, Any, Any]) -> Any:
         """Await a call that runs on a thread, as one slice."""
-        await self.begin(resident.run_id)
+        try:
+            await self.begin(resident.run_id)
+        except BaseException:
+            call.close()  # given up before its turn came: nobody else would close it
+            raise
         running = asyncio.ensure_future(call)
         try:
             await asyncio.wait((running,), timeout=SLICE_SECONDS_MAX)
@@ -77,7 +81,11 @@ def in_slices(resident: Resident, code: Coroutine[Any, Any, Any]) -> Generator[A
     while True:
         is_noted = resident.is_probed
         if is_noted:
-            yield from probe.begin(resident.run_id).__await__()
+            try:
+                yield from probe.begin(resident.run_id).__await__()
+            except BaseException:
+                code.close()  # likewise; where it had begun, its ``finally`` runs
+                raise
         try:
             awaited = code.send(None) if error is None else code.throw(error)
         except BaseException as ended:
