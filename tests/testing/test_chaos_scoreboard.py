@@ -65,6 +65,19 @@ def test_an_enumeration_is_run_once_and_may_count_something_else(toy: str) -> No
     assert (result.tried, result.seeds, result.is_clean) == (3, None, True)
 
 
+@pytest.mark.parametrize(("seconds", "every"), [(1000.0, 1), (100.0, 1), (30.0, 4)])
+def test_an_enumeration_is_thinned_where_its_time_is_short(toy: str, seconds: float, every: int) -> None:
+    thinned = part(toy, "--whole", count_option="", thin_option="--tries", whole_seconds=100.0)
+    assert run_part(thinned, seconds, 1, lambda _: None).tried == (every if every > 1 else 5)
+
+
+def test_complaints_after_the_score_do_not_hide_it(toy: str, tmp_path: Path) -> None:
+    (tmp_path / "grumbling_part.py").write_text(
+        """import sys; print('{"part":"toy","tried":1,"lost":0}', flush=True); print("oh no", file=sys.stderr)"""
+    )
+    assert run_part(part("grumbling_part", count_option=""), 0.0, 1, lambda _: None).is_clean
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [

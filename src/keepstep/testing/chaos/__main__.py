@@ -60,7 +60,11 @@ def play(options: argparse.Namespace) -> list[Round]:
     while left > 0 and (not rounds or time.monotonic() < until):
         seed = options.seed + len(rounds)
         kills = min(left, options.kills_per_round)
-        played = play_round(seed, kills, until, folder / f"round-{seed}", options.url, options.ending_seconds)
+        try:
+            played = play_round(seed, kills, until, folder / f"round-{seed}", options.url, options.ending_seconds)
+        except KeyboardInterrupt:
+            print(f"round {seed} was interrupted and counts for nothing")
+            break
         left -= max(1, played.kills.total())
         rounds.append(played)
         _tell(played, folder)
@@ -86,7 +90,7 @@ def score_of(rounds: list[Round], options: argparse.Namespace) -> Score:
         part="kills",
         tried=sum(each.kills.total() for each in rounds),
         lost=sum(len(each.findings) for each in rounds),
-        seeds=(rounds[0].seed, rounds[-1].seed),
+        seeds=(rounds[0].seed, rounds[-1].seed) if rounds else None,
         unit="kill -9",
         seconds=sum(each.seconds for each in rounds),
         replay=[f"{again} {each.seed}" for each in rounds if each.findings],

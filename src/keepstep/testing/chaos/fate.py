@@ -22,6 +22,7 @@ DELAY_SECONDS_MIN = 10e-6
 EVEN_SHARE = 0.25
 TOGETHER_SHARE = 0.04
 FREEZE_SHARE = 0.04
+FREEZABLE: tuple[Stage, ...] = ("opened", "worked")
 FREEZE_LEASES = (2.0, 5.0)
 """How long a freeze is, in leases."""
 
@@ -60,7 +61,7 @@ def draw_fate(dice: Random, lease_seconds: float) -> Fate:
     fate = Fate(stage, _delay(dice, STAGES[stage][1]), is_together=dice.random() < TOGETHER_SHARE)
     if stage == "closing":
         return msgspec.structs.replace(fate, close_after_seconds=_delay(dice, CLOSE_AFTER_SECONDS_MAX))
-    if stage in ("opened", "worked") and dice.random() < FREEZE_SHARE / 0.68:
+    if stage in FREEZABLE and dice.random() < FREEZE_SHARE / sum(STAGES[each][0] for each in FREEZABLE):
         frozen = lease_seconds * dice.uniform(*FREEZE_LEASES)
         awake = dice.uniform(*AWAKE_SECONDS)
         return msgspec.structs.replace(fate, frozen_seconds=frozen, awake_seconds=awake, is_together=False)

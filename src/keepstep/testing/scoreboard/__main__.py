@@ -6,6 +6,7 @@ Exits with 1 if anything was lost, or a part did not end as it should.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from .table import table, write_table
 def main(arguments: list[str] | None = None, parts: Sequence[Part] = PARTS) -> int:
     """Run the parts, print the table, write it into the page."""
     options = _parse(arguments, parts)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the part that is running ends, too
     chosen = [part for part in parts if not options.only or part.name in options.only]
     results = run(chosen, options.seconds, options.seed, _saved(options.take, parts))
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

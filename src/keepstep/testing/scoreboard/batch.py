@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -63,7 +64,7 @@ def run_part(part: Part, seconds: float, seed: int, tell: Tell) -> Result:
     result = Result(part)
     until, tries = time.monotonic() + seconds, part.first_tries
     while True:
-        options = [part.count_option, str(tries), "--seed", str(seed)] if part.count_option else []
+        options = _options(part, tries, seed, seconds)
         began = time.monotonic()
         _run_batch(result, [*part.command, *options], until - began + OVERTIME_SECONDS)
         now = time.monotonic()
@@ -75,28 +76,37 @@ def run_part(part: Part, seconds: float, seed: int, tell: Tell) -> Result:
         seed = result.seeds[1] + 1 if result.seeds is not None else seed + 1
 
 
+def _options(part: Part, tries: int, seed: int, seconds: float) -> list[str]:
+    if part.count_option:
+        return [part.count_option, str(tries), "--seed", str(seed)]
+    if part.thin_option:
+        every = math.ceil(part.whole_seconds / max(seconds, 1.0))
+        return [part.thin_option, str(every)] if every > 1 else []
+    return []
+
+
 def _run_batch(result: Result, command: list[str], seconds_max: float) -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", *command],
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
     )
     try:
-        output, _ = program.communicate(timeout=seconds_max)
+        output, complaints = program.communicate(timeout=seconds_max)
     except subprocess.TimeoutExpired:
         os.killpg(program.pid, signal.SIGKILL)
-        output, _ = program.communicate()
-        result.broken = f"python -m {' '.join(command)} did not end\n{output[-OUTPUT_CHARACTERS_KEPT:]}"
+        said = "\n".join(program.communicate())[-OUTPUT_CHARACTERS_KEPT:]
+        result.broken = f"python -m {' '.join(command)} did not end\n{said}"
         return
     except BaseException:
         os.killpg(program.pid, signal.SIGKILL)
         raise
     score = read_score(output)
     if score is None:
-        said = output[-OUTPUT_CHARACTERS_KEPT:]
+        said = f"{output}\n{complaints}"[-OUTPUT_CHARACTERS_KEPT:]
         result.broken = f"python -m {' '.join(command)} ended with {program.returncode} and no score\n{said}"
         return
     result.add(score)

@@ -20,7 +20,10 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Of the time. A part that is done early leaves its rest to those after it."""
     unit: str
     count_option: str = ""
-    """How it is told the number of tries; "" for an enumeration, which is run once and whole."""
+    """How it is told the number of tries; "" for an enumeration, which is run once."""
+    thin_option: str = ""
+    """How an enumeration is told to take only every n-th, where its time is shorter than ``whole_seconds``."""
+    whole_seconds: float = 0.0
     first_tries: int = 1
     """Of the first batch, which shows how long a try takes."""
     tries_max: int = 1_000_000
@@ -82,6 +85,8 @@ PARTS: tuple[Part, ...] = (
         command=(f"{TESTING}.power", "--faults"),
         share=0.05,
         unit="disk faults",
+        thin_option="--every",
+        whole_seconds=300.0,
         counted="disk faults",
     ),
     Part(
