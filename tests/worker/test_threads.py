@@ -19,9 +19,9 @@ let_go = threading.Event()
 begun: list[str] = []
 
 
-@step(timeout=0.6, retry=Retry(max_attempts=1))
+@step(timeout=2, retry=Retry(max_attempts=1))
 def take_a_while(n: int) -> int:
-    time.sleep(0.2)
+    time.sleep(0.25)
     return n
 
 
@@ -32,7 +32,7 @@ async def take_many_whiles(count: int) -> list[int]:
 
 async def test_the_time_of_a_step_begins_when_there_is_a_thread_for_it(tmp_path: Path) -> None:
     async with Engine(f"sqlite:///{tmp_path}/k.db", step_threads_max=2) as engine:
-        assert await engine.run(take_many_whiles, 10) == list(range(10))
+        assert await engine.run(take_many_whiles, 20) == list(range(20))
 
 
 @step(timeout=0.2, retry=Retry(max_attempts=1))
@@ -57,7 +57,7 @@ async def test_threads_whose_steps_were_given_up_keep_no_place_from_others(tmp_p
     let_go.clear()
     try:
         async with Engine(f"sqlite:///{tmp_path}/k.db", step_threads_max=1) as engine:
-            assert await (await engine.start(give_up_and_go_on)).result(timeout=20) == 42
+            assert await (await engine.start(give_up_and_go_on)).result(timeout=60) == 42
     finally:
         let_go.set()
 
@@ -94,7 +94,7 @@ def test_a_process_ends_although_a_step_on_a_thread_does_not(tmp_path: Path) -> 
     script = tmp_path / "hanging.py"
     script.write_text(HANGING)
     ran = subprocess.run(
-        [sys.executable, script, f"sqlite:///{tmp_path}/k.db"], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, script, f"sqlite:///{tmp_path}/k.db"], capture_output=True, text=True, timeout=90, check=False
     )
     assert (ran.stdout, ran.returncode) == ("closed\n", 0), ran.stderr
 
