@@ -303,10 +303,21 @@ def test_a_missing_extra_is_one_line_that_says_what_to_install(keepstep: Command
 def test_what_was_not_foreseen_is_one_line_too(keepstep: Command) -> None:
     keepstep("start", "anything", "--id", "x")
     with sqlite3.connect(keepstep.folder / "runs.db") as db:
-        db.execute("UPDATE events SET data = x'c1'")
-    ran = keepstep("history", "x")
+        db.execute("UPDATE runs SET attributes = '{'")
+    ran = keepstep("show", "x")
     assert ran.returncode == 1
     assert "KEEPSTEP_TRACEBACK=1" in one_line(ran.stderr)
+
+
+def test_one_damaged_run_does_not_hide_the_others(keepstep: Command) -> None:
+    for id in ("fine", "damaged"):
+        keepstep("start", "anything", "--id", id)
+    with sqlite3.connect(keepstep.folder / "runs.db") as db:
+        db.execute("UPDATE runs SET detail = x'c1' WHERE workflow_id = 'damaged'")
+    listed = {info["id"]: info["error"] or "" for info in keepstep.json("list")}
+    assert set(listed) == {"fine", "damaged"}
+    assert "cannot be read" in listed["damaged"]
+    assert keepstep("show", "damaged").returncode == 0
 
 
 def test_the_doctor_finds_damage_and_a_foreign_file(keepstep: Command) -> None:

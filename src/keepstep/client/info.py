@@ -54,7 +54,12 @@ def moment(microseconds: int) -> datetime:
 
 def run_info(run: Run, closing: Event | None) -> RunInfo:
     """What callers are told of a run; ``closing`` is its last event if it is closed."""
-    detail = decode_detail(run.detail) if run.status is Status.RUNNING else Detail()
+    detail, unreadable = Detail(), None
+    if run.status is Status.RUNNING:
+        try:
+            detail = decode_detail(run.detail)
+        except msgspec.MsgspecError as error:  # one damaged row must not hide all others
+            unreadable = f"what it waits for cannot be read: {error}"
     return RunInfo(
         id=run.workflow_id,
         run_id=run.run_id,
@@ -65,7 +70,7 @@ def run_info(run: Run, closing: Event | None) -> RunInfo:
         started_at=moment(run.started_at),
         closed_at=moment(run.closed_at) if run.closed_at else None,
         attributes=run.attributes,
-        error=_error(run, detail, closing),
+        error=unreadable or _error(run, detail, closing),
         status_text=run.status_text,
         queue=run.queue,
         namespace=run.namespace,
