@@ -29,7 +29,7 @@ from .faults import (
 )
 from .inspection import Finding, Kind, enter
 from .life import folder_in_memory
-from .report import PowerReport
+from .report import FINDINGS_MAX, PowerReport
 from .store import PROCESS, Rig
 from .vfs import FileSystem
 
@@ -115,3 +115,5 @@ async def fail_engine(report: PowerReport, tell: Callable[[PowerReport], None], 
             enter(report, Finding(Kind.MISBEHAVED, wrong), f"--engine-fault {fault}")
         if number % TELL_EVERY == 0:
             tell(report)
+        if report.findings >= FINDINGS_MAX:
+            return
