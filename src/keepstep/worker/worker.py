@@ -483,8 +483,6 @@ class Worker:
         self._residents[new.run_id] = resident
         self._set_timeout(resident, new.events[0].data)
         asyncio.get_running_loop().call_soon(self._begin_adopted, resident, new.events)
-        if new.messages:
-            self._mail.set()
 
     def _begin_adopted(self, resident: Resident, events: Sequence[NewEvent]) -> None:
         if not resident.is_dropped:

@@ -1,0 +1,217 @@
+"""Workers that come, go, take over and give up in the middle of something."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+import keepstep
+from keepstep import Engine, step, workflow
+from keepstep.journal import Commit, Hint, HintKind, NewTask, StoreUnavailable
+from keepstep.runtime.data import encode
+from keepstep.testing import run
+from tests.worker.troubled import LEASE_SECONDS, TroubledJournal, World, broken, in_trouble
+
+begun: list[str] = []
+
+
+@step
+async def begin_and_wait(name: str) -> str:
+    begun.append(name)
+    await asyncio.sleep(5)
+    return name
+
+
+@step
+async def beat_often(times: int) -> int:
+    for n in range(times):
+        keepstep.heartbeat(n)
+    return times
+
+
+@step(queue="far away")
+async def beat_far_away(times: int) -> int:
+    keepstep.heartbeat(times)
+    return times
+
+
+@workflow
+async def begin_two_at_once() -> list[str]:
+    return list(await asyncio.gather(begin_and_wait("first"), begin_and_wait("second")))
+
+
+@workflow
+async def beat_and_go_on(times: int) -> int:
+    return await beat_often(times)
+
+
+@workflow
+async def beat_elsewhere(times: int) -> int:
+    return await beat_far_away(times)
+
+
+@workflow
+async def wait_for_a_person() -> str:
+    said: str = await keepstep.human_task("Is it ready?", str)
+    return said
+
+
+@workflow
+async def take_five_seconds(name: str) -> str:
+    return await begin_and_wait(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_begun() -> None:
+    begun.clear()
+
+
+def test_a_step_that_waits_for_a_place_when_its_worker_stops_is_begun_by_the_next() -> None:
+    async def main() -> tuple[Any, list[str]]:
+        world = World()
+        async with Engine(journal=world.journal(), concurrent_steps_max=1) as engine:
+            handle = await engine.start(begin_two_at_once, id="x")
+            await asyncio.sleep(1)
+            assert begun == ["first"]
+            await engine.close(grace_seconds=1.0)
+        assert begun == ["first"]
+        async with Engine(journal=world.journal()) as other:
+            return await other.get(handle.id).result(timeout=60), sorted(begun)
+
+    result, executed = run(main)
+    assert result == ["first", "second"]
+    assert executed == ["first", "first", "second"]
+
+
+def test_a_worker_that_is_full_goes_on_claiming_when_it_has_room_again() -> None:
+    async def main() -> list[Any]:
+        world = World()
+        async with (
+            Engine(journal=world.journal(), workers=False) as client,
+            Engine(journal=world.journal(), active_runs_max=1, poll_seconds=1000.0),
+        ):
+            handles = [await client.start(take_five_seconds, f"run {n}", id=f"x{n}") for n in range(3)]
+            return [await each.result(timeout=100) for each in handles]
+
+    assert run(main) == ["run 0", "run 1", "run 2"]
+
+
+def test_a_person_may_answer_after_the_worker_that_asked_has_died() -> None:
+    async def main() -> str:
+        world = World()
+        first = world.journal()
+        engine = await Engine(journal=first, lease_seconds=LEASE_SECONDS).__aenter__()
+        await engine.start(wait_for_a_person, id="x")
+        while not [each async for each in engine.human_tasks()]:
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
+        await engine.close()
+        async with Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS) as other:
+            [task] = [each async for each in other.human_tasks()]
+            await other.complete_callback(task.token, "yes")
+            result = await other.get("x").result(timeout=60)
+            assert [each async for each in other.human_tasks()] == []
+            return str(result)
+
+    assert run(main) == "yes"
+
+
+def test_heartbeats_that_come_close_together_are_kept_once_and_the_step_goes_on() -> None:
+    async def program(engine: Engine, journal: TroubledJournal) -> Any:
+        return await engine.run(beat_and_go_on, 500)
+
+    assert in_trouble(program) == 500
+
+
+def test_a_step_of_a_queue_beats_like_any_other() -> None:
+    async def program(engine: Engine, journal: TroubledJournal) -> Any:
+        return await engine.run(beat_elsewhere, 3)
+
+    assert in_trouble(program, queues=("default", "far away")) == 3
+
+
+def test_a_task_for_a_step_that_this_worker_does_not_know_is_left_to_others(caplog: pytest.LogCaptureFixture) -> None:
+    async def program(engine: Engine, journal: TroubledJournal) -> int:
+        handle = await engine.start(take_five_seconds, "x", id="x")
+        await asyncio.sleep(1)
+        now = await journal.find_run("default", "x")
+        assert now is not None
+        data = msgspec.msgpack.encode(("a_step_of_tomorrow", encode([]), "x"))
+        task = NewTask(kind="step", key="unknown", queue="far away", data=data)
+        await journal.commit(Commit(run_id=now.run_id, epoch=now.epoch, tasks=(task,)))
+        await asyncio.sleep(2)
+        assert await handle.result(timeout=30) == "x"
+        return caplog.text.count("has step 'a_step_of_tomorrow', which this worker does not know")
+
+    assert in_trouble(program, queues=("default", "far away")) == 1
+
+
+def test_an_engine_may_be_closed_twice_and_hears_what_is_not_for_it() -> None:
+    async def program(engine: Engine, journal: TroubledJournal) -> None:
+        assert engine.worker is not None
+        engine.worker._hear(Hint(HintKind.ASKS))
+        engine.worker._hear(Hint(HintKind.LEASE_LOST, lease_id="somebody else's"))
+        await engine.close()
+        await engine.close()
+
+    in_trouble(program)
+
+
+def test_a_run_that_was_to_be_read_again_is_left_to_others_when_its_worker_ends() -> None:
+    async def main() -> Any:
+        world = World()
+        journal = world.journal()
+        async with Engine(journal=world.journal(), workers=False) as client:
+            async with Engine(journal=journal, lease_seconds=LEASE_SECONDS) as engine:
+                journal.trouble["load"] = broken(100)
+                handle = await client.start(take_five_seconds, "x", id="x")
+                await asyncio.sleep(0.5)  # it could not be read; a second later it would be tried again
+                await engine.close()
+            async with Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS):
+                return await handle.result(timeout=60)
+
+    assert run(main) == "x"
+
+
+def test_a_run_that_must_be_begun_anew_is_left_to_others_when_its_worker_ends() -> None:
+    async def main() -> Any:
+        world = World()
+        journal = world.journal()
+        async with Engine(journal=journal, lease_seconds=LEASE_SECONDS) as engine:
+            handle = await engine.start(take_five_seconds, "x", id="x")
+            journal.refuse = lambda commit: StoreUnavailable("full") if commit.events else None
+            journal.trouble["read_run"] = broken(100)
+            await asyncio.sleep(6)
+            await engine.close()
+        async with Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS) as other:
+            return await other.get(handle.id).result(timeout=60)
+
+    assert run(main) == "x"
+
+
+def test_a_run_that_is_terminated_while_it_is_begun_late_never_runs() -> None:
+    async def main() -> list[str]:
+        world = World()
+        async with Engine(journal=world.journal(), workers=False) as client:
+            handle = await client.start(take_five_seconds, "x", id="x")
+            await asyncio.sleep(10)
+            journal = world.journal()
+            load = journal.load
+
+            async def load_while_it_ends(run_id: str) -> Any:
+                loaded = await load(run_id)
+                if len(loaded.events) > 1:
+                    await engine.get("x").terminate("too late")
+                return loaded
+
+            journal.load = load_while_it_ends  # type: ignore[method-assign]
+            async with Engine(journal=journal, lease_seconds=LEASE_SECONDS) as engine:
+                with pytest.raises(keepstep.Terminated):
+                    await handle.result(timeout=60)
+                await asyncio.sleep(1)
+                return begun
+
+    assert run(main) == []
