@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keepstep.testing.scoreboard import Score, read_score
+from keepstep.testing.scoreboard.score import find_score
 
 
 def test_a_score_reads_back_from_the_last_line_of_what_a_part_printed() -> None:
@@ -17,6 +18,12 @@ def test_a_score_carries_only_so_many_commands_and_no_false_precision() -> None:
     score = read_score(Score(part="x", tried=99, lost=99, seconds=1.23456, replay=["again"] * 99).line())
     assert score is not None
     assert (len(score.replay), score.seconds) == (10, 1.2)
+
+
+def test_the_last_score_of_a_log_is_found_before_complaints() -> None:
+    first, last = (Score(part="kills", tried=tried, lost=0) for tried in (300, 600))
+    assert find_score(f"{first.line()}\nround 2\n{last.line()}\nException ignored in: <x>\n  File …\n") == last
+    assert find_score("round 1\nround 2\n") is None
 
 
 @pytest.mark.parametrize("output", ["", "\n", "all is well", '{"part": "power"}', "[1, 2]", "Traceback\nKeyError: 1"])

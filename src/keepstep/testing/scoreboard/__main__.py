@@ -16,7 +16,7 @@ from pathlib import Path
 from .batch import Result, run_part
 from .machine import describe_commit, describe_machine
 from .part import PARTS, Part
-from .score import read_score
+from .score import find_score
 from .table import table, write_table
 
 
@@ -59,10 +59,10 @@ def _saved(take: list[list[str]], parts: Sequence[Part]) -> dict[str, Result]:
     """What earlier campaigns came to; several files of one part are added up."""
     results: dict[str, Result] = {}
     for name, file in take:
-        score = read_score(Path(file).read_text(errors="replace"))
+        score = find_score(Path(file).read_text(errors="replace"))
         result = results.setdefault(name, Result(next(part for part in parts if part.name == name)))
         if score is None:
-            result.broken = f"{file} does not end with a score"
+            result.broken = f"{file} has no score near its end"
         else:
             result.add(score)
     return results

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+LINES_BEHIND_MAX = 200
+
 REPLAYS_MAX = 10
 """How many commands a score carries; whoever has lost more than that begins with these."""
 
@@ -24,6 +26,12 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         """The last line to print."""
         short = msgspec.structs.replace(self, seconds=round(self.seconds, 1), replay=self.replay[:REPLAYS_MAX])
         return msgspec.json.encode(short).decode()
+
+
+def find_score(log: str) -> Score | None:
+    """The last score in a log that was kept, where complaints may stand behind it; None if there is none."""
+    lines = reversed(log.splitlines()[-LINES_BEHIND_MAX:])
+    return next((score for line in lines if (score := read_score(line)) is not None), None)
 
 
 def read_score(output: str) -> Score | None:
