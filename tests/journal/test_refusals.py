@@ -312,3 +312,12 @@ async def test_what_is_loaded_is_what_was_written(journal: Journal) -> None:
     ]
     assert loaded.events == await journal.read_events(run.run_id)
     assert [entry.event for entry in await journal.read_log(Position(0, 0))] == loaded.events
+
+
+async def test_tasks_in_hand_count_as_turns_of_their_tenant(journal: Journal) -> None:
+    def task(tenant: str, n: int) -> NewTask:
+        return NewTask(kind="step", key=f"{tenant}{n}", queue="q", fairness_key=tenant)
+
+    await start_owned(journal, tasks=(*(task("a", n) for n in range(3)), task("b", 0), task("b", 1)))
+    one_by_one = [(await journal.claim_tasks("L", ("q",), ("step",), 1))[0].key for _ in range(5)]
+    assert one_by_one == ["a0", "b0", "a1", "b1", "a2"]

@@ -31,6 +31,9 @@ def file(database: Path) -> Path:
     return database
 
 
+HOLD_A_LOCK = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, 2); print(flush=True); input()"
+
+
 class NoReaderLoop:
     """A loop that cannot watch sockets, as that of Windows."""
 
@@ -214,15 +217,21 @@ async def _was_swept(journal: Any) -> bool:
 def test_who_holds_the_right_to_write_is_described(database: Path) -> None:
     lock = database.with_name("journal.db-write")
     lock.touch()
-    assert "it cannot be found from here" in describe_holder(lock)
+    assert describe_holder(lock) == (
+        "another process is writing and does not come to an end; it cannot be found from here (it may be in another "
+        "container): look for a process that is paused, and continue or kill it"
+    )
     holder = subprocess.Popen(
-        [sys.executable, "-c", f"import fcntl; f = open({str(lock)!r}); fcntl.flock(f, 2); print(flush=True); input()"],
+        [sys.executable, "-c", HOLD_A_LOCK, str(lock)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert holder.stdout is not None
     holder.stdout.readline()
-    assert f"if it hangs, kill -9 {holder.pid}, and others take over its work" in describe_holder(lock)
+    command = " ".join([sys.executable, "-c", HOLD_A_LOCK, str(lock)])
+    assert describe_holder(lock) == (
+        f"process {holder.pid} ({command}) is writing; if it hangs, kill -9 {holder.pid}, and others take over its work"
+    )
     holder.communicate(b"\n")
 
 
