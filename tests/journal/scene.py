@@ -29,7 +29,8 @@ from keepstep.journal import (
 )
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.journal.sqlite import open_sqlite
-from keepstep.testing.simulation.sqlite_disk import FlushFault, Moment, SimulatedJournal, SqliteDisk, Trouble
+from keepstep.testing.simulation.sqlite_disk import SimulatedJournal, SqliteDisk
+from keepstep.testing.simulation.sqlite_faults import FlushFault, Moment, Trouble
 
 START = 1_800_000_000_000_000
 """Engine time at which every scene begins."""

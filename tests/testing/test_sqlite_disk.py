@@ -20,7 +20,8 @@ import pytest
 
 from keepstep.journal import Commit, Fenced, HintKind, Lease, Overloaded, Position, ProcessIdentity, limits
 from keepstep.testing import VirtualClock, VirtualLoop, run
-from keepstep.testing.simulation.sqlite_disk import FlushFault, Moment, SimulatedJournal, SqliteDisk, Trouble
+from keepstep.testing.simulation.sqlite_disk import SimulatedJournal, SqliteDisk
+from keepstep.testing.simulation.sqlite_faults import FlushFault, Moment, Trouble
 from tests.journal.scene import PROCESS, Ears, event, get, lease, new_run
 
 Open = Callable[..., Awaitable[SimulatedJournal]]

@@ -1,7 +1,7 @@
 """Store: the real SQLite journal on a recorded file system, under virtual time and on one thread.
 
 Real are opening, migrating, statements, group commit and the writer's rounds and retries. The threads are replaced by
-the loop (``simulation.sqlite_disk``), so that the same seed makes the same calls in the same order. Every transaction
+the loop (``simulation.sqlite_loop``), so that the same seed makes the same calls in the same order. Every transaction
 is looked at just before it commits, and the trace is told when the store answers for it.
 
 The log is folded in every ``checkpoint_pages`` pages instead of 4000, so that short lives have many checkpoints.
@@ -27,7 +27,7 @@ from keepstep.journal.sqlite.operation import Operation
 from keepstep.journal.sqlite.reader import ask
 from keepstep.journal.sqlite.renewal import Renewals
 from keepstep.journal.sqlite.writer import Writer
-from keepstep.testing.simulation.sqlite_disk import LocalBus, LocalPeer, LoopDrive, OnlyThread
+from keepstep.testing.simulation.sqlite_loop import LocalBus, LocalPeer, LoopDrive, OnlyThread
 
 from .driver import DriverConnection, DriverCursor, translate
 from .snapshot import Snapshot, take_snapshot

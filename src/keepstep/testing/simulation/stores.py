@@ -13,7 +13,8 @@ from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing.virtual import VirtualClock
 
 from .process import Store
-from .sqlite_disk import FlushFault, Moment, SimulatedJournal, SqliteDisk, Trouble
+from .sqlite_disk import SimulatedJournal, SqliteDisk
+from .sqlite_faults import FlushFault, Moment, Trouble
 
 FAILING_FLUSHES = 0.01
 """Share of the flushes to SQLite that meet a full disk or an I/O error; the store's own retries must cope."""
