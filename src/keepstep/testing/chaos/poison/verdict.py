@@ -11,8 +11,9 @@ from .visit import Parked, Visited
 
 RATIO_MAX = 1.10
 ROUNDS_AT_MOST_TIMES = 3
-GAP_SECONDS_MAX = 15.0
-"""No errand ended for so long: the others' progress has stopped."""
+GAP_SECONDS_MAX = 30.0
+"""No errand ended for so long: the others' progress has stopped. The killers end a dozen workers one after the other
+before they are found out, and hardly an errand ends meanwhile: some seconds, and more on a crowded machine."""
 
 DEATHS_MAX = 24
 """Of workers, until two killers are quarantined: five each, and more where both are on one worker, or are not yet
