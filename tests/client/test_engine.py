@@ -125,6 +125,16 @@ async def test_an_engine_that_is_not_open_says_how_to_open_it() -> None:
         await Engine("memory:").start(pay_and_be_cut_off)
 
 
+async def test_an_engine_is_opened_once_at_a_time(tmp_path: Path) -> None:
+    engine = Engine(f"sqlite:///{tmp_path / 'runs.db'}")
+    for _ in range(2):
+        async with engine:
+            with pytest.raises(InvalidInput, match="open already"):
+                await engine.__aenter__()
+            assert await engine.count() == 0
+        await engine.close()
+
+
 async def test_an_engine_whose_worker_cannot_start_leaves_no_thread_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,11 +99,15 @@ class Engine:
         self.published: Published
         self.worker: Worker | None = None
         self.known_types: dict[str, str] = {}
+        self._is_open = False
 
     async def __aenter__(self) -> Engine:
+        if self._is_open:
+            raise InvalidInput("this engine is open already; make another one, or close it before")
         self.journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
         self.closings = Closings(self.journal)
         self.published = Published(self.journal, self.namespace)
+        self._is_open = True
         if self._has_worker:
             self.worker = Worker(self.journal, self._options, surroundings=self._surroundings, serve=self._serve)
             try:
@@ -132,6 +136,7 @@ class Engine:
             if self.worker is not None:
                 await _stop(self.worker, grace_seconds)
         finally:
+            self._is_open = False
             self.closings.close()
             if self._given_journal is None:
                 await self.journal.close()
