@@ -13,6 +13,7 @@ from keepstep import Engine, step, workflow
 from keepstep.journal import Commit, Hint, HintKind, NewTask, StoreUnavailable
 from keepstep.runtime.data import encode
 from keepstep.testing import run
+from keepstep.worker.probe import Probe, in_slices
 from tests.worker.troubled import LEASE_SECONDS, TroubledJournal, World, broken, in_trouble
 
 begun: list[str] = []
@@ -215,3 +216,110 @@ def test_a_run_that_is_terminated_while_it_is_begun_late_never_runs() -> None:
                 return begun
 
     assert run(main) == []
+
+
+def test_background_work_that_fails_is_told_of_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise RuntimeError("a mistake")
+
+    async def program(engine: Engine, journal: TroubledJournal) -> Any:
+        assert engine.worker is not None
+        engine.worker.spawn(fail())
+        return await engine.run(take_five_seconds, "x")
+
+    assert in_trouble(program) == "x"
+    assert "background work failed: RuntimeError('a mistake')" in caplog.text
+
+
+def test_a_worker_that_has_stopped_opens_no_lease_although_it_lost_its_own() -> None:
+    async def program(engine: Engine, journal: TroubledJournal) -> list[Any]:
+        worker = engine.worker
+        assert worker is not None
+        await worker.stop()
+        await worker._begin_anew()
+        await worker.stop()
+        return await another_handle(journal).list_leases()
+
+    assert in_trouble(program) == []
+
+
+def another_handle(journal: TroubledJournal) -> TroubledJournal:
+    return TroubledJournal(journal.disk, clock=journal.clock)  # type: ignore[arg-type]
+
+
+def test_a_run_whose_start_is_answered_when_its_worker_has_stopped_is_taken_over() -> None:
+    async def main() -> Any:
+        world = World()
+        journal = world.journal()
+        async with (
+            Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS) as other,
+            Engine(journal=journal, lease_seconds=LEASE_SECONDS) as engine,
+        ):
+            start, worker = journal.start, engine.worker
+            assert worker is not None
+
+            async def start_and_stop(new: Any) -> Any:
+                started = await start(new)
+                await worker.stop()
+                return started
+
+            journal.start = start_and_stop  # type: ignore[method-assign]
+            await engine.start(take_five_seconds, "x", id="x")
+            return await other.get("x").result(timeout=60)
+
+    assert run(main) == "x"
+
+
+def test_a_suspect_whose_code_is_given_up_before_its_turn_is_closed_and_never_begun() -> None:
+    """The right to run a suspect's code is waited for; whoever is cancelled meanwhile must not leave it half begun."""
+
+    async def main() -> list[str]:
+        ended: list[str] = []
+
+        class Journal:
+            async def probe(self, lease_id: str, run_id: str | None) -> None:
+                """Noted."""
+
+        class Worker:
+            journal = Journal()
+            lease_id = "lease"
+
+        class Suspect:
+            run_id = "suspect"
+            is_probed = True
+            worker: Any = Worker()
+
+        suspect: Any = Suspect()
+        suspect.worker.probe = probe = Probe(suspect.worker)
+
+        async def code() -> None:
+            try:
+                ended.append("begun")
+                await asyncio.sleep(10)
+            finally:
+                ended.append("ended")
+
+        await probe.begin("another")
+        before = asyncio.ensure_future(_drive(in_slices(suspect, code())))
+        on_thread = asyncio.ensure_future(probe.on_thread(suspect, code()))
+        await asyncio.sleep(1)
+        before.cancel()
+        on_thread.cancel()
+        await asyncio.gather(before, on_thread, return_exceptions=True)
+        assert ended == []
+        await probe.end()
+        begun_once = asyncio.ensure_future(_drive(in_slices(suspect, code())))
+        await asyncio.sleep(1)
+        begun_once.cancel()
+        await asyncio.gather(begun_once, return_exceptions=True)
+        thread = asyncio.ensure_future(probe.on_thread(suspect, code()))
+        await asyncio.sleep(1)
+        thread.cancel()
+        await asyncio.gather(thread, return_exceptions=True)
+        return ended
+
+    assert run(main) == ["begun", "ended"] * 2
+
+
+async def _drive(call: Any) -> Any:
+    return await call
