@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from keepstep.testing.scoreboard import Score, read_score
+from keepstep.testing.scoreboard.machine import describe_commit
 from keepstep.testing.scoreboard.score import find_score
 
 
 def test_a_score_reads_back_from_the_last_line_of_what_a_part_printed() -> None:
-    score = Score(part="power", tried=200, lost=1, seeds=(1, 200), unit="power cuts", seconds=31.2,
-                  replay=["python -m keepstep.testing.power --seed 17"], counts={"commits": 91244})  # fmt: skip
+    score = Score(
+        part="power", tried=200, lost=1, seeds=(1, 200), unit="power cuts", seconds=31.2,
+        replay=["python -m keepstep.testing.power --seed 17"], counts={"commits": 91244}, commit="abc",
+    )  # fmt: skip
     assert read_score(f"seed 17: an acknowledged commit is gone\n{score.line()}\n\n") == score
 
 
@@ -21,9 +26,15 @@ def test_a_score_carries_only_so_many_commands_and_no_false_precision() -> None:
 
 
 def test_the_last_score_of_a_log_is_found_before_complaints() -> None:
-    first, last = (Score(part="kills", tried=tried, lost=0) for tried in (300, 600))
+    first, last = (Score(part="kills", tried=tried, lost=0, commit="abc") for tried in (300, 600))
     assert find_score(f"{first.line()}\nround 2\n{last.line()}\nException ignored in: <x>\n  File …\n") == last
     assert find_score("round 1\nround 2\n") is None
+
+
+def test_a_score_says_which_commit_it_is_about() -> None:
+    score = read_score(Score(part="x", tried=1, lost=0).line())
+    assert score is not None
+    assert score.commit == describe_commit(Path(__file__).parent)
 
 
 @pytest.mark.parametrize("output", ["", "\n", "all is well", '{"part": "power"}', "[1, 2]", "Traceback\nKeyError: 1"])

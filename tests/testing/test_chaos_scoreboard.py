@@ -136,11 +136,11 @@ def test_scores_of_earlier_campaigns_are_added_up_instead_of_running(
         files.append(tmp_path / f"log-{number}")
         tried = seeds[1] - seeds[0] + 1
         files[-1].write_text(
-            f'much was said\n{{"part":"toy","tried":{tried},"lost":0,"seeds":[{seeds[0]},{seeds[1]}]}}\n'
+            f'much was said\n{{"part":"toy","tried":{tried},"lost":0,"seeds":[{seeds[0]},{seeds[1]}],"commit":"abc"}}\n'
         )
     taken = [word for file in files for word in ("--take", "toy", str(file))]
     assert main(taken, [part("not_a_module")]) == 0
-    assert "| 1,000 tries | 0 | 1–1000 |" in capsys.readouterr().out
+    assert "| a toy (`toy`, at abc) | 1,000 tries | 0 | 1–1000 |" in capsys.readouterr().out
 
 
 def test_all_parts_get_a_share_and_have_names_of_their_own() -> None:

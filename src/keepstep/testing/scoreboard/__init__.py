@@ -14,7 +14,7 @@
 counts findings: seeds or checks that failed, whatever the promise. ``seeds`` are the first and the last seed tried, or
 null where nothing is drawn. ``replay`` holds one command for each finding (the first few), which shows it again.
 ``counts`` is for anything else worth a place in the table, name → number. Over several runs equal names are added up,
-but of a name that ends in ``, at most`` the largest is taken.
+but of a name that ends in ``, at most`` the largest is taken. ``commit`` says what was tried; ``line`` fills it in.
 
 A part that ends without such a line, or says that it lost nothing and exits with another code than 0, is *broken*, and
 counts as lost. The line is written by ``Score.line`` and read by ``read_score``, both in ``score``.

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None, parts: Sequence[Part] = PARTS) -> i
     chosen = [part for part in parts if not options.only or part.name in options.only]
     results = run(chosen, options.seconds, options.seed, _saved(options.take, parts))
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    text = table(results, date, describe_commit(Path.cwd()), describe_machine())
+    text = table(results, date, describe_commit(Path(__file__).parent), describe_machine())
     print(f"\n{text}")
     for result in results:
         _complain(result)

@@ -40,6 +40,7 @@ class Result(msgspec.Struct):
     seconds: float = 0.0
     replay: list[str] = []
     counts: dict[str, float] = msgspec.field(default_factory=lambda: defaultdict(float))
+    commits: set[str] = set()
     broken: str = ""
     """Why the part did not keep the agreement, if it did not."""
 
@@ -51,6 +52,7 @@ class Result(msgspec.Struct):
             self.seeds = (score.seeds if self.seeds is None else self.seeds)[0], score.seeds[1]
         self.seconds += score.seconds
         self.replay += score.replay
+        self.commits.add(score.commit or "unknown")
         for name, count in score.counts.items():
             self.counts[name] = max(self.counts[name], count) if name.endswith(AT_MOST) else self.counts[name] + count
 

@@ -28,11 +28,11 @@ def _processor() -> str:
 
 
 def describe_commit(folder: Path) -> str:
-    """The commit that is checked out in a folder, and whether files differ from it; "unknown" outside of Git."""
+    """The commit that is checked out around a folder, and whether files differ from it; "unknown" outside of Git."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     if not commit:
         return "unknown"
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", "src", "tests")
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/tests")
     return f"{commit} with changes" if changed else commit
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
+
+from .machine import describe_commit
 
 LINES_BEHIND_MAX = 200
 
@@ -21,10 +25,17 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     replay: list[str] = []
     counts: dict[str, float] = {}
+    commit: str = ""
+    """What was tried out; filled in by ``line``."""
 
     def line(self) -> str:
         """The last line to print."""
-        short = msgspec.structs.replace(self, seconds=round(self.seconds, 1), replay=self.replay[:REPLAYS_MAX])
+        short = msgspec.structs.replace(
+            self,
+            seconds=round(self.seconds, 1),
+            replay=self.replay[:REPLAYS_MAX],
+            commit=self.commit or describe_commit(Path(__file__).parent),
+        )
         return msgspec.json.encode(short).decode()
 
 

@@ -18,7 +18,7 @@ def table(results: Sequence[Result], date: str, commit: str, machine: str) -> st
         "",
         "| what was tried | how often | lost | seeds | time |",
         "|---|---:|---:|---:|---:|",
-        *map(_row, results),
+        *[_row(result, commit) for result in results],
         "",
         "What there was to judge, by part:",
         "",
@@ -27,14 +27,16 @@ def table(results: Sequence[Result], date: str, commit: str, machine: str) -> st
     return "\n".join(lines)
 
 
-def _row(result: Result) -> str:
+def _row(result: Result, commit: str) -> str:
     part = result.part
     lost = f"**{result.lost}**" if result.lost else "0"
     if result.broken:
         lost = f"**{result.lost}, and did not end as it should**"
     seeds = "all" if result.seeds is None else f"{result.seeds[0]}–{result.seeds[1]}"
     tried = f"{result.tried:,} {part.unit}"
-    return f"| {part.title} (`{part.name}`) | {tried} | {lost} | {seeds} | {_time(result.seconds)} |"
+    others = sorted(result.commits - {commit})
+    where = f", at {', '.join(others)}" if others else ""
+    return f"| {part.title} (`{part.name}`{where}) | {tried} | {lost} | {seeds} | {_time(result.seconds)} |"
 
 
 def _time(seconds: float) -> str:

@@ -111,7 +111,7 @@ class Case:
         counts["acknowledged letters"] = len(self.facts["sent"])
         counts["acknowledged cancels"] = len(self.facts["cancelled"])
         counts["results told"] = len(self.facts["result"])
-        counts["repeats"] = sum(len(each) - 1 for each in self.executions.values())
+        counts["repeats"] = sum(len(each) - len({one.attempt for one in each}) for each in self.executions.values())
         counts["orders undone"] = len({line[0] for line in self.executions if line[1].startswith("undo ")})
         counts["once-steps called"] = len(self.facts["dispensing"])
         counts["leases lost"] = sum(len(each.lost_lease) for each in self.fortunes.values())
