@@ -30,5 +30,20 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="XXmemoryXX", '
         "pid=number, started=str(number))",
     ): "a name that is made up",
+    (
+        "keepstep.journal.sqlite.opening",
+        'synchronous: Synchronous = "FULL",',
+        'synchronous: Synchronous = "full",',
+    ): "SQLite does not care for capitals",
+    (
+        "keepstep.journal.sqlite.turn",
+        "self._turn = self._write = -1",
+        "self._turn = self._write = -2",
+    ): "any negative number says that nothing is open",
+    (
+        "keepstep.journal.sqlite.renewal",
+        'self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("inf"))',
+        'self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("INF"))',
+    ): "infinity in capitals",
 }
 """By module, the line as it is, and the line as the mutant has it."""
