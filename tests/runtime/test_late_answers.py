@@ -16,16 +16,19 @@ from keepstep.testing import VirtualClock, VirtualLoop, run
 
 FLUSH_SECONDS = 1.0
 
+STEP_SECONDS = 9.75
+"""About ten, and not in the very moment in which a flush ends: what comes first then is nobody's promise."""
+
 
 @step
 async def answer_in_ten_seconds() -> str:
-    await asyncio.sleep(10)
+    await asyncio.sleep(STEP_SECONDS)
     return "ten seconds later"
 
 
 @step(retry=keepstep.Retry(max_attempts=1))
 async def break_in_ten_seconds() -> str:
-    await asyncio.sleep(10)
+    await asyncio.sleep(STEP_SECONDS)
     raise ValueError("ten seconds later")
 
 

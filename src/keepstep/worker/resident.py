@@ -526,7 +526,7 @@ class Resident:
         self.is_closing = False
         if any(each.n > self.inbox_seen for each in messages):
             self.take_messages(messages)
-        else:
+        elif not self.in_flight:  # else it is being recorded already, and the run closes after that
             self.worker.reload(self)
 
     def block(self, diff: Diff) -> None:
