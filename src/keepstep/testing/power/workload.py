@@ -157,14 +157,17 @@ class Workload:
     async def _advance(self) -> None:
         """Many things at once, which travel in one group."""
         handle = self._chance.choice(self._handles)
+        chosen = self._chance.sample(handle.runs, min(len(handle.runs), self._chance.randint(1, 4)))
+        inboxes = [
+            await self._rig.read_patiently(partial(handle.journal.read_messages, owned.run_id)) for owned in chosen
+        ]
         work: list[Awaitable[None]] = []
         closing = []
-        for owned in self._chance.sample(handle.runs, min(len(handle.runs), self._chance.randint(1, 4))):
+        for owned, waiting in zip(chosen, inboxes, strict=True):
             for _ in range(self._chance.randint(0, 2)):
                 work.append(self._append(handle, owned))
             if self._chance.random() < 0.5:
-                read = partial(handle.journal.read_messages, owned.run_id)
-                work.append(self._change(handle, owned, await self._rig.read_patiently(read)))
+                work.append(self._change(handle, owned, waiting))
             if self._chance.random() < 0.12:
                 closing.append(owned)
         others = [run.run_id for each in self._handles for run in each.runs if run not in closing]
