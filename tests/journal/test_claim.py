@@ -141,3 +141,19 @@ async def test_rebuild_makes_every_open_run_without_owner_due(journal: Journal) 
     assert await journal.rebuild() == 2
     assert {run.run_id for run in await journal.claim_runs("L", 10)} == {asleep.run_id, later.run_id}
     assert (await get(journal, owned.run_id)).epoch == owned.epoch
+
+
+async def test_a_lease_can_ask_what_it_owns(journal: Journal) -> None:
+    """As after a claim whose answer was lost."""
+    await journal.open_lease(lease())
+    await journal.open_lease(lease("M"))
+    for name in ("a", "b", "c"):
+        await journal.start(new_run(name))
+    claimed = await journal.claim_runs("L", 2)
+    others = await journal.claim_runs("M", 2)
+    assert sorted(run.run_id for run in await journal.list_owned_runs("L")) == sorted(run.run_id for run in claimed)
+    assert await journal.list_owned_runs("M") == others
+    await advance(journal, claimed[0], events=(event(),), status=Status.COMPLETED)
+    await advance(journal, claimed[1], release=True)
+    assert await journal.list_owned_runs("L") == []
+    assert await journal.list_owned_runs("nobody") == []

@@ -213,3 +213,16 @@ async def test_a_task_goes_to_its_fallback_queue_while_nobody_serves_its_own(jou
     assert await keys(journal) == []
     await journal.close_lease("M")
     assert await keys(journal) == ["a"]
+
+
+async def test_a_lease_can_ask_what_it_holds(journal: Journal) -> None:
+    """As after a claim whose answer was lost."""
+    await start_owned(journal, tasks=(step("a"), step("b"), step("c")))
+    await journal.open_lease(lease("M"))
+    claimed = await claim(journal, 2)
+    others = await claim(journal, 2, "M")
+    assert await journal.list_held_tasks("L") == claimed
+    assert await journal.list_held_tasks("M") == others
+    await journal.release_task(claimed[0].token, visible_at=0, attempt=2)
+    assert await journal.list_held_tasks("L") == claimed[1:]
+    assert await journal.list_held_tasks("nobody") == []

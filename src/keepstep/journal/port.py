@@ -134,6 +134,10 @@ class Journal(Protocol):
         """
         ...
 
+    async def list_owned_runs(self, lease_id: str) -> list[Run]:
+        """The open runs that a lease owns: what a claim may have brought whose answer was lost."""
+        ...
+
     async def probe(self, lease_id: str, run_id: str | None) -> None:
         """Note durably that this lease now advances the suspect ``run_id``, alone; None when it has survived."""
         ...
@@ -142,6 +146,10 @@ class Journal(Protocol):
 
     async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
         """Own up to ``limit`` tasks that are visible, by priority, then fairness, then age."""
+        ...
+
+    async def list_held_tasks(self, lease_id: str) -> list[Task]:
+        """The tasks that a lease holds, likewise."""
         ...
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:

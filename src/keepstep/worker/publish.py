@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from keepstep.journal import Definition
 from keepstep.runtime.registry import steps, workflows
+
+SOURCES_KEPT_MAX = 4096
+"""Functions whose source is kept: finding it means reading and parsing its file."""
 
 
 def definitions_of(namespace: str, now: int) -> list[Definition]:
@@ -55,6 +59,7 @@ def code_fingerprint() -> str:
     return digest.hexdigest()
 
 
+@lru_cache(SOURCES_KEPT_MAX)
 def _source(function: Any) -> bytes:
     try:
         return inspect.getsource(function).encode()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,6 +30,7 @@ from keepstep.journal import (
     RunClosed,
     StateChange,
     Task,
+    TaskToken,
     TooLarge,
 )
 from keepstep.runtime.errors import TimedOut, WorkersDied
@@ -38,6 +40,7 @@ from keepstep.runtime.step import Step, with_published_options
 from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sealed_error, sealed_result
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
+from .unheard import Doubt
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -89,6 +92,8 @@ class RemoteSteps:
         self._worker = worker
         self._news = asyncio.Event()
         self._busy: set[asyncio.Task[None]] = set()
+        self._in_hand: set[TaskToken] = set()
+        self._doubt = Doubt(worker.journal.clock, worker.options.lease_seconds)
         self._cut_off: set[asyncio.Task[None]] = set()
         self._suspects = asyncio.Lock()
 
@@ -105,10 +110,11 @@ class RemoteSteps:
             room = TASKS_MAX - len(self._busy)
             if room > 0 and not self._worker.steps.is_stopping and any(steps()):
                 try:
-                    journal = self._worker.journal
-                    claimed = await journal.claim_tasks(self._worker.lease_id, options.queues, ("step",), room)
+                    claimed = await self._claim(room)
                 except JournalError as error:
                     logger.warning("claiming steps failed: %s", error)
+                    if not isinstance(error, Fenced):
+                        self._doubt.begin()
             for task in claimed:
                 self._begin(task)
             if not claimed:
@@ -117,6 +123,17 @@ class RemoteSteps:
                         await self._news.wait()
                 except TimeoutError:
                     pass
+
+    async def _claim(self, room: int) -> list[Task]:
+        """Tasks to be begun: first those that an earlier claim has brought unheard."""
+        journal, lease_id = self._worker.journal, self._worker.lease_id
+        if self._doubt.is_on():
+            known = set(self._in_hand)
+            held = await journal.list_held_tasks(lease_id)
+            unheard = [task for task in held if task.token not in known | self._in_hand]
+            if unheard:
+                return unheard[:room]
+        return await journal.claim_tasks(lease_id, self._worker.options.queues, ("step",), room)
 
     @property
     def is_busy(self) -> bool:
@@ -134,15 +151,18 @@ class RemoteSteps:
     def _begin(self, task: Task) -> None:
         running = asyncio.create_task(self._execute(task))
         self._busy.add(running)
-        running.add_done_callback(self._ended)
+        self._in_hand.add(task.token)
+        running.add_done_callback(partial(self._ended, task.token))
 
-    def _ended(self, running: asyncio.Task[None]) -> None:
+    def _ended(self, token: TaskToken, running: asyncio.Task[None]) -> None:
         self._busy.discard(running)
+        self._in_hand.discard(token)
         self._cut_off.discard(running)
         self._news.set()
         self._worker.check_emptied()
         if not running.cancelled() and running.exception() is not None:
             logger.error("executing a step for a queue failed: %r", running.exception())
+            self._doubt.begin()  # the lease holds the task still, and nobody has it in hand
 
     async def _execute(self, task: Task) -> None:
         work = _decode(task.data)

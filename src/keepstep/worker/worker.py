@@ -54,6 +54,7 @@ from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
 from .steps import Steps
 from .surroundings import Surroundings
+from .unheard import Doubt
 from .waits import condition_of, detail_of
 from .words import encode_detail
 
@@ -117,6 +118,7 @@ class Worker:
         self.remote = RemoteSteps(self)
         self.watchdog = surroundings.make_watchdog()
         self.probe = Probe(self)
+        self._doubt = Doubt(journal.clock, self.options.lease_seconds)
         self._residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
         self._unshown: deque[Resident] = deque()
@@ -274,6 +276,8 @@ class Worker:
                 if self.journal.clock.monotonic() >= reap_at:
                     reap_at = self.journal.clock.monotonic() + self.options.poll_seconds
                     await self.journal.reap()
+                if self._doubt.is_on():
+                    await self._take_up(await self.journal.list_owned_runs(self.lease_id))
                 pause = await self._seconds_to_wake()
                 if pause <= 0 and await self._claim():
                     continue
@@ -283,6 +287,7 @@ class Worker:
             except JournalError as error:
                 pause = trouble = min(max(trouble * 2, 0.1), 10.0)
                 logger.warning("claiming failed (%s); trying again in %.1f s", error, pause)
+                self._doubt.begin()
             await _within(pause, self._work)
 
     async def _seconds_to_wake(self) -> float:
@@ -296,13 +301,21 @@ class Worker:
     async def _claim(self) -> int:
         room = self._room()
         runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self._types())
-        for run in runs:
+        await self._take_up(runs)
+        return len(runs)
+
+    async def _take_up(self, owned: Sequence[Run]) -> None:
+        """Bring runs into memory that this worker owns, as far as they are not there."""
+        fine: list[Run] = []
+        for run in owned:
+            if run.run_id in self._residents:
+                continue
             if run.strikes >= PROBE_STRIKES:
                 self.spawn(self._load_suspect(run))
-        fine = [run for run in runs if run.strikes < PROBE_STRIKES]
+            else:
+                fine.append(run)
         if fine:
             await asyncio.gather(*(self._load(run) for run in fine))
-        return len(runs)
 
     def _workflows(self) -> Iterable[Workflow[Any, Any]]:
         return workflows() if self._served is None else self._served.values()
@@ -546,7 +559,8 @@ class Worker:
         """Called with the outcome of a commit that gave a run back."""
         error = done.exception()
         if error is not None and not isinstance(error, Fenced):
-            logger.warning("a run could not be given back: %s", error)
+            logger.warning("a run could not be given back (%s); it is taken up again if it is still owned", error)
+            self._doubt.begin()
         self._work.set()
 
     # resting

@@ -153,6 +153,10 @@ class MemoryJournal:
     async def claim_runs(self, lease_id: str, limit: int, types: Sequence[str] | None = None) -> list[Run]:
         return await self._write(lambda tx: ownership.claim_runs(tx, lease_id, limit, types))
 
+    async def list_owned_runs(self, lease_id: str) -> list[Run]:
+        await self._turn()
+        return ownership.list_owned_runs(self.disk, lease_id)
+
     async def probe(self, lease_id: str, run_id: str | None) -> None:
         await self._write(lambda tx: ownership.probe(tx, lease_id, run_id))
 
@@ -160,6 +164,10 @@ class MemoryJournal:
 
     async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
         return await self._write(lambda tx: task.claim_tasks(tx, lease_id, queues, kinds, limit))
+
+    async def list_held_tasks(self, lease_id: str) -> list[Task]:
+        await self._turn()
+        return task.list_held_tasks(self.disk, lease_id)
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
         await self._write(lambda tx: task.release_task(tx, token, visible_at, attempt, data))

@@ -123,6 +123,10 @@ def rebuild(tx: Transaction) -> int:
     return len(asleep)
 
 
+def list_owned_runs(disk: MemoryDisk, lease_id: str) -> list[Run]:
+    return [row.run for row in _owned(disk, lease_id)]
+
+
 def list_leases(disk: MemoryDisk) -> list[LeaseState]:
     return [
         LeaseState(

@@ -9,7 +9,7 @@ import msgspec
 from keepstep.journal.errors import Fenced
 from keepstep.journal.task import NewTask, Task, TaskToken
 
-from .disk import LeaseRow, RunRow, TaskRow, Transaction
+from .disk import LeaseRow, MemoryDisk, RunRow, TaskRow, Transaction
 
 
 def add_tasks(tx: Transaction, row: RunRow, tasks: Iterable[NewTask]) -> None:
@@ -85,7 +85,16 @@ def _turns(tx: Transaction, waiting: Sequence[TaskRow]) -> dict[int, float]:
 def _claim(tx: Transaction, task: TaskRow, lease_id: str) -> Task:
     task.epoch += 1
     task.owner = lease_id
-    run, new = tx.disk.runs[task.run_id].run, task.task
+    return _in_hand(tx.disk, task)
+
+
+def list_held_tasks(disk: MemoryDisk, lease_id: str) -> list[Task]:
+    return [_in_hand(disk, task) for task in disk.tasks.values() if task.owner == lease_id]
+
+
+def _in_hand(disk: MemoryDisk, task: TaskRow) -> Task:
+    """A task as whoever holds it sees it."""
+    run, new = disk.runs[task.run_id].run, task.task
     return Task(
         token=TaskToken(task.task_id, task.epoch),
         run_id=run.run_id,

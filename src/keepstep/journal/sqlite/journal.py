@@ -249,6 +249,9 @@ class SqliteJournal:
         runs: list[Run] = await self._put(ownership.claim_runs, (lease_id, limit, types))
         return runs
 
+    async def list_owned_runs(self, lease_id: str) -> list[Run]:
+        return await self._read(query.list_owned_runs, lease_id)
+
     async def probe(self, lease_id: str, run_id: str | None) -> None:
         await self._put(ownership.probe, (lease_id, run_id))
 
@@ -257,6 +260,9 @@ class SqliteJournal:
     async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
         tasks: list[Task] = await self._put(task.claim_tasks, (lease_id, queues, kinds, limit))
         return tasks
+
+    async def list_held_tasks(self, lease_id: str) -> list[Task]:
+        return await self._read(query.list_held_tasks, lease_id)
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
         await self._put(task.release_task, (token, visible_at, attempt, data))

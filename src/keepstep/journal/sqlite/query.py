@@ -16,6 +16,7 @@ from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.task import Task
 
 from . import statements as sql
 from .ownership import claimable_by
@@ -34,6 +35,7 @@ from .rows import (
     messages_of,
     run_of,
     state_of,
+    tasks_of,
 )
 
 UNLIMITED = 1 << 62
@@ -214,6 +216,16 @@ def read_log(db: Connection, after: Position, limit: int) -> list[LogEntry]:
 
 def read_audit(db: Connection, run_id: str) -> list[AuditLine]:
     return [AuditLine(time, text) for time, text in from_json(db.execute(sql.READ_AUDIT, (run_id,)).fetchone()[0])]
+
+
+def list_owned_runs(db: Connection, lease_id: str) -> list[Run]:
+    (rows,) = db.execute(sql.LIST_OWNED_RUNS, (lease_id,)).fetchone()
+    return [run_of(row) for row in from_json(rows)]
+
+
+def list_held_tasks(db: Connection, lease_id: str) -> list[Task]:
+    (rows,) = db.execute(sql.LIST_HELD_TASKS, (lease_id,)).fetchone()
+    return tasks_of(rows)
 
 
 def list_leases(db: Connection) -> list[LeaseState]:

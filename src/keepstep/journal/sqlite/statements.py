@@ -292,9 +292,16 @@ SELECT json_group_array(task) FROM (SELECT task FROM turns ORDER BY priority DES
 
 OWN_TASKS = "UPDATE tasks SET owner = ?2, epoch = epoch + 1 WHERE task IN (SELECT value FROM json_each(?1))"
 
-READ_TASKS = """
-SELECT json_group_array(json_array(t.task, t.epoch, r.run_id, r.workflow_id, r.namespace, t.kind, t.key, t.queue,
-    hex(t.data), t.priority, t.visible_at, t.deadline, t.attempt))
+_TASK = """json_array(t.task, t.epoch, r.run_id, r.workflow_id, r.namespace, t.kind, t.key, t.queue,
+    hex(t.data), t.priority, t.visible_at, t.deadline, t.attempt)"""
+
+LIST_HELD_TASKS = f"""
+SELECT json_group_array({_TASK}) FROM tasks AS t JOIN runs AS r ON r.run = t.run
+WHERE t.owner = (SELECT lease FROM leases WHERE lease_id = ?)
+"""
+
+READ_TASKS = f"""
+SELECT json_group_array({_TASK})
 FROM json_each(?) AS wanted CROSS JOIN tasks AS t ON t.task = wanted.value JOIN runs AS r ON r.run = t.run
 """
 
@@ -341,6 +348,11 @@ READ_RUN = f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = ?"
 READ_RUNS = (
     f"SELECT json_group_array({_RUN}) FROM json_each(?) AS wanted CROSS JOIN runs AS r ON r.run_id = wanted.value"
 )
+
+LIST_OWNED_RUNS = f"""
+SELECT json_group_array({_RUN}) FROM runs AS r
+WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = ?) AND r.status = 0
+"""
 
 FIND_RUN = f"""
 SELECT {_RUN} FROM runs AS r WHERE r.run = coalesce(

@@ -18,7 +18,7 @@ from keepstep.journal import InvalidInput, JournalError, NotFound, Overloaded, R
 
 from .fleet import Fleet
 from .language import WALK, WALK_IN_TIME
-from .process import Died
+from .process import Died, Process
 from .programs import count_musts, draw_program
 from .record import Record, Signal, Start
 from .trace import Trace
@@ -35,15 +35,25 @@ IN_TIME, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 3, 0.12, 0.03
 class Customer:
     """Who wants one run."""
 
-    def __init__(self, number: int, fleet: Fleet, seed: str, trace: Trace) -> None:
-        self._chance = chance = random.Random(f"{seed}/customer {number}")
+    def __init__(
+        self, start: Start, fleet: Fleet, chance: random.Random, trace: Trace, through: Process | None = None
+    ) -> None:
+        """``through``: the one process to ask; by default any worker's that is alive."""
+        self._start = start
         self._fleet = fleet
         self._record: Record = fleet.record
+        self._chance = chance
         self._trace = trace
+        self._through = through
+        self._record.starts[start.workflow_id] = start
+
+    @classmethod
+    def draw(cls, number: int, fleet: Fleet, seed: str, trace: Trace) -> Customer:
+        """A customer with a program of their own."""
+        chance = random.Random(f"{seed}/customer {number}")
         program = draw_program(chance)
         type_ = WALK_IN_TIME if chance.random() < IN_TIME else WALK
-        self._start = Start(f"run-{number}", type_, program)
-        self._record.starts[self._start.workflow_id] = self._start
+        return cls(Start(f"run-{number}", type_, program), fleet, chance, trace)
 
     async def visit(self) -> None:
         """All that this customer does, from the start on."""
@@ -56,7 +66,16 @@ class Customer:
             await self._end(lambda engine: engine.get(self._start.workflow_id).cancel("a customer changed their mind"))
         elif dice < CANCELLED + TERMINATED:
             await self._end(lambda engine: engine.get(self._start.workflow_id).terminate("an operator had enough"))
-        await asyncio.gather(*(self._say(n, "must") for n in range(count_musts(self._start.program))))
+        await self._keep_promises()
+
+    async def visit_in_peace(self) -> None:
+        """Only what the program needs to come to its end."""
+        await self._ask(self._begin)
+        await self._keep_promises(0.1)
+
+    async def _keep_promises(self, seconds: float = 3.0) -> None:
+        musts = count_musts(self._start.program)
+        await asyncio.gather(*(self._say(n, "must", seconds) for n in range(musts)))
 
     async def _begin(self, engine: Engine) -> None:
         start = self._start
@@ -64,8 +83,8 @@ class Customer:
         start.is_acknowledged, start.run_id = True, handle.run_id
         self._trace(f"{start.workflow_id} is acknowledged as {handle.run_id}")
 
-    async def _say(self, n: int, name: str) -> None:
-        await asyncio.sleep(self._chance.random() * 3.0)
+    async def _say(self, n: int, name: str, seconds: float = 3.0) -> None:
+        await asyncio.sleep(self._chance.random() * seconds)
         signal = Signal(self._start.workflow_id, name, f"{name}-{n}")
         self._record.signals.append(signal)
 
@@ -85,7 +104,8 @@ class Customer:
     async def _ask(self, what: Callable[[Engine], Awaitable[None]]) -> None:
         """Ask one process after the other until there is an answer; a closed run is one."""
         for _ in range(TRIES_MAX):
-            alive = [each for each in self._fleet.alive() if each.is_open]
+            asked = self._fleet.alive() if self._through is None else [self._through]
+            alive = [each for each in asked if each.is_open]
             if not alive:
                 await asyncio.sleep(PATIENCE_SECONDS)
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 from keepstep.journal import JournalError, ProcessIdentity
 
@@ -43,11 +44,13 @@ class Fleet:
     def alive(self) -> list[Process]:
         return [each for each in self.places if each is not None and not each.is_dead]
 
-    async def fill(self, place: int) -> None:
+    async def fill(self, place: int, prepare: Callable[[Process], None] | None = None) -> None:
         """Start a process at a place, as a supervisor does: until one comes up."""
         for _ in range(OPENING_TRIES_MAX):
             process = self.make()
             self.places[place] = process
+            if prepare is not None:
+                prepare(process)
             try:
                 await process.open(self.is_surely_dead)
                 return

@@ -29,18 +29,25 @@ class Operator:
         self._trace = trace
         self._is_to_be_deployed = False
 
-    async def bring_to_an_end(self) -> None:
-        """Deploy the newest code everywhere, and look after runs until none is open; give up after a while."""
+    async def deploy_newest(self) -> None:
+        """The newest code everywhere. Processes that have it live on: what they hold must come to its end with them."""
+        self._fleet.version = NEWEST
+        for place, process in enumerate(list(self._fleet.places)):
+            if process is None or process.is_dead or process.version != NEWEST:
+                await self._fleet.restart(place)
+
+    async def look_after_runs(self) -> None:
+        """Look after runs until none is open; give up after a while."""
         fleet = self._fleet
-        fleet.version = NEWEST
-        for place in range(len(fleet.places)):
-            await fleet.restart(place)
         deadline = fleet.loop.time() + PATIENCE_SECONDS
         while fleet.loop.time() < deadline:
             await asyncio.sleep(LOOK_SECONDS)
-            process = fleet.alive()[0]
-            if not await process.call(self._look(process)):
-                return
+            open_ = [each for each in fleet.alive() if each.is_open]
+            try:
+                if open_ and not await open_[0].call(self._look(open_[0])):
+                    return
+            except (JournalError, Died) as error:
+                self._trace(f"the operator was refused: {error}")
             if self._is_to_be_deployed:
                 self._is_to_be_deployed = False
                 await fleet.restart(len(fleet.places) - 1)

@@ -93,6 +93,7 @@ class Process(Fate):
         self.clock = VirtualClock(loop)
         self.chance = random.Random(f"{seed}/process {number}")
         self.temper = Temper()
+        self.temper.die, self.temper.disturb = self.kill, self.disturb
         self.engine: Engine
         self._store = store
         self._inner: CrashableJournal | None = None

@@ -27,9 +27,9 @@ CUTTING = frozenset(("race", "timeout", "wait_for", "shielded", "group", "child"
 class Draw:
     """Draws one program."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, nodes_max: int) -> None:
         self._chance = chance
-        self._nodes_left = NODES_MAX
+        self._nodes_left = nodes_max
         self._names = 0
 
     def program(self) -> Node:
@@ -83,9 +83,9 @@ class Draw:
         return [self._node(depth, is_cut) for _ in range(self._chance.randint(1, 4))]
 
 
-def draw_program(chance: random.Random) -> Node:
+def draw_program(chance: random.Random, nodes_max: int = NODES_MAX) -> Node:
     """A program whose every wait ends, if as many "must" signals come as ``count_musts`` says."""
-    return Draw(chance).program()
+    return Draw(chance, nodes_max).program()
 
 
 def count_musts(node: Any) -> int:

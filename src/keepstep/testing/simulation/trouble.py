@@ -48,12 +48,20 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     LOST = "lost"
     TIMED_OUT = "timed out"
+    DIED_BEFORE = "died before"
+    """The process dies instead of making the call."""
+    DIED_AFTER = "died after"
+    """It dies when the call has been made and before it hears of it."""
 
 
 Decide = Callable[[str], Outcome]
 """Asked for each call, by its name."""
 
 Confirm = Callable[[Commit, Committed], None]
+
+
+def _nothing() -> None:
+    """Nobody wants to be called."""
 
 
 def always_fine(_: str) -> Outcome:
@@ -66,6 +74,9 @@ class Temper:
     def __init__(self) -> None:
         self.decide: Decide = always_fine
         self.is_slow = False
+        self.die: Callable[[], None] = _nothing
+        self.disturb: Callable[[], None] = _nothing
+        """Called when a call has failed, as far as its process can see."""
 
 
 class TroubledJournal:
@@ -98,19 +109,31 @@ class TroubledJournal:
 
     async def _call(self, name: str, work: Awaitable[Any]) -> Any:
         outcome = self._temper.decide(name)
+        if outcome is Outcome.DIED_BEFORE:
+            work.close()  # type: ignore[attr-defined]
+            await self._die()
         if outcome is Outcome.REFUSED:
             work.close()  # type: ignore[attr-defined]
             await self._answer_time()
+            self._temper.disturb()
             raise _trouble(name, outcome)
         try:
             answer = await work
         except JournalError:
             await self._answer_time(outcome)
             raise
+        if outcome is Outcome.DIED_AFTER:
+            await self._die()
         await self._answer_time(outcome)
         if outcome is not Outcome.FINE:
+            self._temper.disturb()
             raise _trouble(name, outcome)
         return answer
+
+    async def _die(self) -> None:
+        """Die, and never come back from it."""
+        self._temper.die()
+        await self._loop.create_future()
 
     def _next_answer_at(self, outcome: Outcome = Outcome.FINE) -> float:
         """When the next answer arrives: after the one before it."""
@@ -131,7 +154,10 @@ class TroubledJournal:
         outcome = self._temper.decide("commit")
         told = Promise(loop=self._loop)
         if outcome is Outcome.REFUSED:
-            self._loop.call_at(self._next_answer_at(), told.settle, None, _trouble("commit", outcome))
+            self._loop.call_at(self._next_answer_at(), self._fail, told, outcome)
+            return told
+        if outcome is Outcome.DIED_BEFORE:
+            self._temper.die()
             return told
         done = self.inner.submit(commit)
         done.heard = lambda done: self._pass_on(commit, done, told, outcome)
@@ -145,9 +171,17 @@ class TroubledJournal:
         committed = None if error is not None else done.result()
         if committed is not None:
             self._confirm(commit, committed)
-        if outcome is not Outcome.FINE:
-            committed, error = None, _trouble("commit", outcome)
-        self._loop.call_at(self._next_answer_at(outcome), told.settle, committed, error)
+        if outcome is Outcome.DIED_AFTER:
+            self._temper.die()
+            return
+        if outcome is Outcome.FINE:
+            self._loop.call_at(self._next_answer_at(), told.settle, committed, error)
+        else:
+            self._loop.call_at(self._next_answer_at(outcome), self._fail, told, outcome)
+
+    def _fail(self, told: Promise, outcome: Outcome) -> None:
+        self._temper.disturb()
+        told.settle(None, _trouble("commit", outcome))
 
     # hints
 

@@ -1,0 +1,61 @@
+"""Handwritten programs: small ones, one for each thing that can be interrupted in its middle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+A, B, C, D = (["step", name, 0.01, False] for name in "abcd")
+FAILS: list[Any] = ["step", "fails", 0.01, True]
+SLOW: list[Any] = ["step", "slow", 0.5, False]
+NAP: list[Any] = ["sleep", 0.05]
+
+HANDWRITTEN: dict[str, list[Any]] = {
+    "nothing": ["chance"],
+    "one step": A,
+    "a chain of steps": ["sequence", [A, B, C, D]],
+    "a step that fails": FAILS,
+    "a step after one that fails": ["sequence", [FAILS, A]],
+    "retries until it works": ["stubborn", "stubborn", 2],
+    "retries in vain": ["sequence", [["stubborn", "stubborn", 9], A]],
+    "a step on a thread": ["sequence", [["threaded", "t"], A]],
+    "a step on a queue": ["sequence", [["elsewhere", "e", 0], A]],
+    "a step on a queue that is retried": ["elsewhere", "e", 2],
+    "two steps on a queue at once": ["gather", [["elsewhere", "e", 0], ["elsewhere", "f", 1]]],
+    "a step that takes too long": ["sequence", [["timed", "t", 0.3], A]],
+    "a step in time": ["timed", "t", 0.05],
+    "once": ["sequence", [["once", "o", 0.05], A]],
+    "once, twice": ["sequence", [["once", "o", 0.0], ["once", "p", 0.0]]],
+    "once beside others": ["gather", [["once", "o", 0.05], A, NAP]],
+    "a nap": ["sequence", [A, NAP, B]],
+    "two naps at once": ["gather", [NAP, ["sleep", 0.08]]],
+    "a signal": ["sequence", [["receive_at_last"], A]],
+    "a signal in vain": ["sequence", [["receive", 0.05], A]],
+    "two signals": ["gather", [["receive_at_last"], ["receive_at_last"]]],
+    "a callback": ["sequence", [["callback", 1.0], A]],
+    "a callback in vain": ["callback", 0.05],
+    "all at once": ["gather", [A, B, FAILS, NAP]],
+    "a group": ["group", [A, B, C]],
+    "a group that fails": ["sequence", [["group", [SLOW, FAILS, NAP]], A]],
+    "the first of three": ["sequence", [["race", [SLOW, A, NAP]], B]],
+    "as they come": ["completed", [SLOW, A, B]],
+    "a time limit that is met": ["timeout", 1.0, A],
+    "a time limit that is not": ["sequence", [["timeout", 0.1, SLOW], A]],
+    "a wait that is given up": ["sequence", [["wait_for", 0.1, ["sequence", [SLOW, B]]], A]],
+    "shielded": ["shielded", 0.1, SLOW],
+    "a lock": ["gather", [["locked", A], ["locked", B]]],
+    "finally": ["finally_", FAILS, A],
+    "finally, when time is up": ["timeout", 0.1, ["finally_", SLOW, A]],
+    "a generator": ["generator", [A, FAILS, B]],
+    "a saga that succeeds": ["saga", "saga", [A, B], False],
+    "a saga that fails": ["sequence", [["saga", "saga", [A, B, C], True], D]],
+    "a saga whose step fails": ["saga", "saga", [A, FAILS, C], False],
+    "a saga that is cut off": ["sequence", [["timeout", 0.1, ["saga", "saga", [A, SLOW], False]], B]],
+    "a saga in a saga": ["saga", "outer", [A, ["saga", "inner", [B, C], True]], True],
+    "two sagas at once": ["gather", [["saga", "one", [A, NAP], True], ["saga", "two", [B, C], True]]],
+    "an undo that is retried": ["saga", "saga", [["step", "a", 0.05, False]], True],
+    "a child": ["sequence", [["child", ["sequence", [A, B]]], C]],
+    "two children at once": ["gather", [["child", A], ["child", NAP]]],
+    "a child that is given up": ["sequence", [["timeout", 0.1, ["child", SLOW]], A]],
+    "a child of a child": ["child", ["child", A]],
+    "a saga in a child": ["sequence", [["child", ["saga", "saga", [A, B], True]], C]],
+}
