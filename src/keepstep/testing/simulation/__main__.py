@@ -16,6 +16,7 @@ from keepstep.testing.scoreboard import Score
 from .plants import PLANTS, planted
 from .simulation import Report, simulate
 from .stores import STORES
+from .world import bury_quietly
 
 PROGRESS_SECONDS = 10.0
 SHOWN_MAX = 5
@@ -116,6 +117,7 @@ def main() -> None:
             print(f"{name:18} {(plant.__doc__ or '').strip()}")
         return
     gc.freeze()
+    sys.unraisablehook = bury_quietly
     tally = Tally(arguments.store, arguments.plant)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     with closing(Runs(arguments).many(seeds, arguments.jobs)) as reports:

@@ -30,7 +30,7 @@ from .programs import Node, draw_program
 from .record import Start
 from .stores import STORES
 from .trouble import Outcome
-from .world import World, play
+from .world import World, bury_quietly, play
 
 WAYS = (Outcome.REFUSED, Outcome.LOST, Outcome.TIMED_OUT, Outcome.DIED_BEFORE, Outcome.DIED_AFTER)
 
@@ -187,6 +187,7 @@ def main() -> None:
     if arguments.only is not None:
         chosen = {arguments.only: programs(len(HANDWRITTEN) + 1000)[arguments.only]}
     gc.freeze()
+    sys.unraisablehook = bury_quietly
     tally = Tally(arguments.store)
     for name, program in chosen.items():
         is_claimed = name not in HANDWRITTEN

@@ -10,6 +10,8 @@ Node = list[Any]
 DEPTH_MAX = 4
 NODES_MAX = 14
 
+MILLISECOND = 0.001
+
 SECONDS = (0.0, 0.0, 0.05, 0.3, 1.0, 3.0)
 
 STRUCTURES = (
@@ -59,19 +61,28 @@ class Draw:
             return [kind, name]
         if kind in ("receive_at_last", "chance"):
             return [kind]
-        return [kind, chance.choice(SECONDS)]
+        return [kind, self._seconds()]
+
+    def _seconds(self) -> float:
+        """A duration that no other wait of the program has.
+
+        Up to Python 3.12, a task that two scopes of asyncio cancel at the same instant ends as cancelled, although
+        nobody has asked for it from outside. Plain asyncio does the same, and it is not what is tested here.
+        """
+        self._names += 1
+        return self._chance.choice(SECONDS) + self._names * MILLISECOND
 
     def _structure(self, kind: str, depth: int, is_cut: bool) -> Node:
         chance, deeper = self._chance, depth - 1
         is_cut = is_cut or kind in CUTTING
         if kind in ("timeout", "wait_for", "shielded"):
-            return [kind, chance.choice(SECONDS), self._node(deeper, True)]
+            return [kind, self._seconds(), self._node(deeper, True)]
         if kind == "saga":
             self._names += 1
             name = f"saga{self._names}"
             return [kind, name, self._nodes(deeper, is_cut), chance.random() < 0.5]
         if kind == "finally_":
-            return [kind, self._node(deeper, is_cut), self._node(deeper, True)]
+            return [kind, self._node(deeper, is_cut), self._leaf(True)]
         if kind in ("locked", "child"):
             return [kind, self._node(deeper, is_cut)]
         return self._sequence(kind, depth, is_cut)

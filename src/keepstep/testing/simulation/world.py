@@ -138,7 +138,7 @@ def _quietly() -> Iterator[None]:
     hook, disabled, collects = sys.unraisablehook, logging.root.manager.disable, gc.isenabled()
     gc.disable()
     logging.disable(logging.CRITICAL)
-    sys.unraisablehook = _say_nothing
+    sys.unraisablehook = bury_quietly
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         try:
             yield
@@ -150,5 +150,5 @@ def _quietly() -> Iterator[None]:
                 gc.enable()
 
 
-def _say_nothing(_: Any) -> None:
-    """Coroutines of dead processes are thrown away wherever they were."""
+def bury_quietly(_: Any) -> None:
+    """A ``sys.unraisablehook``: coroutines of dead processes are thrown away wherever they were, some only at exit."""
