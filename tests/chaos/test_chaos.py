@@ -32,11 +32,11 @@ async def play(folder: Path, *options: str) -> tuple[int | None, str, Score]:
     return program.returncode, output, score
 
 
-async def test_eighty_kills_lose_nothing(tmp_path: Path) -> None:
-    code, output, score = await play(tmp_path / "rounds", "--kills", "80", "--seed", "7")
+async def test_sixty_kills_lose_nothing(tmp_path: Path) -> None:
+    code, output, score = await play(tmp_path / "rounds", "--kills", "60", "--seed", "7")
     assert code == 0, output
     assert score.part == "kills"
-    assert score.tried >= 80
+    assert score.tried >= 60
     assert score.lost == 0
     assert score.seeds == (7, 7)
     for what in ("acknowledged starts", "acknowledged letters", "repeats", "freezes", "runs", "steps"):
