@@ -11,6 +11,8 @@ from random import Random
 
 import msgspec
 
+from keepstep.client.address import sqlite_path
+
 from . import workload
 from .audit import judge
 from .client import Frontier
@@ -59,7 +61,7 @@ def play_round(
     gc.freeze()
     try:
         nursery.play(kills, until)
-        haunt(nursery, max(1, kills // KILLS_PER_HAUNTING), LEASE_SECONDS)
+        haunt(nursery, max(1, kills // KILLS_PER_HAUNTING), LEASE_SECONDS, sqlite_path(scene.url))
         killed_in = time.monotonic() - began
         _end(nursery, ending_seconds)
     finally:
