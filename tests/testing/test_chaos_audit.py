@@ -114,6 +114,17 @@ def test_a_run_that_is_stuck_or_ends_otherwise_than_planned_is_found(tmp_path: P
     assert "which its plan does not want" in findings(check_starts, other, tmp_path)[0]
 
 
+@pytest.mark.parametrize("deaths", [2, 5])
+def test_a_run_that_was_given_up_is_believed_only_with_its_dead_workers(deaths: int, tmp_path: Path) -> None:
+    story, _ = chain_done()
+    for life in range(20, 20 + deaths):
+        story.tell("began", story.name, "2", f"{story.name}|2|{life}", 1, [], life=life)
+        story.tell("killed", life, life=0)
+    said = "step 'x' was being executed by 5 workers when they died"
+    story.endings.append(Ending(story.name, "id", "chaos_chain", "failed", said))
+    assert (findings(check_starts, story, tmp_path) == []) is (deaths == 5)
+
+
 def test_an_acknowledged_cancel_that_no_history_has_is_found(tmp_path: Path) -> None:
     story = Story(run_like("order"))
     story.tell("cancelling", story.name)

@@ -60,7 +60,8 @@ def plan_of(name: str) -> Plan:
 def _link(dice: Random) -> Link:
     colour = dice.choices(("async", "sync", "remote"), (7, 2, 1))[0]
     failures = dice.choices((0, 1, 2), (12, 2, 1))[0]
-    return Link(colour, dice.choice((0, 0, 1, 5, 30, 150)), failures)  # type: ignore[arg-type]
+    milliseconds = dice.choice((0, 0, 1, 5, 30, 150)) if colour != "remote" else dice.choice((0, 1, 5))
+    return Link(colour, milliseconds, failures)  # type: ignore[arg-type]
 
 
 def _order(dice: Random, links: tuple[Link, ...]) -> Plan:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 NEVER = float("inf")
 
+GIVEN_UP = "workers when they died"
+"""In the error of a step on a queue that is not tried again, because it may be what kills its workers."""
+
+DEATHS_SHOWN_MIN = 3
+
 
 class Execution(msgspec.Struct):
     """One call of a step in one life."""
@@ -89,6 +94,19 @@ class Case:
         """The one that gave this receipt."""
         return self._by_receipt.get(receipt)
 
+    def was_given_up(self, ending: Ending) -> bool:
+        """Whether it failed because worker after worker died with one of its steps on a queue, as the engine says.
+
+        Here such a step is a mere victim. The ledger must show most of those deaths: a worker may also have died
+        between taking the step and beginning it.
+        """
+        family = ending.name.partition("/")[0]
+        return GIVEN_UP in ending.said and any(
+            sum(self.fortunes[each.life].killed < NEVER for each in executions) >= DEATHS_SHOWN_MIN
+            for (run, _), executions in self.executions.items()
+            if run.partition("/")[0] == family
+        )
+
     def places(self, run: str) -> dict[str, list[Execution]]:
         """What was executed of a run, by place."""
         return self._by_run().get(run, {})
@@ -116,6 +134,7 @@ class Case:
         counts["once-steps called"] = len(self.facts["dispensing"])
         counts["leases lost"] = sum(len(each.lost_lease) for each in self.fortunes.values())
         counts["stale writes refused"] = len(self.facts["refused"])
+        counts["given up by mistake"] = sum(self.was_given_up(each) for each in self.endings.values())
         counts["quarantined by mistake"] = self.retried
         return counts
 

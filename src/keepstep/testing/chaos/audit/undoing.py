@@ -26,11 +26,12 @@ def check_undoing(case: Case) -> Iterator[str]:
             if undone:
                 yield f"{name} went well, and undid {undone}"
         elif ending.status in ("failed", "cancelled"):
-            yield from _check_reach(case, name, ending.status, done, undone)
+            ends_as_planned = ending.status == "failed" and not case.was_given_up(ending)
+            yield from _check_reach(case, name, ends_as_planned, done, undone)
             yield from _check_order(case, name, undone)
 
 
-def _check_reach(case: Case, name: str, status: str, done: set[int], undone: list[int]) -> Iterator[str]:
+def _check_reach(case: Case, name: str, ends_as_planned: bool, done: set[int], undone: list[int]) -> Iterator[str]:
     if undone != list(range(len(undone))):
         yield f"{name} undid {undone}: there is a gap"
         return
@@ -40,7 +41,7 @@ def _check_reach(case: Case, name: str, status: str, done: set[int], undone: lis
     if not set(undone[:-1]) <= done:
         yield f"{name} undid {undone} and had done only {sorted(done)}"
     ends_at = _ends_at(name)
-    if status == "failed" and last != ends_at:
+    if ends_as_planned and last != ends_at:
         yield f"{name} failed at step {ends_at} and undid {undone}"
     refused = {place for place, link in enumerate(plan_of(name).links) if link.is_refused}
     for place in undone:
