@@ -1,17 +1,15 @@
 """Random workflows of nested structures, on a disk in trouble, killed at random commits: their history is the truth.
 
-A program is a tree of what asyncio offers; ``interpret`` is the workflow that walks it. What is checked holds whatever
-the timing was: the run ends; replaying its history gives its outcome again; no step is recorded twice, and none is
-executed more often than once and once more for each crash and each commit that failed.
+A program is a tree of what asyncio offers (``simulation.structures``); ``interpret`` is the workflow that walks it. What
+is checked holds whatever the timing was: the run ends; replaying its history gives its outcome again; no step is
+recorded twice, and none is executed more often than once and once more for each crash and each commit that failed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections import Counter
-from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -24,15 +22,12 @@ from keepstep.journal import Condition, RunClosed, Status
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution, Identity
 from keepstep.testing import run
+from keepstep.testing.simulation.structures import NoLuck, Structures
 from tests.runtime.crashing import CrashingJournal, World
 
 EXAMPLES = int(os.environ.get("KEEPSTEP_RANDOM_PROGRAMS", "150"))
 """As many are tried in a test run; a campaign sets the variable to more."""
 executed: Counter[str] = Counter()
-
-
-class NoLuck(Exception):
-    """A step fails on purpose."""
 
 
 @step(retry=Retry(max_attempts=1))
@@ -60,32 +55,8 @@ async def do_random_work_once(name: str, seconds: float, fails: bool) -> str:
     return str(await do_random_work.fn(name, seconds, fails))
 
 
-place: ContextVar[str] = ContextVar("place", default="outside")
-
-
-class Walk:
+class Walk(Structures):
     """What one run of a program has seen, in the order in which it saw it."""
-
-    def __init__(self) -> None:
-        self.trace: list[str] = []
-        self.queue: asyncio.Queue[str] = asyncio.Queue(2)
-        self.lock = asyncio.Lock()
-        self.event = asyncio.Event()
-
-    async def go(self, node: list[Any]) -> str:
-        try:
-            told = await getattr(self, node[0])(*node[1:])
-        except NoLuck:
-            told = "unlucky"
-        except keepstep.StepFailed:
-            told = "failed"
-        except TimeoutError:
-            told = "late"
-        except asyncio.CancelledError:
-            self.trace.append(f"cancelled {node[0]}")
-            raise
-        self.trace.append(f"{node[0]} {told}")
-        return str(told)
 
     async def step(self, name: str, seconds: float, fails: bool) -> str:
         return await do_random_work(name, seconds, fails)
@@ -93,76 +64,6 @@ class Walk:
     async def sleep(self, seconds: float) -> str:
         await asyncio.sleep(seconds)
         return f"{asyncio.get_running_loop().time() >= seconds}"
-
-    async def sequence(self, nodes: list[Any]) -> str:
-        return " ".join([await self.go(each) for each in nodes])
-
-    async def gather(self, nodes: list[Any]) -> str:
-        return " ".join(await asyncio.gather(*(self.go(each) for each in nodes)))
-
-    async def group(self, nodes: list[Any]) -> str:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.plain(each)) for each in nodes]
-        except ExceptionGroup as errors:
-            if errors.split((keepstep.StepFailed, TimeoutError, ExceptionGroup))[1] is not None:
-                raise
-            return f"group of {len(errors.exceptions)}"
-        return " ".join(each.result() for each in tasks)
-
-    async def plain(self, node: list[Any]) -> str:
-        """Without catching what it raises."""
-        return str(await getattr(self, node[0])(*node[1:]))
-
-    async def race(self, nodes: list[Any]) -> str:
-        tasks = [asyncio.create_task(self.go(each)) for each in nodes]
-        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        return " ".join(each.result() for each in done)
-
-    async def completed(self, nodes: list[Any]) -> str:
-        return " ".join([await each for each in asyncio.as_completed([self.go(each) for each in nodes])])
-
-    async def timeout(self, seconds: float, node: list[Any]) -> str:
-        async with asyncio.timeout(seconds):
-            return await self.go(node)
-
-    async def wait_for(self, seconds: float, node: list[Any]) -> str:
-        return await asyncio.wait_for(self.go(node), seconds)
-
-    async def shielded(self, seconds: float, node: list[Any]) -> str:
-        inner = asyncio.ensure_future(self.go(node))
-        try:
-            return await asyncio.wait_for(asyncio.shield(inner), seconds)
-        except TimeoutError:
-            return f"shielded {await inner}"
-
-    async def locked(self, node: list[Any]) -> str:
-        async with self.lock:
-            return await self.plain(["go_unlocked", node])
-
-    async def go_unlocked(self, node: list[Any]) -> str:
-        return await self.go(node) if node[0] in ("step", "sleep") else "not under a lock"
-
-    async def finally_(self, node: list[Any], last: list[Any]) -> str:
-        try:
-            return await self.go(node)
-        finally:
-            await self.go(last)
-
-    async def generator(self, nodes: list[Any]) -> str:
-        async def walk() -> Any:
-            for each in nodes:
-                yield await self.go(each)
-
-        told = []
-        async for each in walk():
-            told.append(each)
-            if each == "failed":
-                break
-        return " ".join(told)
 
     async def saga(self, nodes: list[Any], fails: bool) -> str:
         try:
@@ -201,100 +102,6 @@ class Walk:
         await asyncio.sleep(0.5)
         return str(await handle)
 
-    async def cancelled(self, seconds: float, node: list[Any]) -> str:
-        """What a task says that is cancelled by another one."""
-        task = asyncio.create_task(self.go(node))
-        await asyncio.sleep(seconds)
-        task.cancel()
-        await asyncio.wait([task])
-        return "cancelled" if task.cancelled() else f"too late {task.result()}"
-
-    async def stubborn(self, node: list[Any]) -> str:
-        """Declines to be cancelled, once."""
-        try:
-            return await self.go(node)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            assert task is not None
-            task.uncancel()
-            return f"declined {await self.go(node)}"
-
-    async def pipeline(self, nodes: list[Any]) -> str:
-        queue: asyncio.Queue[str] = asyncio.Queue(1)
-        told: list[str] = []
-
-        async def consume() -> None:
-            while True:
-                told.append(await queue.get())
-                await asyncio.sleep(0.25)
-                queue.task_done()
-
-        consumers = [asyncio.create_task(consume()) for _ in range(2)]
-        try:
-            for each in nodes:
-                await queue.put(await self.go(each))
-            await queue.join()
-        finally:
-            for task in consumers:
-                task.cancel()
-        return " ".join(told)
-
-    async def meeting(self, nodes: list[Any]) -> str:
-        barrier, condition, semaphore = asyncio.Barrier(len(nodes)), asyncio.Condition(), asyncio.Semaphore(2)
-        arrived: list[str] = []
-
-        async def come(node: list[Any]) -> None:
-            async with semaphore:
-                told = await self.go(node)
-            async with condition:
-                arrived.append(told)
-                condition.notify_all()
-                await condition.wait_for(lambda: len(arrived) >= len(nodes) // 2)
-            await barrier.wait()
-
-        await asyncio.gather(*(come(each) for each in nodes))
-        return " ".join(arrived)
-
-    async def extended(self, seconds: float, node: list[Any]) -> str:
-        """A limit that a timer of the loop puts off."""
-        async with asyncio.timeout(seconds + 0.5) as limit:
-            later = asyncio.get_running_loop().call_later(
-                seconds, lambda: limit.reschedule(asyncio.get_running_loop().time() + 2)
-            )
-            try:
-                return await self.go(node)
-            finally:
-                later.cancel()
-
-    async def within(self, node: list[Any], last: list[Any]) -> str:
-        """A context manager, a context variable, and a generator that is closed while it waits."""
-
-        @contextlib.asynccontextmanager
-        async def manager() -> Any:
-            token = place.set(f"{place.get()}.")
-            try:
-                yield place.get()
-            finally:
-                place.reset(token)
-                await self.go(last)
-
-        async with manager() as depth:
-            return f"{depth} {await self.go(node)} {place.get()}"
-
-    async def patient(self, seconds: float, nodes: list[Any]) -> str:
-        """A generator each of whose values has its own limit."""
-
-        async def walk() -> Any:
-            for each in nodes:
-                yield await self.go(each)
-
-        told = []
-        async with contextlib.aclosing(walk()) as walking:
-            with contextlib.suppress(StopAsyncIteration):
-                while True:
-                    told.append(await asyncio.wait_for(anext(walking), seconds))
-        return " ".join(told)
-
     async def callback(self, seconds: float) -> str:
         return str(await keepstep.callback().result(timeout=seconds))
 
@@ -326,7 +133,7 @@ def larger(node: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(st.just("patient"), seconds, nodes),
         st.tuples(st.just("saga"), nodes, st.booleans()),
         st.tuples(st.sampled_from(["finally_", "within"]), node, node),
-        st.tuples(st.sampled_from(["locked", "child", "stubborn"]), node),
+        st.tuples(st.sampled_from(["locked", "child", "declining"]), node),
     )
 
 

@@ -21,6 +21,7 @@ from keepstep.worker.attempt import StepInfo
 
 from .outside import Outside
 from .scheduler import fate
+from .structures import NoLuck, Structures
 
 PREFIX = "simulation."
 
@@ -31,10 +32,6 @@ NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 
 ALL_ATTEMPTS = Retry(max_attempts=4, initial=0.05, factor=2.0, max_interval=0.5)
 UNDO_ATTEMPTS = Retry(max_attempts=50, initial=0.05, factor=2.0, max_interval=0.5)
-
-
-class NoLuck(Exception):
-    """A step fails on purpose."""
 
 
 def _outside() -> tuple[Outside, int, StepInfo]:
@@ -100,36 +97,14 @@ async def undo(name: str, premise: str, seconds: float, fails: bool, saga: str, 
     return await _act(f"undo {name}", outcome.status, 0.0, seconds > 0 and keepstep.step_info().attempt == 1, saga)
 
 
-class Walk:
+class Walk(Structures):
     """What one run of a program has seen, in the order in which it saw it."""
 
     def __init__(self, itself: Workflow[Any, Any] | None = None) -> None:
-        self.trace: list[str] = []
+        super().__init__()
         self.receipt = "start"
         """Of the last step that this run heard of."""
-        self.lock = asyncio.Lock()
-        self.event = asyncio.Event()
         self._itself = itself
-
-    async def go(self, node: list[Any]) -> str:
-        """Walk a node and tell what came of it."""
-        try:
-            told = await self.plain(node)
-        except NoLuck:
-            told = "unlucky"
-        except keepstep.StepFailed:
-            told = "failed"
-        except TimeoutError:
-            told = "late"
-        except asyncio.CancelledError:
-            self.trace.append(f"cancelled {node[0]}")
-            raise
-        self.trace.append(f"{node[0]} {told}")
-        return told
-
-    async def plain(self, node: list[Any]) -> str:
-        """Without catching what it raises."""
-        return str(await getattr(self, node[0])(*node[1:]))
 
     def heard(self, receipt: str) -> str:
         self.receipt = receipt
@@ -140,7 +115,7 @@ class Walk:
     async def step(self, name: str, seconds: float, fails: bool) -> str:
         return self.heard(await act(name, self.receipt, seconds, fails))
 
-    async def stubborn(self, name: str, failures: int) -> str:
+    async def retried(self, name: str, failures: int) -> str:
         return self.heard(await act_stubbornly(name, self.receipt, failures))
 
     async def timed(self, name: str, seconds: float) -> str:
@@ -183,70 +158,7 @@ class Walk:
         await act(f"ask {called.token}", self.receipt, 0.0, False)
         return str(await called.result(timeout=seconds))
 
-    # structures
-
-    async def sequence(self, nodes: list[Any]) -> str:
-        return " ".join([await self.go(each) for each in nodes])
-
-    async def gather(self, nodes: list[Any]) -> str:
-        return " ".join(await asyncio.gather(*(self.go(each) for each in nodes)))
-
-    async def group(self, nodes: list[Any]) -> str:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.plain(each)) for each in nodes]
-        except ExceptionGroup as errors:
-            if errors.split((keepstep.StepFailed, TimeoutError, NoLuck, ExceptionGroup))[1] is not None:
-                raise
-            return f"group of {len(errors.exceptions)}"
-        return " ".join(each.result() for each in tasks)
-
-    async def race(self, nodes: list[Any]) -> str:
-        tasks = [asyncio.create_task(self.go(each)) for each in nodes]
-        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        return " ".join(each.result() for each in done)
-
-    async def completed(self, nodes: list[Any]) -> str:
-        return " ".join([await each for each in asyncio.as_completed([self.go(each) for each in nodes])])
-
-    async def timeout(self, seconds: float, node: list[Any]) -> str:
-        async with asyncio.timeout(seconds):
-            return await self.go(node)
-
-    async def wait_for(self, seconds: float, node: list[Any]) -> str:
-        return await asyncio.wait_for(self.go(node), seconds)
-
-    async def shielded(self, seconds: float, node: list[Any]) -> str:
-        inner = asyncio.ensure_future(self.go(node))
-        try:
-            return await asyncio.wait_for(asyncio.shield(inner), seconds)
-        except TimeoutError:
-            return f"shielded {await inner}"
-
-    async def locked(self, node: list[Any]) -> str:
-        async with self.lock:
-            return await self.go(node) if node[0] in ("step", "sleep") else "not under a lock"
-
-    async def finally_(self, node: list[Any], last: list[Any]) -> str:
-        try:
-            return await self.go(node)
-        finally:
-            await self.go(last)
-
-    async def generator(self, nodes: list[Any]) -> str:
-        async def walk() -> Any:
-            for each in nodes:
-                yield await self.go(each)
-
-        told = []
-        async for each in walk():
-            told.append(each)
-            if each == "failed":
-                break
-        return " ".join(told)
+    # structures that make durable calls of their own
 
     async def saga(self, name: str, nodes: list[Any], fails: bool) -> str:
         """Steps in it are acts of the saga; its name is unique within the program."""

@@ -16,13 +16,16 @@ SECONDS = (0.0, 0.0, 0.05, 0.3, 1.0, 3.0)
 
 STRUCTURES = (
     "sequence sequence sequence gather gather group race completed generator "
-    "timeout wait_for shielded saga saga finally_ locked child"
+    "timeout wait_for shielded saga saga finally_ locked child "
+    "cancelled declining pipeline meeting extended within patient"
 ).split()
 LEAVES = (
-    "step step step stubborn timed threaded elsewhere once sleep sleep receive receive_at_last meet chance callback"
+    "step step step retried timed threaded elsewhere once sleep sleep receive receive_at_last meet chance callback"
 ).split()
 
-CUTTING = frozenset(("race", "timeout", "wait_for", "shielded", "group", "child"))
+CUTTING = frozenset(
+    "race timeout wait_for shielded group child cancelled declining pipeline meeting extended within patient".split()
+)
 """Inside of these a wait may be cut off, and what it waited for be lost with it: nothing there waits for ever."""
 
 
@@ -53,7 +56,7 @@ class Draw:
         name = f"s{self._names}"
         if kind == "step":
             return [kind, name, chance.choice(SECONDS[:5]), chance.random() < 0.15]
-        if kind in ("stubborn", "elsewhere"):
+        if kind in ("retried", "elsewhere"):
             return [kind, name, chance.choice((0, 0, 1, 2, 4))]
         if kind in ("timed", "once"):
             return [kind, name, chance.choice((0.0, 0.05, 0.3))]
@@ -75,15 +78,17 @@ class Draw:
     def _structure(self, kind: str, depth: int, is_cut: bool) -> Node:
         chance, deeper = self._chance, depth - 1
         is_cut = is_cut or kind in CUTTING
-        if kind in ("timeout", "wait_for", "shielded"):
+        if kind in ("timeout", "wait_for", "shielded", "cancelled", "extended"):
             return [kind, self._seconds(), self._node(deeper, True)]
+        if kind == "patient":
+            return [kind, self._seconds(), self._nodes(deeper, True)]
         if kind == "saga":
             self._names += 1
             name = f"saga{self._names}"
             return [kind, name, self._nodes(deeper, is_cut), chance.random() < 0.5]
-        if kind == "finally_":
+        if kind in ("finally_", "within"):
             return [kind, self._node(deeper, is_cut), self._leaf(True)]
-        if kind in ("locked", "child"):
+        if kind in ("locked", "child", "declining"):
             return [kind, self._node(deeper, is_cut)]
         return self._sequence(kind, depth, is_cut)
 
