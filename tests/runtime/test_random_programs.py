@@ -1,7 +1,7 @@
 """Random workflows of nested structures, on a disk in trouble, killed at random commits: their history is the truth.
 
-A program is a tree of what asyncio offers (``simulation.structures``); ``interpret`` is the workflow that walks it. What
-is checked holds whatever the timing was: the run ends; replaying its history gives its outcome again; no step is
+A program is a tree of what asyncio offers (``simulation.structures``); ``interpret`` is the workflow that walks it.
+What is checked holds whatever the timing was: the run ends; replaying its history gives its outcome again; no step is
 recorded twice, and none is executed more often than once and once more for each crash and each commit that failed.
 """
 

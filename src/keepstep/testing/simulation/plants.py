@@ -20,9 +20,10 @@ from keepstep.journal.memory import change as memory_change
 from keepstep.journal.sqlite import change as sqlite_change
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
+from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
 from keepstep.worker.attempt import AttemptRecord
-from keepstep.worker.resident import WORKFLOW_TIMEOUT_KEY, Resident
+from keepstep.worker.resident import Resident
 from keepstep.worker.steps import Steps
 
 from .trouble import TroubledJournal
@@ -103,7 +104,8 @@ def _timer_early() -> list[Replacement]:
     wake_at = Resident.wake_at
 
     def early(resident: Resident, key: str, moment: int) -> None:
-        wake_at(resident, key, moment if key == WORKFLOW_TIMEOUT_KEY else moment - 10_000)
+        is_timer = isinstance(resident.execution.pending.get(key), TimerOperation)
+        wake_at(resident, key, moment - 10_000 if is_timer else moment)
 
     return [(Resident, "wake_at", early)]
 
