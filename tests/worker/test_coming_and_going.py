@@ -338,7 +338,7 @@ async def count_sheep(upto: int) -> Any:
 
 
 @workflow
-async def count_sheep_once(upto: int) -> Any:
+async def count_sheep_to_the_end(upto: int) -> Any:
     return await count_sheep(upto)
 
 
@@ -347,7 +347,7 @@ def test_the_next_worker_is_told_how_far_a_step_was_when_its_worker_died() -> No
         seen.clear()
         world = World()
         async with Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS) as engine:
-            await engine.start(count_sheep_once, 50, id="x")
+            await engine.start(count_sheep_to_the_end, 50, id="x")
             await asyncio.sleep(9)
             await engine.close(grace_seconds=0.1)
         async with Engine(journal=world.journal(), lease_seconds=LEASE_SECONDS) as other:
@@ -379,60 +379,60 @@ def test_a_step_that_is_asked_for_while_its_worker_stops_is_begun_by_the_next() 
 
 
 @step(queue="far away", timeout=10.0)
-def double_far_away(n: int) -> int:
+def twice_far_away(n: int) -> int:
     return 2 * n
 
 
 @step
-async def book(what: str) -> str:
+async def reserve_a_bed(what: str) -> str:
     return what
 
 
 @step(queue="far away", retry=keepstep.Retry(max_attempts=1))
-async def unbook_far_away(what: str, outcome: keepstep.Outcome) -> None:
-    begun.append(f"unbook {what}")
+async def give_back_far_away(what: str, outcome: keepstep.Outcome) -> None:
+    begun.append(f"give back {what}")
     if len(begun) == 1:
         raise ConnectionError("not today")
 
 
 @step(retry=keepstep.Retry(max_attempts=1))
-async def refuse_to_pay() -> None:
+async def have_no_money() -> None:
     raise ValueError("no money")
 
 
 @workflow
-async def double_elsewhere(n: int) -> int:
-    return await double_far_away(n)
+async def twice_elsewhere(n: int) -> int:
+    return await twice_far_away(n)
 
 
 @workflow
-async def book_and_fail() -> None:
+async def reserve_and_fail() -> None:
     waiting = asyncio.create_task(keepstep.sleep("1h"))
     try:
         async with keepstep.saga() as saga:
-            await saga.run(book, "a room", undo=unbook_far_away)
-            await refuse_to_pay()
+            await saga.run(reserve_a_bed, "a room", undo=give_back_far_away)
+            await have_no_money()
     finally:
         waiting.cancel()
 
 
 def test_a_sync_step_of_a_queue_runs_on_a_thread_within_its_time() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> Any:
-        return await engine.run(double_elsewhere, 21)
+        return await engine.run(twice_elsewhere, 21)
 
     assert in_trouble(program, queues=("default", "far away")) == 42
 
 
 def test_an_undo_on_a_queue_that_failed_is_done_when_a_person_says_retry() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> str:
-        handle = await engine.start(book_and_fail, id="x")
+        handle = await engine.start(reserve_and_fail, id="x")
         while not any(each.parked for each in (await handle.describe()).waiting_for):
             await asyncio.sleep(0.5)
-        assert begun == ["unbook a room"]
+        assert begun == ["give back a room"]
         await handle.retry()
         with pytest.raises(keepstep.WorkflowFailed) as failed:
             await handle.result(timeout=60)
         return str(failed.value)
 
     assert "no money" in in_trouble(program, queues=("default", "far away"))
-    assert begun == ["unbook a room", "unbook a room"]
+    assert begun == ["give back a room", "give back a room"]
