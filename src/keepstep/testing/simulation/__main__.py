@@ -117,7 +117,7 @@ def main() -> None:
             print(f"{name:18} {(plant.__doc__ or '').strip()}")
         return
     gc.freeze()
-    sys.unraisablehook = bury_quietly
+    bury_quietly()
     tally = Tally(arguments.store, arguments.plant)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     with closing(Runs(arguments).many(seeds, arguments.jobs)) as reports:

@@ -187,7 +187,7 @@ def main() -> None:
     if arguments.only is not None:
         chosen = {arguments.only: programs(len(HANDWRITTEN) + 1000)[arguments.only]}
     gc.freeze()
-    sys.unraisablehook = bury_quietly
+    bury_quietly()
     tally = Tally(arguments.store)
     for name, program in chosen.items():
         is_claimed = name not in HANDWRITTEN

@@ -138,7 +138,7 @@ def _quietly() -> Iterator[None]:
     hook, disabled, collects = sys.unraisablehook, logging.root.manager.disable, gc.isenabled()
     gc.disable()
     logging.disable(logging.CRITICAL)
-    sys.unraisablehook = bury_quietly
+    sys.unraisablehook = _say_nothing
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         try:
             yield
@@ -150,5 +150,11 @@ def _quietly() -> Iterator[None]:
                 gc.enable()
 
 
-def bury_quietly(_: Any) -> None:
-    """A ``sys.unraisablehook``: coroutines of dead processes are thrown away wherever they were, some only at exit."""
+def bury_quietly() -> None:
+    """Say nothing of coroutines of dead processes, which are thrown away wherever they were, some only at exit."""
+    sys.unraisablehook = _say_nothing
+    warnings.simplefilter("ignore", RuntimeWarning)
+
+
+def _say_nothing(_: Any) -> None:
+    """See ``bury_quietly``."""
