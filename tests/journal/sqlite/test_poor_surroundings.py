@@ -294,3 +294,22 @@ async def test_who_still_asks_when_the_journal_closes_is_let_go(database: Path) 
     await journal.close()
     [outcome] = await asyncio.gather(asking, return_exceptions=True)
     assert isinstance(outcome, (asyncio.CancelledError, StoreUnavailable))
+
+
+async def test_another_programs_database_is_named_by_its_path(database: Path) -> None:
+    with sqlite3.connect(database) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(StoreUnavailable, match=f"^{database} is a SQLite database of another program"):
+        await open_sqlite(database)
+
+
+async def test_of_a_large_database_only_its_small_tables_are_looked_through(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = await open_sqlite(database)
+    await journal.start(new_run())
+    await journal.close()
+    monkeypatch.setattr(opening, "QUICK_CHECK_BYTES_MAX", 1)
+    again = await open_sqlite(database)
+    assert await again.find_run("default", "order-1") is not None
+    await again.close()
