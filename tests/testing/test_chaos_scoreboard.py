@@ -48,7 +48,7 @@ def test_batches_go_on_with_fresh_seeds_until_the_time_is_over(toy: str) -> None
     result = run_part(part(toy, tries_max=4), 3.0, 11, told.append)
     assert result.is_clean
     assert len(told) >= 2
-    assert result.seeds == (11, 10 + result.tried)
+    assert result.seeds == [(11, 10 + result.tried)]
     assert 3 < result.tried <= 3 + 4 * (len(told) - 1)
     assert result.counts["checks"] == 10 * len(told)
     assert 11 / 8 < result.counts["wait, at most"] <= (11 + result.tried) / 8
@@ -62,7 +62,7 @@ def test_what_is_lost_is_counted_and_ends_the_part(toy: str) -> None:
 
 def test_an_enumeration_is_run_once_and_may_count_something_else(toy: str) -> None:
     result = run_part(part(toy, "--whole", count_option="", counted="faults"), 60.0, 1, lambda _: None)
-    assert (result.tried, result.seeds, result.is_clean) == (3, None, True)
+    assert (result.tried, result.seeds, result.is_clean) == (3, [], True)
 
 
 @pytest.mark.parametrize(("seconds", "every"), [(1000.0, 1), (100.0, 1), (30.0, 4)])
@@ -132,7 +132,7 @@ def test_scores_of_earlier_campaigns_are_added_up_instead_of_running(
     toy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = []
-    for number, seeds in enumerate([(1, 900), (901, 1000)]):
+    for number, seeds in enumerate([(1, 900), (901, 990), (2001, 2010)]):
         files.append(tmp_path / f"log-{number}")
         tried = seeds[1] - seeds[0] + 1
         files[-1].write_text(
@@ -140,7 +140,7 @@ def test_scores_of_earlier_campaigns_are_added_up_instead_of_running(
         )
     taken = [word for file in files for word in ("--take", "toy", str(file))]
     assert main(taken, [part("not_a_module")]) == 0
-    assert "| a toy (`toy`, at abc) | 1,000 tries | 0 | 1–1000 |" in capsys.readouterr().out
+    assert "| a toy (`toy`, at abc) | 1,000 tries | 0 | 1–990, 2001–2010 |" in capsys.readouterr().out
 
 
 def test_all_parts_get_a_share_and_have_names_of_their_own() -> None:

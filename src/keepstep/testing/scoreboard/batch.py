@@ -36,7 +36,8 @@ class Result(msgspec.Struct):
     part: Part
     tried: int = 0
     lost: int = 0
-    seeds: tuple[int, int] | None = None
+    seeds: list[tuple[int, int]] = []
+    """Ranges, in the order of their batches; those that join are one."""
     seconds: float = 0.0
     replay: list[str] = []
     counts: dict[str, float] = msgspec.field(default_factory=lambda: defaultdict(float))
@@ -49,7 +50,9 @@ class Result(msgspec.Struct):
         self.tried += int(score.counts.get(self.part.counted, 0)) if self.part.counted else score.tried
         self.lost += score.lost
         if score.seeds is not None:
-            self.seeds = (score.seeds if self.seeds is None else self.seeds)[0], score.seeds[1]
+            joins = bool(self.seeds) and self.seeds[-1][1] + 1 == score.seeds[0]
+            first = self.seeds.pop()[0] if joins else score.seeds[0]
+            self.seeds.append((first, score.seeds[1]))
         self.seconds += score.seconds
         self.replay += score.replay
         self.commits.add(score.commit or "unknown")
@@ -75,7 +78,7 @@ def run_part(part: Part, seconds: float, seed: int, tell: Tell) -> Result:
         tries = min(int((until - now) * FIT / seconds_each), part.tries_max)
         if not part.count_option or tries < 1 or not result.is_clean:
             return result
-        seed = result.seeds[1] + 1 if result.seeds is not None else seed + 1
+        seed = result.seeds[-1][1] + 1 if result.seeds else seed + 1
 
 
 def _options(part: Part, tries: int, seed: int, seconds: float) -> list[str]:

@@ -32,7 +32,7 @@ def _row(result: Result, commit: str) -> str:
     lost = f"**{result.lost}**" if result.lost else "0"
     if result.broken:
         lost = f"**{result.lost}, and did not end as it should**"
-    seeds = "all" if result.seeds is None else f"{result.seeds[0]}–{result.seeds[1]}"
+    seeds = ", ".join(f"{first}–{last}" for first, last in result.seeds) or "none drawn"
     tried = f"{result.tried:,} {part.unit}"
     others = sorted(result.commits - {commit})
     where = f", at {', '.join(others)}" if others else ""
