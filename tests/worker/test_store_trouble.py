@@ -226,7 +226,7 @@ def test_a_run_that_could_not_be_given_back_is_taken_over_when_the_lease_is_over
             return str(await other.get("x").result(timeout=60))
 
     assert run(main) == "heard"
-    assert "a run could not be given back: full" in caplog.text
+    assert "a run could not be given back (full)" in caplog.text
 
 
 def test_a_worker_that_lost_its_lease_opens_another_one_when_the_store_is_back() -> None:

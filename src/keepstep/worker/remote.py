@@ -127,7 +127,7 @@ class RemoteSteps:
     async def _claim(self, room: int) -> list[Task]:
         """Tasks to be begun: first those that an earlier claim has brought unheard."""
         journal, lease_id = self._worker.journal, self._worker.lease_id
-        if self._doubt.is_on():
+        if self._doubt.wants_a_look():
             known = set(self._in_hand)
             held = await journal.list_held_tasks(lease_id)
             unheard = [task for task in held if task.token not in known | self._in_hand]

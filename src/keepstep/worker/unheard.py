@@ -16,12 +16,20 @@ class Doubt:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._until = float("-inf")
+        self._until: float | None = None
 
     def begin(self) -> None:
         """A claim has failed, and nobody knows whether it happened."""
         self._until = self._clock.monotonic() + self._seconds
 
-    def is_on(self) -> bool:
-        """True until so long after the last failure that nothing can be on its way any more."""
-        return self._clock.monotonic() < self._until
+    def wants_a_look(self) -> bool:
+        """Whether to look now.
+
+        The last look is one that begins so long after the last failure that nothing can be on its way any more, however
+        long the store kept its asker waiting in between.
+        """
+        if self._until is None:
+            return False
+        if self._clock.monotonic() >= self._until:
+            self._until = None
+        return True

@@ -276,7 +276,7 @@ class Worker:
                 if self.journal.clock.monotonic() >= reap_at:
                     reap_at = self.journal.clock.monotonic() + self.options.poll_seconds
                     await self.journal.reap()
-                if self._doubt.is_on():
+                if self._doubt.wants_a_look():
                     await self._take_up(await self.journal.list_owned_runs(self.lease_id))
                 pause = await self._seconds_to_wake()
                 if pause <= 0 and await self._claim():
