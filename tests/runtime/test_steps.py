@@ -368,3 +368,42 @@ def test_steps_run_at_most_as_many_at_once_as_the_worker_may() -> None:
 
 def test_timed_out_is_a_timeout_error() -> None:
     assert issubclass(TimedOut, TimeoutError)
+
+
+begun_at: list[float] = []
+
+
+@step(total_timeout=10.0, retry=Retry(max_attempts=None))
+async def never_end() -> None:
+    begun_at.append(asyncio.get_running_loop().time())
+    await asyncio.sleep(3600)
+
+
+@workflow
+async def call_one_that_never_ends() -> str:
+    try:
+        await never_end()
+    except StepFailed as error:
+        return type(error.__cause__).__name__
+    return "ended"
+
+
+def test_a_total_timeout_goes_on_counting_when_the_first_attempt_dies_with_its_worker() -> None:
+    async def main() -> tuple[str, float]:
+        world = World()
+        first = await world.open(lease_seconds=2.0)
+        began = world.loop.time()
+        await first.start(call_one_that_never_ends, id="never")
+        await asyncio.sleep(6)
+        world.kill(first)
+        second = await world.open(lease_seconds=2.0)
+        result = await second.get("never").result()
+        took = world.loop.time() - began
+        await world.close()
+        return str(result), took
+
+    begun_at.clear()
+    result, took = keepstep.testing.run(main)
+    assert result == "TimedOut"
+    assert len(begun_at) == 2
+    assert 10 <= took < 11

@@ -273,7 +273,8 @@ class Resident:
         """Keep where a step stands between its attempts."""
         self.attempts[key] = record
         self.state_keys.add((ATTEMPT, key))
-        progress: dict[str, Any] = {"clear_strikes": True} if self.is_suspect and not record.once_begun else {}
+        has_ended = record.attempts > 0 and not record.once_begun
+        progress: dict[str, Any] = {"clear_strikes": True} if self.is_suspect and has_ended else {}
         return self.append(state=[StateChange(ATTEMPT, key, encode_attempt(record))], **progress)
 
     def keep_heartbeat(self, key: str, details: bytes) -> None:

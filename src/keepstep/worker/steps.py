@@ -113,9 +113,17 @@ class Steps:
 
     # one attempt
 
+    def _first_record(self, resident: Resident, operation: StepOperation) -> AttemptRecord:
+        """What is remembered of a step that begins. A limit over all attempts must outlive the first of them."""
+        if operation.step.run_options.total_timeout_seconds is None:
+            return _NO_ATTEMPT
+        record = AttemptRecord(first_at=self._worker.journal.clock.now())
+        resident.remember_attempt(operation.key, record)
+        return record
+
     async def _execute(self, attempt: Attempt) -> None:
         resident, operation = attempt.resident, attempt.operation
-        record = resident.attempts.get(operation.key) or _NO_ATTEMPT
+        record = resident.attempts.get(operation.key) or self._first_record(resident, operation)
         attempt.number = record.attempts + 1
         began = self._worker.journal.clock.now()
         failure: BaseException | None = None

@@ -105,6 +105,7 @@ class Walk(Structures):
         self.receipt = "start"
         """Of the last step that this run heard of."""
         self._itself = itself
+        self._sagas = 0
 
     def heard(self, receipt: str) -> str:
         self.receipt = receipt
@@ -161,7 +162,9 @@ class Walk(Structures):
     # structures that make durable calls of their own
 
     async def saga(self, name: str, nodes: list[Any], fails: bool) -> str:
-        """Steps in it are acts of the saga; its name is unique within the program."""
+        """Steps in it are acts of the saga. It has a name of its own, and another one each time that it is walked."""
+        self._sagas += 1
+        name = f"{name}, {self._sagas}"
         try:
             async with keepstep.saga() as saga:
                 for n, each in enumerate(nodes):

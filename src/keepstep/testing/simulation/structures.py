@@ -55,12 +55,22 @@ class Structures:
         return " ".join(await asyncio.gather(*(self.go(each) for each in nodes)))
 
     async def group(self, nodes: list[Any]) -> str:
+        """A group whose members may fail.
+
+        Up to Python 3.12 a group that has failed leaves its parent counted as cancelled, and a limit of time around it
+        would then end the parent as if somebody had asked for it. Here that is set right, as later versions do.
+        """
+        parent = asyncio.current_task()
+        assert parent is not None
+        cancels = parent.cancelling()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self.plain(each)) for each in nodes]
         except ExceptionGroup as errors:
             if errors.split((keepstep.StepFailed, TimeoutError, NoLuck, ExceptionGroup))[1] is not None:
                 raise
+            while parent.cancelling() > cancels:
+                parent.uncancel()
             return f"group of {len(errors.exceptions)}"
         return " ".join(each.result() for each in tasks)
 
