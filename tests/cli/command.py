@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 WAIT_SECONDS_MAX = 20.0
+
+
+def hear_interrupts() -> None:
+    """A shell that runs tests in the background has them ignore SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Command:
@@ -45,6 +51,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_interrupts,
         )
 
     def json(self, *arguments: str) -> Any:
