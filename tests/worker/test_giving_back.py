@@ -7,6 +7,9 @@ from pathlib import Path
 
 import keepstep
 from keepstep import Engine, Retry, step, workflow
+from keepstep.journal import Message
+from keepstep.testing import run as run_in_virtual_time
+from tests.runtime.crashing import World
 
 begun = asyncio.Event()
 calls: list[int] = []
@@ -92,3 +95,27 @@ async def test_a_worker_that_keeps_no_idle_runs_in_memory_still_gets_on(tmp_path
         await run.signal("word", "heard")
         assert await run.result(timeout=10) == "heard"
         assert len([event async for event in run.history()]) < 10
+
+
+def test_what_was_said_when_a_run_was_owned_before_is_not_taken_again() -> None:
+    """A message that is read while its run is given back may be another worker's by the time the run comes back."""
+
+    async def main() -> tuple[list[str], int]:
+        world = World()
+        first = await world.open(idle_runs_max=0, lease_seconds=600.0)
+        run = await first.start(hear_two_words, id="a")
+        await run.signal("word", "one")
+        while first.worker is not None and first.worker._residents:
+            await asyncio.sleep(0.01)
+        assert first.worker is not None
+        found = await first.journal.find_run("default", "a")
+        assert found is not None
+        stale = Message(run_id=found.run_id, n=1, kind="signal", name="word", data=b'"stale"', time=0, id=None)
+        first.worker._early[found.run_id] = {1: stale}
+        await run.signal("word", "two")
+        result = await run.result()
+        events = [event.type for event in (await first.journal.load(found.run_id)).events]
+        await world.close()
+        return list(result), events.count("signal_received")
+
+    assert run_in_virtual_time(main) == (["one", "two"], 2)

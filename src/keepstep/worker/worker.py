@@ -334,6 +334,7 @@ class Worker:
         workflow = self._find_workflow(run.type)
         if workflow is None or run.run_id in self._residents:
             return None
+        self._early.pop(run.run_id, None)  # of an earlier owning; the journal knows what is left of that
         try:
             loaded = await self.journal.load(run.run_id)
         except NotFound:

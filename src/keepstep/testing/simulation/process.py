@@ -23,7 +23,7 @@ from .trouble import Temper, TroubledJournal
 T = TypeVar("T")
 
 LEASE_SECONDS = 2.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 IDLE_SECONDS_MAX = 1.5
 FLUSH_SECONDS_MAX = 0.002
 
