@@ -12,6 +12,7 @@ from keepstep import Engine, step, workflow
 from keepstep.journal import Commit, Lease, NewRun, Promise, Run, Started, StoreUnavailable
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing import VirtualClock, VirtualLoop, run
+from tests.runtime.crashing import World
 
 calls: list[str] = []
 
@@ -173,3 +174,41 @@ def test_a_worker_whose_lease_was_taken_begins_anew_though_the_store_is_in_troub
 
     assert in_trouble(program) == ("gone", False)
     assert calls == ["gone"]
+
+
+def test_a_lease_that_was_opened_unheard_is_closed_and_holds_nothing_for_ever() -> None:
+    """A worker that is taken for dead opens another lease; the answer is lost, and so it opens yet another."""
+
+    async def main() -> tuple[list[str], list[str]]:
+        world = World()
+        worker = (first := await world.open(lease_seconds=2.0)).worker
+        second = await world.open(lease_seconds=2.0)
+        assert worker is not None
+        assert second.worker is not None
+        journal, before = first.journal, worker.lease_id
+        assert isinstance(journal, MemoryJournal)
+        assert isinstance(second.journal, MemoryJournal)
+        open_lease, opened = journal.open_lease, list[str]()
+
+        async def open_unheard(lease: Lease) -> None:
+            await open_lease(lease)
+            opened.append(lease.lease_id)
+            if len(opened) == 1:
+                raise StoreUnavailable("the answer was lost")
+
+        journal.open_lease = open_unheard  # type: ignore[method-assign]
+        dead = [journal.process]
+        second.journal._watch._is_surely_dead = lambda process: process in dead
+        while worker.lease_id == before:
+            await asyncio.sleep(0.01)
+        dead.clear()
+        while len(opened) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        there = [each.lease.lease_id for each in await second.journal.list_leases()]
+        wanted = [second.worker.lease_id, worker.lease_id]
+        await world.close()
+        return sorted(there), sorted(wanted)
+
+    there, wanted = run(main)
+    assert there == wanted

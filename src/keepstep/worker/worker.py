@@ -131,7 +131,7 @@ class Worker:
         self._inbox_cursor = 0
         self._early: OrderedDict[str, dict[int, Message]] = OrderedDict()
         """Messages to runs that are just being brought into memory."""
-        self._is_open = False
+        self._is_open = self._has_lease = False
         self._is_stopping = False
         self._context = copy_context()
         """What is done in the background is done in it, not in that of a caller who happens to set it off."""
@@ -183,6 +183,7 @@ class Worker:
                 opened_at=self.journal.clock.now(),
             )
         )
+        self._has_lease = True
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Begin nothing more, let running steps end within the limit, give everything back."""
@@ -248,18 +249,26 @@ class Worker:
             self.drop(resident)
 
     async def _begin_anew(self) -> None:
-        """The lease was taken away: forget everything and open another one."""
+        """The lease was taken away: forget everything and open another one.
+
+        One that could not be opened may be open nevertheless, and its store would renew it for ever: it is closed.
+        """
+        self._has_lease = False
         logger.warning("the lease of this worker was taken over; beginning anew")
         for resident in list(self._residents.values()):
             self.drop(resident)
         await self.remote.cut_off()
-        pause = 0.1
+        pause, doubtful = 0.1, list[str]()
         while self._is_open and not self._is_stopping:
             self.lease_id = self.ids()
             try:
+                while doubtful:
+                    await self.journal.close_lease(doubtful[-1])
+                    doubtful.pop()
                 await self._open_lease()
                 break
             except JournalError as error:
+                doubtful.append(self.lease_id)
                 logger.warning("no new lease could be opened (%s); trying again in %.1f s", error, pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
@@ -472,7 +481,7 @@ class Worker:
     def can_adopt(self, new: NewRun) -> bool:
         """True if a run that is about to be started could be advanced by this worker at once."""
         return (
-            self._is_open
+            self._has_lease
             and not self._is_stopping
             and new.queue in self.options.queues
             and self._room() > 0

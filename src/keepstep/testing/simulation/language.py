@@ -30,6 +30,9 @@ REMOTE_QUEUE = "remote"
 NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 """Versions of the workflow: the newest does one more step at the end than the first; the last one more at the start."""
 
+CONTRADICTION = "contradiction"
+"""The step that only the contradicting version does."""
+
 ALL_ATTEMPTS = Retry(max_attempts=4, initial=0.05, factor=2.0, max_interval=0.5)
 UNDO_ATTEMPTS = Retry(max_attempts=50, initial=0.05, factor=2.0, max_interval=0.5)
 
@@ -194,7 +197,7 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], Workflow[Any, Any]]:
     async def walk(program: list[Any]) -> list[str]:
         walk = Walk(unlimited)
         if version == CONTRADICTING:
-            await walk.go(["step", "contradiction", 0.0, False])
+            await walk.go(["step", CONTRADICTION, 0.0, False])
         await walk.go(program)
         if version >= NEWEST:
             await walk.go(["step", "added", 0.0, False])
