@@ -87,6 +87,8 @@ class Resident:
         """Sealed details of the last heartbeat, by the step's key."""
         self.state_keys: set[tuple[str, str]] = set()
         """What the journal holds as state of this run."""
+        self._state_going: set[tuple[str, str]] = set()
+        """What is being deleted by commits that are not durable yet, and may be refused."""
         self.running: dict[str, Attempt] = {}
         """Attempts being executed here, or waiting for a free place, by key."""
         self.due: dict[str, int] = {}
@@ -267,6 +269,7 @@ class Resident:
         self.heartbeats.pop(key, None)
         mine = [each for each in ((ATTEMPT, key), (HEARTBEAT, key), (HUMAN_TASK, key)) if each in self.state_keys]
         self.state_keys.difference_update(mine)
+        self._state_going.update(mine)
         return [StateChange(kind, each, None) for kind, each in mine]
 
     def remember_attempt(self, key: str, record: AttemptRecord) -> Promise:
@@ -424,6 +427,8 @@ class Resident:
             return
         if self.is_dropped:
             return
+        if self._state_going:
+            self._state_going.difference_update((each.kind, each.key) for each in done.commit.state)
         last_seq = (done.commit.first_seq or 0) + len(events) - 1
         for seq, new in enumerate(events, done.commit.first_seq or 0):
             if seq == last_seq:
@@ -495,7 +500,7 @@ class Resident:
             first_seq=self.last_seq + 1,
             inbox_seen=self.inbox_seen,
             events=(event,),
-            state=tuple(StateChange(kind, key, None) for kind, key in self.state_keys),
+            state=tuple(StateChange(kind, key, None) for kind, key in sorted(self.state_keys | self._state_going)),
             send=tuple(send),
             status=status,
             **changes,
