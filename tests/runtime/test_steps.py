@@ -374,7 +374,7 @@ begun_at: list[float] = []
 
 
 @step(total_timeout=10.0, retry=Retry(max_attempts=None))
-async def never_end() -> None:
+async def hang_until_the_total_timeout() -> None:
     begun_at.append(asyncio.get_running_loop().time())
     await asyncio.sleep(3600)
 
@@ -382,7 +382,7 @@ async def never_end() -> None:
 @workflow
 async def call_one_that_never_ends() -> str:
     try:
-        await never_end()
+        await hang_until_the_total_timeout()
     except StepFailed as error:
         return type(error.__cause__).__name__
     return "ended"

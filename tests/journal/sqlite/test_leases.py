@@ -87,8 +87,8 @@ async def test_a_counter_that_moved_saves_the_lease(database: Path) -> None:
     holder, taker = await open_sqlite(database), await open_sqlite(database, clock=clock)
     await holder.open_lease(lease())
     assert await taker.reap() == []
-    holder._look_at_leases()
     before = counter(database)
+    holder._look_at_leases()
     await wait_until(lambda: counter(database) > before)
     clock.steady += 1001.0
     assert await taker.reap() == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import mmap
 import os
 import sqlite3
 from collections.abc import Callable
@@ -13,8 +15,6 @@ import pytest
 from keepstep.journal import StoreUnavailable
 from keepstep.journal.sqlite import connection, log, open_sqlite, opening
 from tests.journal.scene import get, new_run
-
-PAGE_BYTES = 4096
 
 
 def read(file: Path) -> bytes:
@@ -71,19 +71,16 @@ async def test_the_log_is_synced_and_forgotten_by_the_kernel_before_sqlite_looks
 
 
 def cached_pages(file: Path) -> int:
-    """How many pages of a file could be read without asking the disk."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        return sum(_is_cached(descriptor, begin) for begin in range(0, os.fstat(descriptor).st_size, PAGE_BYTES))
-    finally:
-        os.close(descriptor)
-
-
-def _is_cached(descriptor: int, begin: int) -> bool:
-    try:
-        return os.preadv(descriptor, [bytearray(1)], begin, os.RWF_NOWAIT) == 1
-    except BlockingIOError:
-        return False
+    """How many pages of a file are in memory. Asked by ``mincore``, since reading them would bring them there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        pages = (len(mapped) + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+        found = (ctypes.c_ubyte * pages)()
+        first = ctypes.c_char.from_buffer(mapped)
+        failed = libc.mincore(ctypes.c_void_p(ctypes.addressof(first)), ctypes.c_size_t(len(mapped)), found)
+        del first
+        assert not failed, os.strerror(ctypes.get_errno())
+        return sum(page & 1 for page in found)
 
 
 async def test_the_kernel_takes_the_advice_even_while_others_have_the_database_open(

@@ -180,8 +180,8 @@ class Walk(Structures):
                 if fails:
                     raise NoLuck("saga")
         except (NoLuck, keepstep.StepFailed):
-            return "undone"
-        return "done"
+            return f"{name} undone"
+        return f"{name} done"
 
     async def child(self, node: list[Any]) -> str:
         assert self._itself is not None

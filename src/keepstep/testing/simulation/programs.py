@@ -16,7 +16,7 @@ SECONDS = (0.0, 0.0, 0.05, 0.3, 1.0, 3.0)
 
 STRUCTURES = (
     "sequence sequence sequence gather gather group race completed generator "
-    "timeout wait_for shielded saga saga finally_ locked child "
+    "timeout wait_for shielded saga saga saga saga finally_ locked child "
     "cancelled declining pipeline meeting extended within patient"
 ).split()
 LEAVES = (

@@ -17,7 +17,19 @@ def check(record: Record) -> Iterator[str]:
     for (run_id, saga), executions in sagas.items():
         loaded = record.runs.get(run_id)
         if loaded is not None:
-            yield from _check_saga(f"{saga} of {run_id}", executions, loaded.events, loaded.run.status)
+            where = f"{saga} of {run_id}"
+            yield from _check_saga(where, executions, loaded.events, loaded.run.status)
+            yield from _check_end(where, saga, executions, loaded.events[-1])
+
+
+def _check_end(where: str, saga: str, executions: list[Execution], last: Event) -> Iterator[str]:
+    """What the run itself says of a saga must be what happened."""
+    acts = [each.name for each in executions if not each.name.startswith("undo ")]
+    undos = [each.name for each in executions if each.name.startswith("undo ")]
+    if f"saga {saga} undone".encode() in last.data and acts and not undos:
+        yield f"{where} is said to be undone, and of {acts} nothing was"
+    if f"saga {saga} done".encode() in last.data and undos:
+        yield f"{where} is said to be done, and {undos} were called"
 
 
 def _check_saga(where: str, executions: list[Execution], events: list[Event], status: Status) -> Iterator[str]:
