@@ -626,7 +626,8 @@ class Resident:
                 changes["wake_at"] = 0
         elif "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
-            if not self.has_begun or self.in_flight or self._unoffered or self._has_work_to_do():
+            is_over = self.execution.outcome is not None
+            if not self.has_begun or is_over or self.in_flight or self._unoffered or self._has_work_to_do():
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)

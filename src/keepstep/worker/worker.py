@@ -630,7 +630,11 @@ class Worker:
                 resident = next(iter(self._idle.values()))
                 if resident.quiet_since > idle_before:
                     break
-                resident.release()
+                if resident.is_idle:
+                    resident.release()
+                else:  # something has been begun for it since it came to rest
+                    resident.is_resting = False
+                    del self._idle[resident.run_id]
 
     # what was said
 

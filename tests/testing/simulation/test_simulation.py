@@ -16,6 +16,9 @@ from keepstep.testing.simulation.stores import STORES
 MEMORY_SEEDS = range(1, 1 + int(os.environ.get("KEEPSTEP_SIMULATION_SEEDS", "60")))
 SQLITE_SEEDS = range(1, 26)
 
+FOUND = (313094,)
+"""Seeds that have failed: a run that was about to close was given back as one that waits, and slept for ever."""
+
 FOUND_WITHIN = 200
 """Seeds that are tried for a planted bug; most need fewer than ten."""
 
@@ -28,6 +31,11 @@ def test_nothing_goes_wrong_in_memory(seed: int) -> None:
 @pytest.mark.parametrize("seed", SQLITE_SEEDS)
 def test_nothing_goes_wrong_on_sqlite(seed: int) -> None:
     check(simulate(seed, "sqlite"))
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_was_found_once_stays_mended(seed: int) -> None:
+    check(simulate(seed, "memory"))
 
 
 def check(report: Report) -> None:
