@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -11,15 +12,16 @@ import msgspec
 
 from keepstep.journal import Definition
 from keepstep.runtime.registry import steps, workflows
+from keepstep.runtime.workflow import Workflow
 
 SOURCES_KEPT_MAX = 4096
 """Functions whose source is kept: finding it means reading and parsing its file."""
 
 
-def definitions_of(namespace: str, now: int) -> list[Definition]:
-    """Everything decorated in this process."""
+def definitions_of(namespace: str, now: int, served_workflows: Iterable[Workflow[Any, Any]]) -> list[Definition]:
+    """The workflows that a worker serves, and all steps of this process."""
     code = code_fingerprint()
-    served: list[Any] = [*workflows(), *steps()]
+    served: list[Any] = [*served_workflows, *steps()]
     return [
         Definition(
             namespace=namespace,

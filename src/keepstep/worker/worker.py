@@ -150,7 +150,8 @@ class Worker:
         self._is_open = True
         self.journal.listen(self._hear)
         await self._open_lease()
-        await self.journal.publish(definitions_of(self.options.namespace, self.journal.clock.now()))
+        now = self.journal.clock.now()
+        await self.journal.publish(definitions_of(self.options.namespace, now, self._workflows()))
         self._loops = [
             asyncio.create_task(self._keep_going(name, each), name=f"keepstep-{name}")
             for name, each in (
