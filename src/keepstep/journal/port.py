@@ -139,7 +139,11 @@ class Journal(Protocol):
         ...
 
     async def probe(self, lease_id: str, run_id: str | None) -> None:
-        """Note durably that this lease now advances the suspect ``run_id``, alone; None when it has survived."""
+        """Note that this lease's process now runs the suspect ``run_id``, alone; None as soon as it no longer does.
+
+        The note outlives the process, if not the machine, and takes far less time than what it is made around: who
+        is killed from outside should leave no blame behind. Raises ``Fenced``.
+        """
         ...
 
     # tasks

@@ -2,8 +2,9 @@
 
 A run whose owners died again and again while it made no progress is a *suspect*. Its code still runs beside all
 others, but each slice of it (a turn, or a stretch of a step between two awaits) runs alone among suspects, and the
-journal knows durably whose slice it is. If the process dies then, that run gets the strike and nobody else. A suspect
-that only waits, for an answer from the network say, is not blamed for a death: it was not running.
+journal knows whose slice it is, in a way that outlives the process. If the process dies then, that run gets the strike
+and nobody else. A suspect that only waits, for an answer from the network say, is not blamed for a death: it was not
+running.
 
 A step on a thread is one slice from beginning to end, but lets others go on after ``SLICE_SECONDS_MAX``.
 """
@@ -35,7 +36,7 @@ class Probe:
         self._lock = asyncio.Lock()
 
     async def begin(self, run_id: str) -> None:
-        """Wait for the right, and note durably who has it."""
+        """Wait for the right, and note who has it."""
         await self._lock.acquire()
         try:
             await self._note(run_id)

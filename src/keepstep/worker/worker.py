@@ -321,7 +321,7 @@ class Worker:
             if run.run_id in self._residents:
                 continue
             if run.strikes >= PROBE_STRIKES:
-                self.spawn(self._load_suspect(run))
+                self.spawn(self._load(run))  # its turn to be probed may be long in coming; nobody else waits for it
             else:
                 fine.append(run)
         if fine:
@@ -353,6 +353,16 @@ class Worker:
             logger.warning("run %s could not be read (%s); it is read again", run.run_id, error)
             self.spawn(self._load_later(run))
             return None
+        if run.strikes < PROBE_STRIKES:
+            return self._take_in(run, workflow, loaded)
+        logger.warning("run %s has been claimed by %d workers that died; it is probed", run.run_id, run.strikes)
+        await self.probe.begin(run.run_id)
+        try:
+            return self._take_in(run, workflow, loaded)
+        finally:
+            await self.probe.end()
+
+    def _take_in(self, run: Run, workflow: Workflow[Any, Any], loaded: Loaded) -> Resident | None:
         if loaded.run.owner != self.lease_id or loaded.run.epoch != run.epoch or run.run_id in self._residents:
             return None
         try:
@@ -677,14 +687,6 @@ class Worker:
         return condition_of(resident), encode_detail(detail_of(resident))
 
     # suspects
-
-    async def _load_suspect(self, run: Run) -> None:
-        logger.warning("run %s has been claimed by %d workers that died; it is probed", run.run_id, run.strikes)
-        await self.probe.begin(run.run_id)
-        try:
-            await self._load(run)
-        finally:
-            await self.probe.end()
 
     def survived(self, resident: Resident) -> None:
         """A suspect has come to rest, and the process lives."""

@@ -279,9 +279,9 @@ async def test_a_lease_that_was_renewed_after_all_is_not_ended(database: Path) -
     journal = await open_sqlite(database)
     await journal.open_lease(lease("L"))
     [state] = await journal.list_leases()
-    assert await journal._put(ownership.end_lease, ("L", state.counter + 1)) is False
+    assert await journal._put(ownership.end_lease, ("L", state.counter + 1, None)) is False
     assert len(await journal.list_leases()) == 1
-    assert await journal._put(ownership.end_lease, ("L", state.counter)) is True
+    assert await journal._put(ownership.end_lease, ("L", state.counter, None)) is True
     assert await journal.list_leases() == []
     await journal.close()
 

@@ -9,12 +9,14 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import msgspec
+
 from keepstep.journal import size
 from keepstep.journal.ask import Ask
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
-from keepstep.journal.errors import Overloaded, StoreUnavailable
+from keepstep.journal.errors import Fenced, Overloaded, StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
@@ -30,6 +32,7 @@ from . import writer as rounds
 from .drive import Drive
 from .operation import Operation, Verb, Want
 from .peers import Bus
+from .probes import Probes
 from .reader import Reader
 from .writer import Writer
 
@@ -55,12 +58,14 @@ class SqliteJournal:
         ids: IdFactory,
         reader: Reader,
         peers: Bus,
+        probes: Probes,
         is_surely_dead: Callable[[ProcessIdentity], bool],
     ) -> None:
         self.clock = clock
         self._ids = ids
         self._reader = reader
         self._peers = peers
+        self._probes = probes
         self._is_surely_dead = is_surely_dead
         self._loop = asyncio.get_running_loop()
         self._pid = os.getpid()
@@ -156,6 +161,7 @@ class SqliteJournal:
         self._give_up(await self._drive.join())
         await self._reader.close()
         self._peers.close()
+        self._probes.close()
         for waiting in self._waiting.values():
             waiting.cancel()
 
@@ -219,17 +225,23 @@ class SqliteJournal:
     async def close_lease(self, lease_id: str) -> None:
         self._writer.renewals.let_go(lease_id)
         await self._put(ownership.close_lease, lease_id)
+        self._probes.drop(lease_id)
 
     async def reap(self) -> list[str]:
         judged = await self._read(query.judge_leases, self._is_surely_dead)
         over = [state for state, is_dead in judged if self._has_stood_still(state) or is_dead]
         self._seen = {state.lease.lease_id: self._seen[state.lease.lease_id] for state, _ in judged}
-        ending = [self._put(ownership.end_lease, (state.lease.lease_id, state.counter)) for state in over]
+        ending = [self._put(ownership.end_lease, self._last_words(state)) for state in over]
         outcomes = await asyncio.gather(*ending)
         ended = [state.lease.lease_id for state, was_ended in zip(over, outcomes, strict=True) if was_ended]
+        for lease_id in ended:
+            self._probes.drop(lease_id)
         if set(ended).intersection(self._own_leases()):
             self._look_at_leases()
         return ended
+
+    def _last_words(self, state: LeaseState) -> tuple[str, int, str | None]:
+        return state.lease.lease_id, state.counter, self._probes.read(state.lease.lease_id)
 
     def _has_stood_still(self, state: LeaseState) -> bool:
         """Whether its counter has not moved for a lease length on our own clock, in which it could have been moved.
@@ -253,7 +265,9 @@ class SqliteJournal:
         return await self._read(query.list_owned_runs, lease_id)
 
     async def probe(self, lease_id: str, run_id: str | None) -> None:
-        await self._put(ownership.probe, (lease_id, run_id))
+        if lease_id not in self._own_leases():
+            raise Fenced(f"lease {lease_id} is over; it can probe nothing")
+        self._probes.note(lease_id, run_id)
 
     # -- tasks
 
@@ -381,7 +395,8 @@ class SqliteJournal:
         return await self._read(query.read_audit, run_id)
 
     async def list_leases(self) -> list[LeaseState]:
-        return await self._read(query.list_leases)
+        leases = await self._read(query.list_leases)
+        return [msgspec.structs.replace(each, probing=self._probes.read(each.lease.lease_id)) for each in leases]
 
     # -- subscribers, definitions, housekeeping
 

@@ -30,9 +30,10 @@ from .filesystem import check_place
 from .flush import Flusher
 from .journal import SqliteJournal
 from .peers import Peers
+from .probes import FileProbes
 from .reader import ReaderPool
 from .renewal import Renewals
-from .rows import json_text, to_json
+from .rows import from_json, json_text, to_json
 from .turn import Turn
 from .upkeep import Upkeep
 from .writer import Writer
@@ -61,7 +62,8 @@ async def open_sqlite(
     """
     clock = SystemClock() if clock is None else clock
     place, db, turn, process = await asyncio.to_thread(_open, Path(path), create, clock, synchronous)
-    journal = SqliteJournal(clock, ids, ReaderPool(place), Peers(place, process), is_surely_dead)
+    probes = FileProbes(place)
+    journal = SqliteJournal(clock, ids, ReaderPool(place), Peers(place, process), probes, is_surely_dead)
     renewals = Renewals(time.monotonic)
     flusher = Flusher(db, turn, clock, process, renewals, Upkeep(db, place))
     writer = Writer(flusher, renewals, clock, journal.resolve, time.monotonic)
@@ -111,6 +113,7 @@ def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite
     db = connect_writer(path, synchronous)
     try:
         prepare(db, path)
+        FileProbes(path).sweep(lambda: from_json(db.execute(sql.OPEN_LEASES).fetchone()[0]))
         process = secrets.randbits(62)
         register(db, process, clock, this_process(), is_surely_dead)
     except BaseException:

@@ -37,13 +37,13 @@ def close_lease(picture: Picture, lease_id: str) -> None:
         _give_back_all(picture, row[0])
 
 
-def end_lease(picture: Picture, over: tuple[str, int | None]) -> bool:
-    """End a lease whose owner is gone, unless its counter has moved since that was decided."""
-    lease_id, counter = over
+def end_lease(picture: Picture, over: tuple[str, int, str | None]) -> bool:
+    """End a lease whose owner is gone, with what it was probing, unless its counter has moved since."""
+    lease_id, counter, probing = over
     row = picture.connection.execute(sql.LEASE_AT_COUNTER, (lease_id, counter)).fetchone()
     if row is None:
         return False
-    lease, probing = row
+    (lease,) = row
     for head in _owned(picture, lease):
         _strike_if_suspect(picture, head, probing)
     probed = None if probing is None else picture.find(probing)
@@ -127,12 +127,6 @@ def claimable_by(lease: Lease, types: Sequence[str] | None) -> tuple[dict[str, A
     for i, (queue, language) in enumerate(pairs):
         asked |= {f"queue{i}": queue, f"language{i}": language}
     return asked, len(pairs)
-
-
-def probe(picture: Picture, suspect: tuple[str, str | None]) -> None:
-    lease_id, run_id = suspect
-    if not picture.connection.execute(sql.SET_PROBING, (lease_id, run_id)).rowcount:
-        raise Fenced(f"lease {lease_id} is over; it can probe nothing")
 
 
 def rebuild(picture: Picture, _: None) -> int:

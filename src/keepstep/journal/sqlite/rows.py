@@ -145,6 +145,6 @@ def lease_of(body: bytes) -> Lease:
 
 def leases_of(rows: str) -> list[LeaseState]:
     return [
-        LeaseState(lease=lease_of(bytes.fromhex(body)), counter=counter, probing=probing, runs_held=runs, tasks_held=n)
-        for body, counter, probing, runs, n in from_json(rows)
+        LeaseState(lease=lease_of(bytes.fromhex(body)), counter=counter, probing=None, runs_held=runs, tasks_held=n)
+        for body, counter, runs, n in from_json(rows)
     ]

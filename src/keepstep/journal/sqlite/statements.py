@@ -162,7 +162,7 @@ LEASE_NUMBER = "SELECT lease FROM leases WHERE lease_id = ?"
 
 # Leases and claims.
 
-INSERT_LEASE = "INSERT INTO leases (lease_id, counter, probing, body) VALUES (?, 0, NULL, ?)"
+INSERT_LEASE = "INSERT INTO leases (lease_id, counter, body) VALUES (?, 0, ?)"
 
 RENEW_LEASES = "UPDATE leases SET counter = counter + 1 WHERE lease_id IN (SELECT value FROM json_each(?))"
 
@@ -172,11 +172,9 @@ LEASE_BODY = "SELECT lease, body FROM leases WHERE lease_id = ?"
 
 OPEN_LEASES = "SELECT json_group_array(lease_id) FROM leases"
 
-LEASE_AT_COUNTER = "SELECT lease, probing FROM leases WHERE lease_id = ? AND (?2 IS NULL OR counter = ?2)"
+LEASE_AT_COUNTER = "SELECT lease FROM leases WHERE lease_id = ? AND (?2 IS NULL OR counter = ?2)"
 
 DELETE_LEASE = "DELETE FROM leases WHERE lease = ?"
-
-SET_PROBING = "UPDATE leases SET probing = ?2 WHERE lease_id = ?1"
 
 RUN_IDS_OWNED = "SELECT json_group_array(run_id) FROM runs WHERE owner = ?"
 
@@ -191,7 +189,7 @@ OFFER_BLOCKED_RUNS = (
 OFFER_ALL_RUNS = "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL"
 
 LIST_LEASES = """
-SELECT json_group_array(json_array(hex(body), counter, probing,
+SELECT json_group_array(json_array(hex(body), counter,
     (SELECT count(*) FROM runs WHERE owner = lease), (SELECT count(*) FROM tasks WHERE owner = lease)))
 FROM leases
 """

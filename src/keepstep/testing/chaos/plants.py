@@ -140,7 +140,7 @@ def wake_nobody() -> None:
     """What a dead worker owned is taken from it and offered to nobody."""
     end_lease = ownership.end_lease
 
-    def silent(picture: Picture, over: tuple[str, int | None]) -> bool:
+    def silent(picture: Picture, over: tuple[str, int, str | None]) -> bool:
         wake = Picture.wake
         _replace(Picture, "wake", lambda *_: None)
         try:

@@ -27,7 +27,7 @@ from keepstep.journal.sqlite.operation import Operation
 from keepstep.journal.sqlite.reader import ask
 from keepstep.journal.sqlite.renewal import Renewals
 from keepstep.journal.sqlite.writer import Writer
-from keepstep.testing.simulation.sqlite_loop import LocalBus, LocalPeer, LoopDrive, OnlyThread
+from keepstep.testing.simulation.sqlite_loop import LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread
 
 from .driver import DriverConnection, DriverCursor, translate
 from .snapshot import Snapshot, take_snapshot
@@ -114,6 +114,7 @@ class Rig:
         self._synchronous = synchronous
         self._checkpoint_pages = checkpoint_pages
         self._bus = LocalBus()
+        self._probes = LocalProbes()
         self._processes = itertools.count(1)
         self._ids = itertools.count(1)
         self._connections: list[DriverConnection] = []
@@ -181,7 +182,8 @@ class Rig:
 
     def _assemble(self, db: WatchedConnection, reader: LoopReader, number: int) -> SqliteJournal:
         loop, writing = asyncio.get_running_loop(), cast("sqlite3.Connection", db)
-        journal = SqliteJournal(self.clock, self.next_id, reader, LocalPeer(self._bus), lambda process: False)
+        peer = LocalPeer(self._bus)
+        journal = SqliteJournal(self.clock, self.next_id, reader, peer, self._probes, lambda process: False)
         renewals = Renewals(loop.time)
         flusher = Flusher(writing, OnlyThread(), self.clock, number, renewals)
         writer = Writer(flusher, renewals, self.clock, self._answering(db, journal.resolve), loop.time)

@@ -31,7 +31,7 @@ from keepstep.journal.sqlite.renewal import Renewals
 from keepstep.journal.sqlite.writer import Writer
 
 from .sqlite_faults import FailFlush, FaultyConnection
-from .sqlite_loop import InlineReader, LocalBus, LocalPeer, LoopDrive, OnlyThread
+from .sqlite_loop import InlineReader, LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread
 
 
 class SqliteDisk:
@@ -42,6 +42,7 @@ class SqliteDisk:
         self.path.write_bytes(_template())
         self.dead: list[ProcessIdentity] = []
         self.bus = LocalBus()
+        self.probes = LocalProbes()
         self.handles: dict[SimulatedJournal, None] = {}
         """Those that have neither crashed nor been closed."""
         self._opened = 0
@@ -140,7 +141,7 @@ def _assemble(
     """What ``open_sqlite`` puts together, from the parts of this module."""
     loop = asyncio.get_running_loop()
     reader = InlineReader(disk.path)
-    journal = SimulatedJournal(clock, ids, reader, LocalPeer(disk.bus), judge)
+    journal = SimulatedJournal(clock, ids, reader, LocalPeer(disk.bus), disk.probes, judge)
     renewals = Renewals(loop.time)
     flusher = Flusher(db, OnlyThread(), clock, number, renewals)
     driven = Writer(flusher, renewals, clock, journal.resolve, loop.time)

@@ -133,6 +133,28 @@ class InlineReader:
         self._db.close()
 
 
+class LocalProbes:
+    """The ``Probes`` of simulated processes, which outlive each of them."""
+
+    def __init__(self) -> None:
+        self._noted: dict[str, str] = {}
+
+    def note(self, lease_id: str, run_id: str | None) -> None:
+        if run_id is None:
+            self._noted.pop(lease_id, None)
+        else:
+            self._noted[lease_id] = run_id
+
+    def read(self, lease_id: str) -> str | None:
+        return self._noted.get(lease_id)
+
+    def drop(self, lease_id: str) -> None:
+        self._noted.pop(lease_id, None)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class LocalBus:
     """The simulated processes that hear each other's hints."""
 
