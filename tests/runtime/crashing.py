@@ -81,10 +81,10 @@ class World:
         journal.crash()
         worker = engine.worker
         assert worker is not None
-        worker._is_open = False
+        worker.is_open = False
         for loop in (*worker._loops, *worker._tasks, *worker.remote._busy):
             loop.cancel()
-        for resident in list(worker._residents.values()):
+        for resident in list(worker.residents.values()):
             worker.drop(resident)
         worker.alarms.stop()
         worker.watchdog.stop()

@@ -25,7 +25,7 @@ async def note_done(what: str) -> str:
 async def evict(engine: Engine) -> None:
     """Let go of the only run, as a full cache does."""
     assert engine.worker is not None
-    (resident,) = engine.worker._residents.values()
+    (resident,) = engine.worker.residents.values()
     resident.release()
     del resident
     gc.collect()

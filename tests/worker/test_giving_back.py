@@ -105,13 +105,13 @@ def test_what_was_said_when_a_run_was_owned_before_is_not_taken_again() -> None:
         first = await world.open(idle_runs_max=0, lease_seconds=600.0)
         run = await first.start(hear_two_words, id="a")
         await run.signal("word", "one")
-        while first.worker is not None and first.worker._residents:
+        while first.worker is not None and first.worker.residents:
             await asyncio.sleep(0.01)
         assert first.worker is not None
         found = await first.journal.find_run("default", "a")
         assert found is not None
         stale = Message(run_id=found.run_id, n=1, kind="signal", name="word", data=b'"stale"', time=0, id=None)
-        first.worker._early[found.run_id] = {1: stale}
+        first.worker.admission._early[found.run_id] = {1: stale}
         await run.signal("word", "two")
         result = await run.result()
         events = [event.type for event in (await first.journal.load(found.run_id)).events]

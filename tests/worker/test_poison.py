@@ -117,7 +117,7 @@ def test_a_name_that_nobody_serves_and_an_input_that_no_longer_fits_stop_nobody(
         while (await handles[1].describe()).condition is not Condition.WAITING:
             await asyncio.sleep(0.1)
         assert engine.worker is not None
-        for resident in list(engine.worker._residents.values()):
+        for resident in list(engine.worker.residents.values()):
             resident.release()
         forget("workflow", "gone")
 

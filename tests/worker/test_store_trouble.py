@@ -308,7 +308,7 @@ def test_a_clock_that_jumps_is_reported_and_disturbs_nothing(caplog: pytest.LogC
 
 
 def test_a_message_to_runs_that_are_only_being_read_is_kept_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keepstep.worker.worker.EARLY_RUNS_MAX", 1)
+    monkeypatch.setattr("keepstep.worker.admission.EARLY_RUNS_MAX", 1)
 
     async def program(engine: Engine, journal: TroubledJournal) -> None:
         load = journal.load

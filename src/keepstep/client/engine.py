@@ -26,8 +26,9 @@ from keepstep.journal import (
 from keepstep.runtime.data import encode, plain_attributes, within_limit
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.workflow import Workflow
+from keepstep.worker.starting import started_run
 from keepstep.worker.surroundings import Surroundings
-from keepstep.worker.worker import Worker, WorkerOptions, started_run
+from keepstep.worker.worker import Worker, WorkerOptions
 
 from .address import open_journal
 from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
@@ -184,7 +185,7 @@ class Engine:
                 'choose another id, or start with if_running="restart" or if_closed="restart"'
             )
         if started.leased and self.worker is not None:
-            self.worker.adopt(new, started)
+            self.worker.admission.adopt(new, started)
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
 
     async def run(self, workflow: Workflow[Any, R] | str, *args: Any, **options: Any) -> R:

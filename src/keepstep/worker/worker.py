@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 
 from keepstep.journal import (
-    PROBE_STRIKES,
     Condition,
     Fenced,
     Hint,
@@ -25,33 +24,24 @@ from keepstep.journal import (
     Journal,
     JournalError,
     Lease,
-    Loaded,
     Message,
-    NewEvent,
     NewRun,
-    NotFound,
     ParentLink,
     Promise,
-    Run,
-    Started,
     Status,
 )
-from keepstep.runtime import history
-from keepstep.runtime.blocked import Diff
 from keepstep.runtime.completion import make_completion_ordered
-from keepstep.runtime.execution import Execution, Identity, digest_of
 from keepstep.runtime.guard import scan_again, watch
-from keepstep.runtime.history import FORMAT, pack
-from keepstep.runtime.loop import LOOP_VERSION
 from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
+from .admission import Admission
 from .alarms import Alarms
-from .pause import is_paused
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
-from .resident import WORKFLOW_TIMEOUT_KEY, Resident
+from .resident import Resident
+from .starting import LANGUAGE, started_run
 from .steps import Steps
 from .surroundings import Surroundings
 from .unheard import Doubt
@@ -60,13 +50,9 @@ from .words import encode_detail
 
 logger = logging.getLogger("keepstep.worker")
 
-LANGUAGE = "python"
-
 CLAIMED_BY_OTHERS_SECONDS = 0.02
 """Pause after a run that was due turned out to be somebody else's by now."""
 
-
-EARLY_RUNS_MAX = 10_000
 
 RECOVERY_LOOKS_MAX = 7
 """How often to look for a run whose start was cut off: over about 13 seconds."""
@@ -118,8 +104,9 @@ class Worker:
         self.remote = RemoteSteps(self)
         self.watchdog = surroundings.make_watchdog()
         self.probe = Probe(self)
+        self.admission = Admission(self)
         self._doubt = Doubt(journal.clock, self.options.lease_seconds)
-        self._residents: dict[str, Resident] = {}
+        self.residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
         self._unshown: deque[Resident] = deque()
         self._work = asyncio.Event()
@@ -129,9 +116,7 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._inbox_cursor = 0
-        self._early: OrderedDict[str, dict[int, Message]] = OrderedDict()
-        """Messages to runs that are just being brought into memory."""
-        self._is_open = self._has_lease = False
+        self.is_open = self._has_lease = False
         self._is_stopping = False
         self._context = copy_context()
         """What is done in the background is done in it, not in that of a caller who happens to set it off."""
@@ -147,7 +132,7 @@ class Worker:
             if workflow.is_guarded:
                 scan_again(workflow.fn)
         self.loop = asyncio.get_running_loop()
-        self._is_open = True
+        self.is_open = True
         self.journal.listen(self._hear)
         await self._open_lease()
         now = self.journal.clock.now()
@@ -188,20 +173,20 @@ class Worker:
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Begin nothing more, let running steps end within the limit, give everything back."""
-        if not self._is_open:
+        if not self.is_open:
             return
         self._is_stopping = True
         self.steps.stop()
         self._emptied.clear()
         self.check_emptied()
         if not await _within(grace_seconds, self._emptied):
-            busy = sum(1 for each in self._residents.values() if each.running)
+            busy = sum(1 for each in self.residents.values() if each.running)
             logger.warning("gave back %d runs whose steps did not end within %g s", busy, grace_seconds)
-        self._is_open = False
+        self.is_open = False
         self.journal.unlisten(self._hear)
         for loop in self._loops:
             loop.cancel()
-        for resident in list(self._residents.values()):
+        for resident in list(self.residents.values()):
             resident.release()
         try:
             await self.remote.cut_off()
@@ -225,7 +210,7 @@ class Worker:
 
     def _spawned(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and self._is_open:
+        if not task.cancelled() and task.exception() is not None and self.is_open:
             logger.error("background work failed: %r", task.exception())
 
     def _hear(self, hint: Hint) -> None:
@@ -245,7 +230,7 @@ class Worker:
 
     def _closed_elsewhere(self, run_id: str) -> None:
         """A client of this process has closed a run (terminate): stop what is being done for it."""
-        resident = self._residents.get(run_id)
+        resident = self.residents.get(run_id)
         if resident is not None and not resident.is_closing:
             self.drop(resident)
 
@@ -256,11 +241,11 @@ class Worker:
         """
         self._has_lease = False
         logger.warning("the lease of this worker was taken over; beginning anew")
-        for resident in list(self._residents.values()):
+        for resident in list(self.residents.values()):
             self.drop(resident)
         await self.remote.cut_off()
         pause, doubtful = 0.1, list[str]()
-        while self._is_open and not self._is_stopping:
+        while self.is_open and not self._is_stopping:
             self.lease_id = self.ids()
             try:
                 while doubtful:
@@ -287,7 +272,7 @@ class Worker:
                     reap_at = self.journal.clock.monotonic() + self.options.poll_seconds
                     await self.journal.reap()
                 if self._doubt.wants_a_look():
-                    await self._take_up(await self.journal.list_owned_runs(self.lease_id))
+                    await self.admission.take_up(await self.journal.list_owned_runs(self.lease_id))
                 pause = await self._seconds_to_wake()
                 if pause <= 0 and await self._claim():
                     continue
@@ -311,154 +296,20 @@ class Worker:
     async def _claim(self) -> int:
         room = self._room()
         runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self._types())
-        await self._take_up(runs)
+        await self.admission.take_up(runs)
         return len(runs)
-
-    async def _take_up(self, owned: Sequence[Run]) -> None:
-        """Bring runs into memory that this worker owns, as far as they are not there."""
-        fine: list[Run] = []
-        for run in owned:
-            if run.run_id in self._residents:
-                continue
-            if run.strikes >= PROBE_STRIKES:
-                self.spawn(self._load(run))  # its turn to be probed may be long in coming; nobody else waits for it
-            else:
-                fine.append(run)
-        if fine:
-            await asyncio.gather(*(self._load(run) for run in fine))
 
     def _workflows(self) -> Iterable[Workflow[Any, Any]]:
         return workflows() if self._served is None else self._served.values()
 
-    def _find_workflow(self, name: str) -> Workflow[Any, Any] | None:
+    def find_workflow(self, name: str) -> Workflow[Any, Any] | None:
         return find_workflow(name) if self._served is None else self._served.get(name)
 
     def _types(self) -> list[str]:
         return [each.name for each in self._workflows()]
 
     def _room(self) -> int:
-        return self.options.active_runs_max - (len(self._residents) - len(self._idle))
-
-    async def _load(self, run: Run) -> Resident | None:
-        """Bring a claimed run into memory."""
-        workflow = self._find_workflow(run.type)
-        if workflow is None or run.run_id in self._residents:
-            return None
-        self._early.pop(run.run_id, None)  # of an earlier owning; the journal knows what is left of that
-        try:
-            loaded = await self.journal.load(run.run_id)
-        except NotFound:
-            return None
-        except JournalError as error:
-            logger.warning("run %s could not be read (%s); it is read again", run.run_id, error)
-            self.spawn(self._load_later(run))
-            return None
-        if run.strikes < PROBE_STRIKES:
-            return self._take_in(run, workflow, loaded)
-        logger.warning("run %s has been claimed by %d workers that died; it is probed", run.run_id, run.strikes)
-        await self.probe.begin(run.run_id)
-        try:
-            return self._take_in(run, workflow, loaded)
-        finally:
-            await self.probe.end()
-
-    def _take_in(self, run: Run, workflow: Workflow[Any, Any], loaded: Loaded) -> Resident | None:
-        if loaded.run.owner != self.lease_id or loaded.run.epoch != run.epoch or run.run_id in self._residents:
-            return None
-        try:
-            return self._admit(workflow, loaded)
-        except Exception:  # whatever is wrong with one run must not stop the others
-            logger.exception(
-                "run %s cannot be brought into memory; it stays as it is until this worker ends", run.run_id
-            )
-            self._residents.pop(run.run_id, None)
-            return None
-
-    async def _load_later(self, run: Run) -> None:
-        await asyncio.sleep(1.0)
-        if self._is_open:
-            await self._load(run)
-
-    def _admit(self, workflow: Workflow[Any, Any], loaded: Loaded) -> Resident:
-        run = loaded.run
-        parent = None
-        if run.parent_run_id is not None:
-            parent = ParentLink(run.parent_run_id, run.parent_key or "")
-        execution = Execution(workflow, self._identity(run))
-        resident = Resident(self, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
-        resident.is_suspect = run.strikes > 0
-        resident.is_probed = run.strikes >= PROBE_STRIKES
-        resident.is_shown = bool(run.condition)
-        self._residents[run.run_id] = resident
-        try:
-            self._set_timeout(resident, loaded.events[0].data)
-        except Exception as error:
-            self._park_unreadable(resident, error)
-            return resident
-        if run.epoch == 1 and run.last_seq == 1 and self._is_late(run.started_at):
-            resumed = resident.event(history.RESUMED, None, pack(history.Resumed()))
-            self.spawn(self._begin_late(resident, loaded, resumed))
-        else:
-            self._begin_loaded(resident, loaded)
-        return resident
-
-    def _begin_loaded(self, resident: Resident, loaded: Loaded) -> None:
-        try:
-            self._begin(resident, loaded)
-        except Exception as error:
-            self._park_unreadable(resident, error)
-
-    def _park_unreadable(self, resident: Resident, error: Exception) -> None:
-        """Whatever is wrong with what one run has recorded must not stop the others, and must be told."""
-        logger.error("run %s cannot be brought into memory: %r", resident.run_id, error, exc_info=error)
-        resident.block(Diff(f"what is recorded of this run cannot be read: {error!r}"))
-        resident._finish_parking()
-
-    def _begin(self, resident: Resident, loaded: Loaded) -> None:
-        said = {each.n: each for each in loaded.messages} | self._early.pop(resident.run_id, {})
-        messages = [said[n] for n in sorted(said)]
-        if is_paused(loaded.run.condition, messages):
-            resident.stay_paused(messages)
-            return
-        resident.begin(loaded.events, loaded.state)
-        resident.take_messages(messages)
-        resident.offer_tasks()
-        if loaded.run.condition is Condition.BLOCKED:
-            resident.show_unblocked()
-
-    def _is_late(self, started_at: int) -> bool:
-        return self.journal.clock.now() - started_at > 1_000_000
-
-    async def _begin_late(self, resident: Resident, loaded: Loaded, resumed: NewEvent) -> None:
-        """The first turn comes long after the start: its time is recorded first, so that ``now()`` is true."""
-        try:
-            await asyncio.shield(resident.append(resumed))
-            loaded = await self.journal.load(resident.run_id)
-        except JournalError as error:
-            logger.warning("run %s could not be begun (%s); it is read again", resident.run_id, error)
-            self.reload(resident)
-            return
-        if not resident.is_dropped:
-            self._begin_loaded(resident, loaded)
-
-    def _identity(self, run: Run) -> Identity:
-        return Identity(
-            run_id=run.run_id,
-            workflow_id=run.workflow_id,
-            namespace=run.namespace,
-            type=run.type,
-            queue=run.queue,
-            started_at=run.started_at,
-            parent_run_id=run.parent_run_id,
-            continued_from=run.continued_from,
-            callback_base=self.options.callback_base,
-        )
-
-    def _set_timeout(self, resident: Resident, started: bytes) -> None:
-        seconds = history.unpack(history.WORKFLOW_STARTED, started).timeout_seconds
-        if seconds is not None:
-            deadline = resident.execution.identity.started_at + round(seconds * 1e6)
-            resident.wake_at(WORKFLOW_TIMEOUT_KEY, deadline)
+        return self.options.active_runs_max - (len(self.residents) - len(self._idle))
 
     # starting here
 
@@ -496,33 +347,8 @@ class Worker:
             and not self._is_stopping
             and new.queue in self.options.queues
             and self._room() > 0
-            and self._find_workflow(new.type) is not None
+            and self.find_workflow(new.type) is not None
         )
-
-    def adopt(self, new: NewRun, started: Started) -> None:
-        """A run was started under this worker's lease: advance it, without reading it back."""
-        workflow = self._find_workflow(new.type)
-        if workflow is None or started.run_id in self._residents or not self._is_open:
-            return
-        identity = Identity(
-            run_id=new.run_id,
-            workflow_id=new.workflow_id,
-            namespace=new.namespace,
-            type=new.type,
-            queue=new.queue,
-            started_at=new.started_at,
-            callback_base=self.options.callback_base,
-        )
-        resident = Resident(self, Execution(workflow, identity), epoch=started.epoch, last_seq=len(new.events))
-        self._residents[new.run_id] = resident
-        self._set_timeout(resident, new.events[0].data)
-        asyncio.get_running_loop().call_soon(self._begin_adopted, resident, new.events)
-
-    def _begin_adopted(self, resident: Resident, events: Sequence[NewEvent]) -> None:
-        if not resident.is_dropped:
-            resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
-            resident.take_messages(list(self._early.pop(resident.run_id, {}).values()))
-            resident.offer_tasks()
 
     # letting go
 
@@ -543,8 +369,8 @@ class Worker:
         self.drop(resident)
 
     def _remove(self, resident: Resident) -> None:
-        if self._residents.get(resident.run_id) is resident:
-            del self._residents[resident.run_id]
+        if self.residents.get(resident.run_id) is resident:
+            del self.residents[resident.run_id]
         self._idle.pop(resident.run_id, None)
         if self._room() == 1:
             self._work.set()
@@ -562,7 +388,7 @@ class Worker:
 
     async def _reload(self, run_id: str, looks_max: int = 1) -> None:
         pause = 0.1
-        while self._is_open:
+        while self.is_open:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 10.0)
             try:
@@ -571,7 +397,7 @@ class Worker:
                 if run is None and looks_max > 0:
                     continue
                 if run is not None and run.owner == self.lease_id and run.status is Status.RUNNING:
-                    await self._load(run)
+                    await self.admission.load(run)
                 return
             except JournalError as error:
                 logger.warning("run %s could not be read again: %s", run_id, error)
@@ -616,7 +442,7 @@ class Worker:
         """Called whenever the last thing may have ended that a stop waits for."""
         if not self._is_stopping or self.remote.is_busy:
             return
-        if not any(each.running or each.in_flight for each in self._residents.values()):
+        if not any(each.running or each.in_flight for each in self.residents.values()):
             self._emptied.set()
 
     async def _tend_loop(self) -> None:
@@ -660,7 +486,7 @@ class Worker:
                 await asyncio.sleep(self.options.poll_seconds)
 
     async def _read_inbox(self) -> None:
-        while self._residents:
+        while self.residents:
             messages = await self.journal.read_inbox(self.lease_id, self._inbox_cursor)
             if not messages:
                 return
@@ -669,19 +495,18 @@ class Worker:
                 by_run.setdefault(message.run_id, []).append(message)
             self._inbox_cursor = messages[-1].n
             for run_id, said in by_run.items():
-                resident = self._residents.get(run_id)
+                resident = self.residents.get(run_id)
                 if resident is not None and (resident.has_begun or resident.is_parking):
                     resident.take_messages(said)
                 else:
-                    self._early.setdefault(run_id, {}).update((each.n, each) for each in said)
-            if len(self._early) > EARLY_RUNS_MAX:
-                self._early.clear()
+                    self.admission.keep_early(run_id, said)
+            if self.admission.forget_early_if_too_many():
                 self._inbox_cursor = 0
                 return  # what cannot be kept is read again, when some of the runs have begun
 
     def look(self, run_id: str) -> tuple[Condition, bytes] | None:
         """What a run in memory here is doing right now, fresher than the journal shows it; None if it is not here."""
-        resident = self._residents.get(run_id)
+        resident = self.residents.get(run_id)
         if resident is None or not resident.has_begun or resident.is_parking:
             return None
         return condition_of(resident), encode_detail(detail_of(resident))
@@ -702,42 +527,3 @@ async def _within(seconds: float, news: asyncio.Event) -> bool:
             return await news.wait()
     except TimeoutError:
         return False
-
-
-def started_run(
-    name: str,
-    arguments: bytes,
-    *,
-    run_id: str,
-    workflow_id: str,
-    namespace: str,
-    queue: str,
-    timeout_seconds: float | None,
-    now: int,
-    seed: bytes,
-    parent: ParentLink | None = None,
-    **options: Any,
-) -> NewRun:
-    """What starts a Python run, by workflow name; clients that do not know the code use it too."""
-    started = history.WorkflowStarted(
-        arguments,
-        seed,
-        LOOP_VERSION,
-        timeout_seconds,
-        options.get("continued_from") or "",
-        parent.run_id if parent is not None else "",
-    )
-    return NewRun(
-        run_id=run_id,
-        workflow_id=workflow_id,
-        namespace=namespace,
-        language=LANGUAGE,
-        format=FORMAT,
-        type=name,
-        queue=queue,
-        events=(NewEvent(history.WORKFLOW_STARTED, now, None, pack(started)),),
-        started_at=now,
-        input_digest=digest_of(name, arguments),
-        parent=parent,
-        **options,
-    )

@@ -130,9 +130,9 @@ class Process:
         worker = self.engine.worker
         tasks = list(self.calling)
         if worker is not None:
-            worker._is_open = False
+            worker.is_open = False
             tasks += [*worker._loops, *worker._tasks]
-            for resident in list(worker._residents.values()):
+            for resident in list(worker.residents.values()):
                 worker.drop(resident)
             worker.alarms.stop()
             worker.steps.close()

@@ -1,0 +1,52 @@
+"""Starting: what starts a Python run, as the journal takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keepstep.journal import NewEvent, NewRun, ParentLink
+from keepstep.runtime import history
+from keepstep.runtime.execution import digest_of
+from keepstep.runtime.history import FORMAT, pack
+from keepstep.runtime.loop import LOOP_VERSION
+
+LANGUAGE = "python"
+
+
+def started_run(
+    name: str,
+    arguments: bytes,
+    *,
+    run_id: str,
+    workflow_id: str,
+    namespace: str,
+    queue: str,
+    timeout_seconds: float | None,
+    now: int,
+    seed: bytes,
+    parent: ParentLink | None = None,
+    **options: Any,
+) -> NewRun:
+    """What starts a Python run, by workflow name; clients that do not know the code use it too."""
+    started = history.WorkflowStarted(
+        arguments,
+        seed,
+        LOOP_VERSION,
+        timeout_seconds,
+        options.get("continued_from") or "",
+        parent.run_id if parent is not None else "",
+    )
+    return NewRun(
+        run_id=run_id,
+        workflow_id=workflow_id,
+        namespace=namespace,
+        language=LANGUAGE,
+        format=FORMAT,
+        type=name,
+        queue=queue,
+        events=(NewEvent(history.WORKFLOW_STARTED, now, None, pack(started)),),
+        started_at=now,
+        input_digest=digest_of(name, arguments),
+        parent=parent,
+        **options,
+    )
