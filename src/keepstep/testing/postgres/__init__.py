@@ -1,11 +1,25 @@
 """Real PostgreSQL servers to throw away: for tests, benchmarks and demonstrations.
 
 ``PostgresServer`` is one server in a temporary folder, with the settings of a server that matters: what it has
-acknowledged is on disk. It can be stopped, killed, restarted, and its sessions can be cut off. It needs no driver.
+acknowledged is on disk. It can be stopped, killed, restarted, and its sessions can be cut off. ``PostgresCluster`` is
+a primary with a synchronous standby, which fail over as often as one likes. ``Proxy`` is a network between a client
+and a server, which can be cut, silent or slow. None of them needs a driver.
 """
 
 from .access import Access, ServerFailed
 from .binaries import Binaries, NoPostgres, find_binaries
+from .cluster import PostgresCluster
+from .proxy import Proxy
 from .server import PostgresServer, StopMode
 
-__all__ = ["Access", "Binaries", "NoPostgres", "PostgresServer", "ServerFailed", "StopMode", "find_binaries"]
+__all__ = [
+    "Access",
+    "Binaries",
+    "NoPostgres",
+    "PostgresCluster",
+    "PostgresServer",
+    "Proxy",
+    "ServerFailed",
+    "StopMode",
+    "find_binaries",
+]

@@ -68,15 +68,17 @@ class PostgresServer(Access):
         binaries: Binaries | None = None,
         owner_pid: int | None = None,
         port: int | None = None,
+        password: str | None = None,
     ) -> None:
         """
         :param settings: for ``postgresql.conf``, beyond ``DURABLE``.
         :param owner_pid: the server ends with this process; ours by default.
         :param port: on loopback; a free one by default. It stays the same across restarts.
+        :param password: of the superuser; a random one by default.
         """
         account = choose_account()
         binaries = make_reachable(binaries or find_binaries(), account)
-        super().__init__(binaries, account, port or find_free_port(), secrets.token_hex(16))
+        super().__init__(binaries, account, port or find_free_port(), password or secrets.token_hex(16))
         self.folder = Path(tempfile.mkdtemp(prefix="keepstep-pg-")).resolve()
         self.account.own(self.folder)
         self.data = self.folder / "data"
@@ -115,7 +117,7 @@ class PostgresServer(Access):
         self.account.own(secret)
         self.run("initdb", "--pgdata", str(self.data), "--username", USER, "--pwfile", str(secret), *_INITDB)
         with (self.data / "postgresql.conf").open("a") as file:
-            file.write(f"include '{self.folder / 'settings.conf'}'\n")
+            file.write("include '../settings.conf'\n")  # relative, so that a standby's copy of it reads the standby's
 
     def start(self) -> None:
         """Start and wait until it answers, after recovery where it was killed. Raises ``ServerFailed``."""
