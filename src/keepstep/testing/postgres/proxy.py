@@ -93,7 +93,8 @@ class Proxy:
             self._listener.close()
             self._listener = None
         for writer in list(self._writers):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with suppress(OSError):  # it may be closed already
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             writer.transport.abort()
         if self._passing is not None:
             self._passing.set()  # those that are held find their connections gone
