@@ -14,7 +14,7 @@ from keepstep.journal import (
     StateChange,
     Status,
 )
-from keepstep.journal.sqlite import retention
+from keepstep.journal.deciding import retention
 from tests.journal.scene import START, Scene, event, get, lease, new_run
 
 

@@ -14,7 +14,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'self._thread: threading.Thread | None = ""',
     ): "it is only asked whether there is one",
     (
-        "keepstep.journal.sqlite.change",
+        "keepstep.journal.deciding.change",
         "head.dirty = False",
         "head.dirty = True",
     ): "the row that was just written is written once more",
@@ -41,7 +41,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "self._turn = self._write = -2",
     ): "any negative number says that nothing is open",
     (
-        "keepstep.journal.sqlite.renewal",
+        "keepstep.journal.writing.renewal",
         'self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("inf"))',
         'self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("INF"))',
     ): "infinity in capitals",
@@ -56,12 +56,12 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         'name = hashlib.sha256(f"{found.st_dev}:{found.st_ino}".encode()).hexdigest()[:17]',
     ): "a name that all processes make alike",
     (
-        "keepstep.journal.sqlite.picture",
+        "keepstep.journal.sqlite.tables",
         "self._last_run += 1",
         "self._last_run += 2",
     ): "numbers of runs need only grow",
     (
-        "keepstep.journal.sqlite.ownership",
+        "keepstep.journal.deciding.ownership",
         'picture.news.tell(HintKind.READY, "")',
         'picture.news.tell(HintKind.READY, "XXXX")',
     ): "whoever hears that something is ready looks for himself",

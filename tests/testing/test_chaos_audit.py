@@ -289,7 +289,7 @@ def test_what_is_left_in_a_database_is_found(tmp_path: Path) -> None:
     path = tmp_path / "none.db"
     with closing(sqlite3.connect(path)) as db:
         db.executescript(";".join(migrations()))
-        db.execute("INSERT INTO leases VALUES (1, 'x', 0, NULL, '{}')")
+        db.execute("INSERT INTO leases VALUES (1, 'x', 0, '{}')")
         db.execute("INSERT INTO events VALUES (2, 1, 3, 'x', 0, NULL, '')")
         db.commit()
     found = findings(check_database, Story(), tmp_path)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from keepstep.journal.sqlite import SqliteJournal
+from keepstep.journal.sqlite.flush import Flusher
+
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
 REPOSITORY = Path(__file__).parents[3]
@@ -48,3 +51,10 @@ def next_line(child: subprocess.Popen[str]) -> str:
     line = child.stdout.readline().strip()
     assert line, "the child process ended early"
     return line
+
+
+def flusher_of(journal: SqliteJournal) -> Flusher:
+    """What writes the journal's groups to its file."""
+    flusher = journal._writer._flusher
+    assert isinstance(flusher, Flusher)
+    return flusher

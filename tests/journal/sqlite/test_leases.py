@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from keepstep.journal import Fenced, HintKind
-from keepstep.journal.sqlite import SqliteJournal, open_sqlite, writer
-from keepstep.journal.sqlite.drive import ThreadDrive
+from keepstep.journal.sqlite import SqliteJournal, open_sqlite
+from keepstep.journal.writing import writer
+from keepstep.journal.writing.drive import ThreadDrive
 from tests.journal.scene import WAIT_SECONDS_MAX, Ears, ManualClock, advance, event, lease, start_owned, wait_until
 
 

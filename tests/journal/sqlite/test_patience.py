@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from keepstep.journal import Commit, HintKind, StoreUnavailable
-from keepstep.journal.sqlite import SqliteJournal, drive, open_sqlite, patience, writer
-from keepstep.journal.sqlite.drive import ThreadDrive
+from keepstep.journal.sqlite import SqliteJournal, open_sqlite, patience
+from keepstep.journal.writing import drive, writer
+from keepstep.journal.writing.drive import ThreadDrive
 from tests.journal.scene import WAIT_SECONDS_MAX, Ears, event, lease, start_owned, wait_until
 
 HOLD_AND_FREEZE = """

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from keepstep.journal import Hint, HintKind, NewMessage, NotFound, StoreUnavailable
-from keepstep.journal.sqlite import open_sqlite, opening, ownership, query
+from keepstep.journal.deciding import ownership
+from keepstep.journal.sqlite import open_sqlite, opening, query
 from keepstep.journal.sqlite import patience as patience_module
 from keepstep.journal.sqlite import peers as peers_module
 from keepstep.journal.sqlite.connection import connect_reader
@@ -187,7 +188,7 @@ async def test_a_history_that_is_too_long_for_one_value_is_read_in_pages(
 async def test_what_is_kept_of_many_runs_is_forgotten_and_read_again(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keepstep.journal.sqlite.picture.HEADS_KEPT_MAX", 2)
+    monkeypatch.setattr("keepstep.journal.deciding.picture.HEADS_KEPT_MAX", 2)
     journal = await open_sqlite(database)
     run = await start_owned(journal)
     for n in range(5):
@@ -199,8 +200,8 @@ async def test_what_is_kept_of_many_runs_is_forgotten_and_read_again(
 
 
 async def test_commit_ids_are_swept_out_after_an_hour(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keepstep.journal.sqlite.journal.FORGET_COMMIT_IDS_EVERY", 3)
-    monkeypatch.setattr("keepstep.journal.sqlite.retention.COMMIT_IDS_KEPT_MICROSECONDS", -1)
+    monkeypatch.setattr("keepstep.journal.writing.journal.FORGET_COMMIT_IDS_EVERY", 3)
+    monkeypatch.setattr("keepstep.journal.deciding.retention.COMMIT_IDS_KEPT_MICROSECONDS", -1)
     journal = await open_sqlite(database)
     run = await start_owned(journal)
     for n in range(4):
@@ -266,7 +267,7 @@ async def test_the_first_commit_of_a_process_sweeps_out_old_commit_ids(
     run = await start_owned(before)
     await advance(before, run, id="old")
     await before.close()
-    monkeypatch.setattr("keepstep.journal.sqlite.retention.COMMIT_IDS_KEPT_MICROSECONDS", -1)
+    monkeypatch.setattr("keepstep.journal.deciding.retention.COMMIT_IDS_KEPT_MICROSECONDS", -1)
     journal = await open_sqlite(database)
     await journal.open_lease(lease("M"))
     started = await journal.start(new_run("another", lease_id="M"))

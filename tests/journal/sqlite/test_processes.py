@@ -12,6 +12,7 @@ from keepstep.journal import Commit, Position, Status, StoreUnavailable
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.journal.sqlite.turn import Turn
 from tests.journal.scene import event, get, lease, new_run, wait_until
+from tests.journal.sqlite.conftest import flusher_of
 
 from .conftest import Spawn, next_line
 
@@ -111,7 +112,7 @@ async def test_a_journal_refuses_to_work_in_a_forked_child(database: Path) -> No
 
 async def test_a_forked_child_that_outlives_its_parents_lock_does_not_keep_it(database: Path) -> None:
     journal = await open_sqlite(database)
-    turn = journal._writer._flusher._turn
+    turn = flusher_of(journal)._turn
     assert isinstance(turn, Turn)
     descriptors = (turn._turn, turn._write)
     pid = os.fork()

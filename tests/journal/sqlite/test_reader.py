@@ -11,6 +11,7 @@ import pytest
 from keepstep.journal import Journal, NewMessage, NewTask, Position, StateChange, StoreUnavailable
 from keepstep.journal.sqlite import SqliteJournal, connection, open_sqlite, reader
 from tests.journal.scene import advance, event, get, lease, new_run, start_owned
+from tests.journal.sqlite.conftest import flusher_of
 
 VALUE_BYTES_MAX = 20_000
 PART = b"x" * 3_000
@@ -21,7 +22,7 @@ async def journal(database: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     """A store that reads and writes values of a few parts at a time."""
     monkeypatch.setattr(connection, "READER_VALUE_BYTES_MAX", VALUE_BYTES_MAX)
     opened = await open_sqlite(database)
-    opened._writer._flusher._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
+    flusher_of(opened)._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
     yield opened
     await opened.close()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from keepstep.journal import Commit, Position, Status
-from keepstep.journal.sqlite import SqliteJournal, open_sqlite, retention
+from keepstep.journal.deciding import retention
+from keepstep.journal.sqlite import SqliteJournal, open_sqlite
 from tests.journal.scene import ManualClock, event, lease, new_run
 
 

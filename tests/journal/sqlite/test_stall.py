@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keepstep.journal import SystemClock
-from keepstep.journal.sqlite import stall
+from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.sqlite.flush import Flusher
-from keepstep.journal.sqlite.operation import Operation
-from keepstep.journal.sqlite.renewal import Renewals
-from keepstep.journal.sqlite.stall import Stalls
-from keepstep.journal.sqlite.writer import Writer
+from keepstep.journal.writing import stall
+from keepstep.journal.writing.renewal import Renewals
+from keepstep.journal.writing.stall import Stalls
+from keepstep.journal.writing.writer import Writer
 
 
 class Time:

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from keepstep.journal import Commit, Run, StoreUnavailable
-from keepstep.journal.sqlite import SqliteJournal, connection, open_sqlite, upkeep, writer
+from keepstep.journal.sqlite import SqliteJournal, connection, open_sqlite, upkeep
+from keepstep.journal.writing import writer
 from tests.journal.scene import advance, event, get, start_owned, wait_until
+from tests.journal.sqlite.conftest import flusher_of
 
 KEPT = 300_000
 
@@ -36,7 +38,7 @@ def log_bytes(database: Path) -> int:
 
 
 def upkeep_of(journal: SqliteJournal) -> upkeep.Upkeep:
-    keeper = journal._writer._flusher._upkeep
+    keeper = flusher_of(journal)._upkeep
     assert keeper is not None
     return keeper
 

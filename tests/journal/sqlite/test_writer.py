@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from keepstep.journal import Commit, HintKind, Journal, Overloaded, Position, Run, Status, StoreUnavailable, limits
-from keepstep.journal.sqlite import SqliteJournal, open_sqlite, writer
+from keepstep.journal.sqlite import SqliteJournal, open_sqlite
+from keepstep.journal.writing import writer
 from tests.journal.scene import Ears, advance, event, get, lease, new_run, settle, start_owned, wait_until
+from tests.journal.sqlite.conftest import flusher_of
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ class Disk:
     """The disk under a journal, which can be full for a while."""
 
     def __init__(self, journal: SqliteJournal) -> None:
-        self._db = journal._writer._flusher._db
+        self._db = flusher_of(journal)._db
 
     def fill(self) -> None:
         (pages,) = self._db.execute("PRAGMA page_count").fetchone()
@@ -162,7 +164,7 @@ async def test_a_commit_that_fails_but_happened_is_acknowledged_and_not_repeated
         commit()
         raise io_error()
 
-    journal._writer._flusher._db = Driver(journal._writer._flusher._db, after)  # type: ignore[assignment]
+    flusher_of(journal)._db = Driver(flusher_of(journal)._db, after)  # type: ignore[assignment]
     committed = await advance(journal, run, events=(event(),))
     assert committed.last_seq == 2
     assert len(await journal.read_events(run.run_id)) == 2
@@ -175,7 +177,7 @@ async def test_a_commit_that_fails_and_did_not_happen_is_done_again(journal: Sql
     def before(commit: Callable[[], Any]) -> None:
         raise io_error()
 
-    journal._writer._flusher._db = Driver(journal._writer._flusher._db, before)  # type: ignore[assignment]
+    flusher_of(journal)._db = Driver(flusher_of(journal)._db, before)  # type: ignore[assignment]
     assert (await advance(journal, run, events=(event(),))).last_seq == 2
     assert len(await journal.read_events(run.run_id)) == 2
 
@@ -188,7 +190,7 @@ async def test_damage_found_while_writing_fails_everything_with_words(journal: S
     def broken(commit: Callable[[], Any]) -> None:
         raise damage
 
-    journal._writer._flusher._db = Driver(journal._writer._flusher._db, broken)  # type: ignore[assignment]
+    flusher_of(journal)._db = Driver(flusher_of(journal)._db, broken)  # type: ignore[assignment]
     with pytest.raises(StoreUnavailable, match="malformed"):
         await advance(journal, run, events=(event(),))
     with pytest.raises(StoreUnavailable, match="cannot be written any more"):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from keepstep.journal.deciding.picture import Picture
 from keepstep.journal.sqlite import connection
-from keepstep.journal.sqlite.picture import Picture
 from keepstep.testing import power
 from keepstep.testing.power.cuts import Cut, Setting, cut_power, replay_cut
 from keepstep.testing.power.inspection import Kind

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from keepstep.journal.sqlite import writer
 from keepstep.journal.sqlite.flush import Flusher
+from keepstep.journal.writing import writer
 from keepstep.testing.power.engine import EngineLife, fail_engine
 from keepstep.testing.power.faults import MANNERS, Fault, TroubledLife, enumerate_faults, fail_calls
 from keepstep.testing.power.life import folder_in_memory
@@ -77,7 +77,7 @@ async def test_a_store_that_does_not_report_is_found_out(monkeypatch: pytest.Mon
 
 
 async def test_a_store_that_gives_up_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "passing_trouble", lambda error: None)
+    monkeypatch.setattr(Flusher, "passing_trouble", lambda flusher, error: None)
     report = await failing()
     assert any("it ended with" in line for line in report.replay)
 

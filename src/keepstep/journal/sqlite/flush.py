@@ -1,32 +1,23 @@
-"""Flush: a group's way into the database, in one transaction.
-
-The leases of the process are renewed first, then the operations decide one after another on the picture, then all they
-have drawn is written. An operation that refuses (``JournalError``) fails alone; it has drawn nothing. Anything else
-that is raised has changed nothing, and the flush can be done again: as it was, or *one by one*, each operation behind a
-savepoint of its own, so that only a culprit fails.
-
-What raises may nevertheless be a COMMIT that happened. Every group carries its number in the process's own row, and
-that row is asked before anything is done again, however long the disk takes to give an answer.
-"""
+"""Flush: a group's way into a SQLite file, in the turn of this process."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Protocol
 
 from keepstep.journal.clock import Clock
-from keepstep.journal.errors import JournalError, StoreUnavailable
-from keepstep.journal.hint import Hint, HintKind
+from keepstep.journal.deciding.codes import from_json, json_text
+from keepstep.journal.deciding.operation import Operation
+from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.writing import flush
+from keepstep.journal.writing.renewal import Renewals
 
+from . import connection as explained
 from . import statements as sql
-from .connection import is_damage, passing_trouble
-from .news import News
-from .operation import Operation
-from .picture import Picture, Wants
-from .renewal import Renewals
+from .tables import SqliteTables
 from .upkeep import Upkeep
 
 log = logging.getLogger("keepstep.journal")
@@ -44,8 +35,8 @@ class Exclusion(Protocol):
     def close(self) -> None: ...
 
 
-class Flusher:
-    """The connection of one process's writer, what it knows, and the number of its last flush."""
+class Flusher(flush.Flusher):
+    """See ``writing.flush``."""
 
     def __init__(
         self,
@@ -56,22 +47,22 @@ class Flusher:
         renewals: Renewals,
         upkeep: Upkeep | None = None,
     ) -> None:
+        super().__init__(SqliteTables(connection), clock, renewals)
         self._db = connection
         self._turn = turn
-        self._clock = clock
         self._process = process
         (self._identity,) = connection.execute(sql.PROCESS_IDENTITY, (process,)).fetchone()
-        self._renewals = renewals
         self._upkeep = upkeep
-        self._picture = Picture(connection)
-        self._number = 0
         self._was_entered = True
         """Whether the process had its row before the flush with this number."""
-        self.is_in_doubt = False
-        """Whether a COMMIT of the flush with this number failed, and nobody knows whether it happened."""
+
+    def passing_trouble(self, error: Exception) -> str | None:
+        return explained.passing_trouble(error)
+
+    def is_damage(self, error: Exception) -> bool:
+        return explained.is_damage(error)
 
     def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
-        """Write a group, or raise and change nothing but what can be found out at the next try with the same group."""
         try:
             with self._turn:
                 self._write(group, one_by_one)
@@ -79,17 +70,8 @@ class Flusher:
             self._picture.forget()
             raise
 
-    def hints(self) -> list[Hint]:
-        """What the last flush changed, for this process."""
-        lost = [Hint(HintKind.LEASE_LOST, lease_id=lease_id) for lease_id in self._renewals.take_lost()]
-        return lost + self._picture.news.hints()
-
-    def kinds(self) -> list[HintKind]:
-        """What the last flush changed, for others."""
-        return self._picture.news.kinds()
-
     def tidy(self) -> None:
-        """Look after the file, where there is one to be looked after. Raises ``StoreUnavailable`` if it is lost."""
+        """Look after the file, where there is one to be looked after."""
         if self._upkeep is None:
             return
         self._upkeep.check_file()
@@ -98,7 +80,7 @@ class Flusher:
                 self._upkeep.fold_log()
 
     def sign_off(self) -> None:
-        """Take this process's row away and let go of the file; SQLite folds its log in if nobody else has it open."""
+        """SQLite folds its log in if nobody else has the file open."""
         try:
             with self._turn:
                 self._db.execute(sql.DELETE_PROCESS, (self._process,))
@@ -116,7 +98,7 @@ class Flusher:
             picture.begin(self._clock.now())
             renewing = renewals.is_due()
             if renewing:
-                renewals.renew(self._db)
+                renewals.renew(self._move_counters)
             if one_by_one:
                 self._decide_one_by_one(group)
             else:
@@ -131,43 +113,21 @@ class Flusher:
             renewals.settle()
         picture.end()
 
-    def _decide(self, group: Sequence[Operation]) -> None:
-        picture = self._picture
-        wants = Wants()
-        for operation in group:
-            operation.error = None
-            if operation.want is not None:
-                operation.want(wants, operation.argument)
-        picture.prefetch(wants)
-        for operation in group:
-            try:
-                operation.outcome = operation.verb(picture, operation.argument)
-            except JournalError as refused:
-                operation.error = refused
-        picture.write()
+    def _move_counters(self, lease_ids: Sequence[str]) -> Collection[str]:
+        names = json_text(lease_ids)
+        if self._db.execute(sql.RENEW_LEASES, (names,)).rowcount == len(lease_ids):
+            return lease_ids
+        (known,) = self._db.execute(sql.KNOWN_LEASES, (names,)).fetchone()
+        return frozenset(from_json(known))
 
-    def _decide_one_by_one(self, group: Sequence[Operation]) -> None:
-        picture, told = self._picture, News()
-        for operation in group:
-            operation.error = None
-            picture.news = News()
-            self._db.execute("SAVEPOINT operation")
-            try:
-                operation.outcome = operation.verb(picture, operation.argument)
-                picture.write()
-                told.add(picture.news)
-            except JournalError as refused:
-                operation.error = refused
-            except Exception as error:
-                if passing_trouble(error) is not None or is_damage(error):
-                    raise
-                log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
-                operation.error = error
-                self._db.execute("ROLLBACK TO operation")
-                picture.forget()
-                picture.begin(picture.now)
-            self._db.execute("RELEASE operation")
-        picture.news = told
+    def _set_savepoint(self) -> None:
+        self._db.execute("SAVEPOINT operation")
+
+    def _return_to_savepoint(self) -> None:
+        self._db.execute("ROLLBACK TO operation")
+
+    def _release_savepoint(self) -> None:
+        self._db.execute("RELEASE operation")
 
     def _mark(self) -> None:
         """Note the number of the flush; anew, if another process took this one for dead and has removed its row."""

@@ -17,26 +17,26 @@ from pathlib import Path
 import msgspec
 
 from keepstep.journal.clock import Clock, ClockAnchor, SystemClock
+from keepstep.journal.deciding.codes import from_json, json_text, to_json
 from keepstep.journal.errors import SchemaTooNew, StoreUnavailable
 from keepstep.journal.identifier import IdFactory, uuid7
 from keepstep.journal.lease import ProcessIdentity
 from keepstep.journal.process import is_surely_dead, this_process
+from keepstep.journal.writing.drive import ThreadDrive
+from keepstep.journal.writing.renewal import Renewals
+from keepstep.journal.writing.writer import Writer
 
 from . import log
 from . import statements as sql
 from .connection import Synchronous, connect_writer, is_damage, passing_trouble
-from .drive import ThreadDrive
 from .filesystem import check_place
 from .flush import Flusher
 from .journal import SqliteJournal
 from .peers import Peers
 from .probes import FileProbes
 from .reader import ReaderPool
-from .renewal import Renewals
-from .rows import from_json, json_text, to_json
 from .turn import Turn
 from .upkeep import Upkeep
-from .writer import Writer
 
 APPLICATION_ID = 0x4B505354
 """Marks the file as Keepstep's (``KPST``), as ``file`` and other tools show it."""

@@ -15,31 +15,15 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from keepstep.journal.hint import Hint, HintKind
+from keepstep.journal.writing.bus import Hear
 
 DATAGRAM_BYTES_MAX = 512
 LOOK_AROUND_SECONDS = 0.5
 """How long the list of peers is trusted. A new process polls when it starts, so it misses nothing in between."""
-
-Hear = Callable[[Hint], None]
-
-
-class Bus(Protocol):
-    """How hints travel between the processes of one database."""
-
-    def listen(self, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
-        """Hand hints of others to ``hear`` on the loop."""
-        ...
-
-    def tell(self, kinds: Sequence[HintKind]) -> None:
-        """Send kinds of hints to all others. Called on the drive's thread."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class Peers:

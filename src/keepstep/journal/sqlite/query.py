@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from sqlite3 import Connection, DataError
 from typing import Any
 
 import msgspec
 
+from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, from_json, json_text, lease_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound, PositionGone
 from keepstep.journal.event import Event, LogEntry, Position
-from keepstep.journal.lease import LeaseState, ProcessIdentity
+from keepstep.journal.lease import Lease, LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
 from . import statements as sql
-from .ownership import claimable_by
 from .page import ROWS_AT_ONCE, read_pages
 from .rows import (
-    CONDITION_CODES,
     SHARD,
-    STATUS_CODES,
-    WAITING,
     events_of,
-    from_json,
-    json_text,
-    lease_of,
     leases_of,
     log_of,
     messages_of,
@@ -39,6 +34,15 @@ from .rows import (
 )
 
 UNLIMITED = 1 << 62
+
+
+def claimable_by(lease: Lease, types: Sequence[str] | None) -> tuple[dict[str, Any], int]:
+    """Parameters that say what a lease may claim, and how many pairs of queue and language they name."""
+    pairs = sorted(set(product(lease.queues, lease.languages)))
+    asked: dict[str, Any] = {"types": None if types is None else json_text(types), "lease_id": lease.lease_id}
+    for i, (queue, language) in enumerate(pairs):
+        asked |= {f"queue{i}": queue, f"language{i}": language}
+    return asked, len(pairs)
 
 
 def read_run(db: Connection, run_id: str) -> Run | None:
@@ -230,11 +234,6 @@ def list_held_tasks(db: Connection, lease_id: str) -> list[Task]:
 
 def list_leases(db: Connection) -> list[LeaseState]:
     return leases_of(db.execute(sql.LIST_LEASES).fetchone()[0])
-
-
-def judge_leases(db: Connection, is_surely_dead: Callable[[ProcessIdentity], bool]) -> list[tuple[LeaseState, bool]]:
-    """Each open lease, and whether its process is surely dead. To ask that can take a while on some systems."""
-    return [(state, is_surely_dead(state.lease.process)) for state in list_leases(db)]
 
 
 def read_cursor(db: Connection, subscriber: str, shard: int) -> Position | None:

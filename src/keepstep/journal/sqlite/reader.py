@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from keepstep.journal.errors import StoreUnavailable
 
@@ -21,18 +21,6 @@ from .connection import connect_reader, is_damage, passing_trouble
 THREADS = 2
 
 T = TypeVar("T")
-
-
-class Reader(Protocol):
-    """Who asks."""
-
-    async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask a question of the database. Raises ``StoreUnavailable``."""
-        ...
-
-    async def close(self) -> None:
-        """Wait until the questions under way are answered, and let go of the file."""
-        ...
 
 
 def ask(connection: sqlite3.Connection, path: Path, question: Callable[[sqlite3.Connection], T]) -> T:

@@ -4,49 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from keepstep.journal.ask import Ask
+from keepstep.journal.deciding.codes import CONDITIONS, STATUSES, from_json, lease_of
 from keepstep.journal.event import Event, LogEntry, Position
-from keepstep.journal.lease import Lease, LeaseState
+from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
-from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.run import Run
 from keepstep.journal.task import Task, TaskToken
 
 SHARD = 0
 """One database is one shard."""
-
-STATUSES = tuple(Status)
-STATUS_CODES = {status: code for code, status in enumerate(STATUSES)}
-CONDITIONS = tuple(Condition)
-CONDITION_CODES = {condition: code for code, condition in enumerate(CONDITIONS)}
-
-RUNNING = STATUS_CODES[Status.RUNNING]
-WAITING = CONDITION_CODES[Condition.WAITING]
-BLOCKED = CONDITION_CODES[Condition.BLOCKED]
-PAUSED = CONDITION_CODES[Condition.PAUSED]
-QUARANTINED = CONDITION_CODES[Condition.QUARANTINED]
-
-UNOFFERED = (PAUSED, QUARANTINED)
-"""Conditions in which nobody is offered the run."""
-
-PARKED = (*UNOFFERED, BLOCKED)
-"""Conditions in which a message does not wake the run."""
-
-# The statements and indexes name these numbers; they are on disk and never change.
-assert (RUNNING, WAITING, BLOCKED, PAUSED, QUARANTINED) == (0, 1, 2, 4, 5)
-
-to_json = msgspec.json.Encoder().encode
-_decode_lease = msgspec.json.Decoder(Lease).decode
-
-
-def json_text(value: object) -> str:
-    """JSON as text, as SQLite's JSON functions take it."""
-    return to_json(value).decode()
-
-
-def from_json(text: str) -> Any:
-    return msgspec.json.decode(text)
 
 
 def run_of(row: list[Any]) -> Run:
@@ -137,10 +104,6 @@ def asks_of(rows: str) -> list[Ask]:
         Ask(ask_id=ask_id, run_id=run_id, kind=kind, name=name, data=bytes.fromhex(data), deadline=deadline)
         for ask_id, run_id, kind, name, data, deadline in from_json(rows)
     ]
-
-
-def lease_of(body: bytes) -> Lease:
-    return _decode_lease(body)
 
 
 def leases_of(rows: str) -> list[LeaseState]:

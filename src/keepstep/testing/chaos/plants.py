@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from keepstep.journal import Commit, NewMessage, Sent
-from keepstep.journal.sqlite import change, ownership, start
+from keepstep.journal.deciding import change, ownership, start
+from keepstep.journal.deciding.operation import Answer, Operation
+from keepstep.journal.deciding.picture import Picture
 from keepstep.journal.sqlite.flush import Flusher
-from keepstep.journal.sqlite.operation import Answer, Operation
-from keepstep.journal.sqlite.picture import Picture
-from keepstep.journal.sqlite.writer import Writer
+from keepstep.journal.writing.writer import Writer
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Saga
 from keepstep.testing.sabotage import stop_recording

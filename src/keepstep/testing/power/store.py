@@ -19,14 +19,14 @@ from typing import Any, TypeVar, cast
 import apsw
 
 from keepstep.journal import Clock, ClockAnchor, Hint, HintKind, ProcessIdentity, StoreUnavailable
+from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.sqlite import SqliteJournal, log
 from keepstep.journal.sqlite.connection import Synchronous, set_up_reader, set_up_writer
 from keepstep.journal.sqlite.flush import Flusher
 from keepstep.journal.sqlite.opening import prepare, register
-from keepstep.journal.sqlite.operation import Operation
 from keepstep.journal.sqlite.reader import ask
-from keepstep.journal.sqlite.renewal import Renewals
-from keepstep.journal.sqlite.writer import Writer
+from keepstep.journal.writing.renewal import Renewals
+from keepstep.journal.writing.writer import Writer
 from keepstep.testing.simulation.sqlite_loop import LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread
 
 from .driver import DriverConnection, DriverCursor, translate

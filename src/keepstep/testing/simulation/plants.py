@@ -16,8 +16,8 @@ import msgspec
 
 from keepstep.client.handle import RunHandle
 from keepstep.journal import Commit, Committed, NewMessage, Promise
+from keepstep.journal.deciding import change as decided
 from keepstep.journal.memory import change as memory_change
-from keepstep.journal.sqlite import change as sqlite_change
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.operation import TimerOperation
@@ -36,8 +36,8 @@ def _no_fencing() -> list[Replacement]:
     """A commit under an old epoch is accepted."""
     return [
         (memory_change, "_check_owner", lambda *_: None),
-        (sqlite_change, "_check_owner", lambda *_: None),
-        (sqlite_change, "is_plain", lambda _: False),
+        (decided, "_check_owner", lambda *_: None),
+        (decided, "is_plain", lambda _: False),
     ]
 
 

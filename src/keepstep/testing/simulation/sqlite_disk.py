@@ -21,14 +21,14 @@ from pathlib import Path
 import msgspec
 
 from keepstep.journal import Clock, Hint, Lease, ProcessIdentity
+from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.sqlite import SqliteJournal
 from keepstep.journal.sqlite.connection import connect_writer
 from keepstep.journal.sqlite.flush import Flusher
 from keepstep.journal.sqlite.opening import prepare, register
-from keepstep.journal.sqlite.operation import Operation
-from keepstep.journal.sqlite.renewal import Renewals
-from keepstep.journal.sqlite.writer import Writer
+from keepstep.journal.writing.renewal import Renewals
+from keepstep.journal.writing.writer import Writer
 
 from .sqlite_faults import FailFlush, FaultyConnection
 from .sqlite_loop import InlineReader, LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread

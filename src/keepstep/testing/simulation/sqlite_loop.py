@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from keepstep.journal import Hint, HintKind
-from keepstep.journal.sqlite import writer
+from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.sqlite.connection import connect_reader
-from keepstep.journal.sqlite.operation import Operation
-from keepstep.journal.sqlite.peers import Hear
 from keepstep.journal.sqlite.reader import ask
-from keepstep.journal.sqlite.writer import Writer
+from keepstep.journal.writing import writer
+from keepstep.journal.writing.bus import Hear
+from keepstep.journal.writing.writer import Writer
 
 T = TypeVar("T")
 

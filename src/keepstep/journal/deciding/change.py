@@ -7,10 +7,9 @@ from keepstep.journal.errors import Conflict, Fenced, RunClosed
 from keepstep.journal.hint import Closing
 from keepstep.journal.run import Condition, Status
 
-from . import statements as sql
+from .codes import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text
 from .head import Head
 from .picture import Picture, Wants
-from .rows import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text
 from .start import start_from, want_start
 from .task import add_tasks, held_task
 
@@ -165,7 +164,7 @@ def _apply(picture: Picture, head: Head, commit: Commit) -> Committed:
     if commit.audit is not None:
         picture.drawing.audit += (head.run, picture.now, commit.audit)
     if commit.id is not None:
-        picture.drawing.commit_ids += (commit.id, picture.now)
+        picture.drawing.commit_ids += (head.run, commit.id, picture.now)
     return Committed(head.version(), head.last_seq, head.epoch, started)
 
 
@@ -222,23 +221,22 @@ def _tried(head: Head) -> list[str]:
 
 
 def _open_leases(picture: Picture) -> list[str]:
-    (lease_ids,) = picture.connection.execute(sql.OPEN_LEASES).fetchone()
-    return from_json(lease_ids)  # type: ignore[no-any-return]
+    return picture.tables.open_leases()
 
 
 def _merge_attributes(picture: Picture, head: Head, changes: dict[str, object]) -> None:
     text = head.attributes
     if text is None and head.created is None:
-        (text,) = picture.connection.execute(sql.RUN_ATTRIBUTES, (head.run,)).fetchone()
+        text = picture.tables.run_attributes(head.run)
     merged = {**(from_json(text) if text else {}), **changes}
     head.attributes = json_text({name: value for name, value in merged.items() if value is not None})
 
 
 def _change_tasks(picture: Picture, head: Head, commit: Commit) -> None:
     if commit.task_token is not None and not commit.keep_task:
-        picture.connection.execute(sql.DELETE_TASK, (commit.task_token.task_id,))
+        picture.tables.delete_task(commit.task_token.task_id)
     for ref in commit.drop_tasks:
-        picture.connection.execute(sql.DROP_TASK, (head.run, ref.kind, ref.key))
+        picture.tables.drop_task(head.run, ref.kind, ref.key)
     if commit.tasks:
         add_tasks(picture, head, commit.tasks)
 

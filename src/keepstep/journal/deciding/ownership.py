@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
-from typing import Any
 
 from keepstep.journal.errors import Conflict, Fenced
 from keepstep.journal.hint import HintKind
@@ -12,10 +10,9 @@ from keepstep.journal.lease import Lease
 from keepstep.journal.port import PROBE_STRIKES, QUARANTINE_STRIKES
 from keepstep.journal.run import Run
 
-from . import statements as sql
+from .codes import QUARANTINED, UNOFFERED, WAITING
 from .head import Head
 from .picture import Picture, Wants
-from .rows import QUARANTINED, UNOFFERED, WAITING, from_json, json_text, lease_of, to_json
 
 
 def open_lease(picture: Picture, lease: Lease) -> None:
@@ -23,27 +20,25 @@ def open_lease(picture: Picture, lease: Lease) -> None:
     if picture.lease(lease.lease_id) is not None:
         raise Conflict(f"lease {lease.lease_id} is open; every opening needs an id of its own")
     picture.write()
-    picture.connection.execute(sql.INSERT_LEASE, (lease.lease_id, to_json(lease)))
-    offered = picture.connection.execute(sql.OFFER_BLOCKED_RUNS)
-    if offered.rowcount:
+    picture.tables.insert_lease(lease)
+    if picture.tables.offer_blocked_runs():
         picture.news.tell(HintKind.READY, "")
     picture.refresh()
 
 
 def close_lease(picture: Picture, lease_id: str) -> None:
     """End a lease whose owner gives it up; nobody gets a strike."""
-    row = picture.connection.execute(sql.LEASE_AT_COUNTER, (lease_id, None)).fetchone()
-    if row is not None:
-        _give_back_all(picture, row[0])
+    lease = picture.tables.lease_at_counter(lease_id, None)
+    if lease is not None:
+        _give_back_all(picture, lease)
 
 
 def end_lease(picture: Picture, over: tuple[str, int, str | None]) -> bool:
     """End a lease whose owner is gone, with what it was probing, unless its counter has moved since."""
     lease_id, counter, probing = over
-    row = picture.connection.execute(sql.LEASE_AT_COUNTER, (lease_id, counter)).fetchone()
-    if row is None:
+    lease = picture.tables.lease_at_counter(lease_id, counter)
+    if lease is None:
         return False
-    (lease,) = row
     for head in _owned(picture, lease):
         _strike_if_suspect(picture, head, probing)
     probed = None if probing is None else picture.find(probing)
@@ -56,9 +51,8 @@ def end_lease(picture: Picture, over: tuple[str, int, str | None]) -> bool:
 
 def _owned(picture: Picture, lease: int) -> list[Head]:
     picture.write()
-    (run_ids,) = picture.connection.execute(sql.RUN_IDS_OWNED, (lease,)).fetchone()
     wants = Wants()
-    wants.run_ids.update(from_json(run_ids))
+    wants.run_ids.update(picture.tables.runs_owned(lease))
     ordered = sorted(wants.run_ids)
     picture.prefetch(wants)
     return [picture.heads[run_id] for run_id in ordered]
@@ -85,27 +79,22 @@ def _give_back_all(picture: Picture, lease: int) -> None:
         picture.change(head)
         picture.wake(head, picture.next_wake(head) if head.condition in UNOFFERED else 0)
     picture.write()
-    given_back = picture.connection.execute(sql.GIVE_BACK_TASKS, (lease,))
-    if given_back.rowcount:
+    if picture.tables.delete_lease(lease):
         picture.news.tell(HintKind.TASKS, "")
-    picture.connection.execute(sql.DELETE_LEASE, (lease,))
     picture.refresh()
 
 
 def claim_runs(picture: Picture, claim: tuple[str, int, Sequence[str] | None]) -> list[Run]:
     """Own due runs, longest due first."""
     lease_id, limit, types = claim
-    found = picture.connection.execute(sql.LEASE_BODY, (lease_id,)).fetchone()
+    found = picture.tables.find_lease(lease_id)
     if found is None:
         raise Fenced(f"lease {lease_id} is over; open another")
-    number, body = found
-    asked, pairs = claimable_by(lease_of(body), types)
-    if not pairs or limit <= 0:
+    number, lease = found
+    if limit <= 0:
         return []
     picture.write()
-    asked |= {"now": picture.now, "limit": limit}
-    (rows,) = picture.connection.execute(sql.claimable_runs(pairs), asked).fetchone()
-    run_ids: list[str] = from_json(rows)
+    run_ids = picture.tables.claimable_runs(lease, types, picture.now, limit)
     if not run_ids:
         return []
     wants = Wants()
@@ -117,22 +106,14 @@ def claim_runs(picture: Picture, claim: tuple[str, int, Sequence[str] | None]) -
         head.epoch += 1
         head.claimed_seq = head.last_seq
         picture.change(head)
-    return picture.read_runs(run_ids)
-
-
-def claimable_by(lease: Lease, types: Sequence[str] | None) -> tuple[dict[str, Any], int]:
-    """Parameters that say what a lease may claim, and how many pairs of queue and language they name."""
-    pairs = sorted(set(product(lease.queues, lease.languages)))
-    asked: dict[str, Any] = {"types": None if types is None else json_text(types), "lease_id": lease.lease_id}
-    for i, (queue, language) in enumerate(pairs):
-        asked |= {f"queue{i}": queue, f"language{i}": language}
-    return asked, len(pairs)
+    picture.write()
+    return picture.tables.fetch_runs(run_ids)
 
 
 def rebuild(picture: Picture, _: None) -> int:
     """Make every open run that nobody owns due."""
     picture.write()
-    woken = picture.connection.execute(sql.OFFER_ALL_RUNS).rowcount
+    woken = picture.tables.offer_all_runs()
     picture.refresh()
     if woken:
         picture.news.tell(HintKind.READY, "")

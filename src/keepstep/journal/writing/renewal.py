@@ -7,11 +7,7 @@ transaction is committed, so that one which was rolled back is done again at the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from sqlite3 import Connection
-
-from . import statements as sql
-from .rows import from_json, json_text
+from collections.abc import Callable, Collection, Sequence
 
 log = logging.getLogger("keepstep.journal")
 
@@ -55,16 +51,14 @@ class Renewals:
     def is_due(self) -> bool:
         return self._monotonic() >= self._due_at
 
-    def renew(self, db: Connection) -> None:
-        """Move the counters of all own leases, and notice those that were taken away."""
+    def renew(self, move: Callable[[Sequence[str]], Collection[str]]) -> None:
+        """Have the counters of all own leases moved, and notice those that were taken away.
+
+        ``move`` moves the counters of the leases of these ids, and returns the ids of those that are there.
+        """
         self._renewed_at = self._monotonic()
         lease_ids = self.lease_ids()
-        names = json_text(lease_ids)
-        renewed = db.execute(sql.RENEW_LEASES, (names,))
-        if renewed.rowcount == len(lease_ids):
-            return
-        (known,) = db.execute(sql.KNOWN_LEASES, (names,)).fetchone()
-        still_there = frozenset(from_json(known))
+        still_there = move(lease_ids)
         for lease_id in lease_ids:
             if lease_id not in still_there:
                 self.let_go(lease_id)

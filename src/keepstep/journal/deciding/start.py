@@ -7,10 +7,9 @@ from keepstep.journal.errors import AlreadyStarted, Conflict, NotFound, RunClose
 from keepstep.journal.message import NewMessage, Sent
 from keepstep.journal.run import IfRunning
 
-from . import statements as sql
+from .codes import RUNNING, STATUSES, json_text
 from .head import Head
 from .picture import Picture, Wants
-from .rows import RUNNING, STATUSES, json_text
 from .task import add_tasks
 
 
@@ -60,7 +59,7 @@ def _create(picture: Picture, new: NewRun) -> Started:
     """Draw a new run, whose run id is free and whose workflow id has no open run."""
     lease = None if new.lease_id is None else picture.lease(new.lease_id)
     epoch, events = 0 if lease is None else 1, len(new.events)
-    run = picture.next_run()
+    run = picture.tables.next_run(new.namespace, new.workflow_id)
     named = (run, new.run_id, new.namespace, new.workflow_id)
     head = Head((*named, RUNNING, 0, lease, epoch, None, events, 0, 0, 0, None, 0, None, 0, False))
     parent = (None, None) if new.parent is None else (new.parent.run_id, new.parent.key)
@@ -93,7 +92,7 @@ def _started(picture: Picture, head: Head, *, created: bool) -> Started:
     if head.created is not None:
         run_type, digest = head.created[6], head.created[12]
     else:
-        run_type, digest = picture.connection.execute(sql.RUN_ORIGIN, (head.run,)).fetchone()
+        run_type, digest = picture.tables.run_origin(head.run)
     return Started(
         run_id=head.run_id,
         created=created,

@@ -23,12 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from keepstep.journal import limits
 from keepstep.journal.clock import Clock
+from keepstep.journal.deciding.operation import Answer, Operation
 from keepstep.journal.errors import Overloaded, StoreUnavailable
 from keepstep.journal.hint import Hint, HintKind
 
-from .connection import is_damage, passing_trouble
 from .flush import Flusher
-from .operation import Answer, Operation
 from .renewal import Renewals
 from .stall import Stalls
 
@@ -135,9 +134,9 @@ class Writer:
                 self._flusher.flush(group, one_by_one=one_by_one)
                 break
             except Exception as error:
-                trouble = passing_trouble(error)
+                trouble = self._flusher.passing_trouble(error)
                 if trouble is None:
-                    if one_by_one or is_damage(error):
+                    if one_by_one or self._flusher.is_damage(error):
                         raise
                     one_by_one = True
                     continue

@@ -1,7 +1,7 @@
 """Picture: what the writer knows of the database, and what one flush is about to change in it.
 
-A flush would be slow if each of its operations asked the database and wrote to it: at every single step of a
-statement Python lets go of the interpreter lock, and waits for it again. So a flush
+A flush would be slow if each of its operations asked the database and wrote to it: SQLite lets go of the interpreter
+lock at every single step of a statement, and a server is a round trip away. So a flush
 
 1. asks for all that its operations will want to know, in a handful of statements (``prefetch``),
 2. lets each operation decide on this picture in memory, one after another, and draw its changes into it,
@@ -13,30 +13,28 @@ Invariants:
   What an operation needs and was not prefetched is fetched at that moment, drawn changes taken into account, so that
   prefetching is only a matter of speed.
 * An operation that refuses has drawn nothing.
-* Nothing is trusted beyond a transaction in which another process wrote (``PRAGMA data_version``) or which failed.
-  Between flushes only heads of owned runs are kept: their owners are the ones who commit again and again.
-* Positions and arrival numbers are given out here, inside the write transaction, so that they follow commit order.
+* Nothing is trusted beyond a transaction in which another process may have written (``Tables.begin``) or which
+  failed. Between flushes only heads of owned runs are kept: their owners are the ones who commit again and again.
+* Positions and arrival numbers are given out inside the transaction, under what keeps others from it (``Tables``), so
+  that those of one run follow commit order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from sqlite3 import Connection
 
 from keepstep.journal import limits
 from keepstep.journal.errors import NotFound, Overloaded, TooLarge
 from keepstep.journal.event import NewEvent
 from keepstep.journal.hint import HintKind
 from keepstep.journal.message import NewMessage, Sent
-from keepstep.journal.run import Run
 from keepstep.journal.timer import Timer
 
-from . import statements as sql
+from .codes import PARKED, UNOFFERED
 from .drawing import Drawing
 from .head import Head
 from .news import News
-from .page import read_named
-from .rows import PARKED, UNOFFERED, from_json, json_text, run_of
+from .tables import Tables
 
 HEADS_KEPT_MAX = 100_000
 
@@ -70,12 +68,11 @@ class Wants:
 class Picture:
     """See the module."""
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
         self.heads: dict[str, Head] = {}
         self.now = 0
         self.news = News()
-        self._data_version = -1
         self._forget_answers()
         self.drawing = Drawing()
 
@@ -85,15 +82,15 @@ class Picture:
         """Start a flush, inside its transaction."""
         self.now = now
         self.news = News()
-        (data_version,) = self.connection.execute("PRAGMA data_version").fetchone()
-        if data_version != self._data_version:
-            self.forget()
-            self._data_version = data_version
-            self._last_run, self._last_n, self._last_message = self.connection.execute(sql.COUNTERS).fetchone()
+        if self.tables.begin():
+            self._forget_all()
 
     def forget(self) -> None:
         """Trust nothing any more: the transaction failed, or something was written behind the picture."""
-        self._data_version = -1
+        self.tables.forget()
+        self._forget_all()
+
+    def _forget_all(self) -> None:
         self.heads.clear()
         self._forget_answers()
         self.drawing = Drawing()
@@ -124,6 +121,7 @@ class Picture:
         """Run ids that were looked for and are not there."""
 
     def prefetch(self, wants: Wants) -> None:
+        self.tables.prepare(wants)
         if wants.workflows:
             self._fetch_newest(wants.workflows)
             wants.run_ids.update(run_id for run_id in self._newest.values() if run_id is not None)
@@ -138,27 +136,24 @@ class Picture:
         if wants.message_ids:
             self._fetch_received(wants.message_ids)
 
-    def _fetch_heads(self, run_ids: Iterable[str]) -> None:
-        (rows,) = self.connection.execute(sql.HEADS, (json_text(list(run_ids)),)).fetchone()
+    def _fetch_heads(self, run_ids: Sequence[str]) -> None:
         self._absent.update(run_ids)
-        for row in from_json(rows):
+        for row in self.tables.fetch_heads(run_ids):
             head = Head(row)
             self.heads[head.run_id] = head
             self._cold.append(head)
             self._absent.discard(head.run_id)
 
     def _fetch_newest(self, workflows: Iterable[tuple[str, str]]) -> None:
-        (rows,) = self.connection.execute(sql.NEWEST_OF_WORKFLOWS, (json_text(list(workflows)),)).fetchone()
-        for namespace, workflow_id, run_id in from_json(rows):
+        for namespace, workflow_id, run_id in self.tables.fetch_newest(list(workflows)):
             self._newest[namespace, workflow_id] = run_id
 
     def _fetch_inboxes(self, heads: Sequence[Head]) -> None:
         if not heads:
             return
-        (rows,) = self.connection.execute(sql.INBOXES, (json_text([head.run for head in heads]),)).fetchone()
         for head in heads:
             self._inboxes[head.run] = {}
-        for run, n, wakes in from_json(rows):
+        for run, n, wakes in self.tables.fetch_inboxes([head.run for head in heads]):
             self._inboxes[run][n] = bool(wakes)
 
     def _fetch_received(self, messages: Iterable[NewMessage]) -> None:
@@ -169,8 +164,7 @@ class Picture:
                 self._received[head.run, message.id] = None
                 keys.append((head.run, message.id))
         if keys:
-            (rows,) = self.connection.execute(sql.RECEIVED, (json_text(keys),)).fetchone()
-            for run, message_id, n in from_json(rows):
+            for run, message_id, n in self.tables.fetch_received(keys):
                 self._received[run, message_id] = n
 
     def find(self, run_id: str) -> Head | None:
@@ -210,25 +204,17 @@ class Picture:
                 self._fetch_inboxes([head])
                 inbox = self._inboxes[head.run]
                 inbox.update(self.drawing.arrivals(head.run))
-                for n in self.drawing.consumed:
-                    inbox.pop(n, None)
+                for run, n in self.drawing.consumed:
+                    if run == head.run:
+                        inbox.pop(n, None)
         return inbox
 
     def lease(self, lease_id: str) -> int | None:
         """The number of an open lease."""
         if lease_id not in self._leases:
-            row = self.connection.execute(sql.LEASE_NUMBER, (lease_id,)).fetchone()
-            self._leases[lease_id] = None if row is None else row[0]
+            found = self.tables.find_lease(lease_id)
+            self._leases[lease_id] = None if found is None else found[0]
         return self._leases[lease_id]
-
-    def read_runs(self, run_ids: Sequence[str]) -> list[Run]:
-        """Whole runs, as they are once everything drawn is written."""
-        self.write()
-        return read_named(self._read_runs, run_ids)
-
-    def _read_runs(self, run_ids: Sequence[str]) -> list[Run]:
-        (rows,) = self.connection.execute(sql.READ_RUNS, (json_text(run_ids),)).fetchone()
-        return [run_of(row) for row in from_json(rows)]
 
     # -- drawing
 
@@ -250,10 +236,6 @@ class Picture:
         else:
             self._newest.pop((head.namespace, head.workflow_id), None)
 
-    def next_run(self) -> int:
-        self._last_run += 1
-        return int(self._last_run)
-
     def change(self, head: Head) -> None:
         """The run's row must be written."""
         if not head.dirty:
@@ -267,12 +249,14 @@ class Picture:
         self.drawing.bumped[head.run_id] = head
 
     def append(self, head: Head, events: Iterable[NewEvent]) -> None:
-        n, seq, run, values = self._last_n, head.last_seq, head.run, self.drawing.events
+        tables, drawing = self.tables, self.drawing
+        n, seq, run, values = tables.last_n, head.last_seq, head.run, drawing.events
         for event in events:
             n += 1
             seq += 1
             values += (n, run, seq, event.type, event.time, event.key, event.data)
-        self._last_n, head.last_seq = n, seq
+        tables.last_n, head.last_seq = n, seq
+        drawing.moved[head.run_id] = head
 
     def check_growth(self, head: Head, events: Sequence[NewEvent]) -> None:
         """Raises ``TooLarge`` if a history would pass its limits."""
@@ -286,7 +270,7 @@ class Picture:
         crosses = last_seq // SUM_HISTORY_EVERY_EVENTS > head.last_seq // SUM_HISTORY_EVERY_EVENTS
         if not crosses and size < SUM_HISTORY_ABOVE_BYTES:
             return
-        (written,) = self.connection.execute(sql.HISTORY_BYTES, (head.run,)).fetchone()
+        written = self.tables.history_bytes(head.run)
         drawn = self.drawing.event_bytes(head.run)
         if written + drawn + size > limits.HISTORY_BYTES_MAX:
             raise TooLarge(
@@ -306,8 +290,8 @@ class Picture:
             known = self._known_message(head, message.id)
             if known is not None:
                 return Sent(head.run_id, known, True)
-        self._last_message += 1
-        n = self._last_message
+        n = self.tables.next_arrival()
+        self.drawing.moved[head.run_id] = head
         self.drawing.messages += (
             n, head.run, message.kind, message.name, message.data, self.now, message.id, int(message.wakes)
         )  # fmt: skip
@@ -327,8 +311,7 @@ class Picture:
     def _known_message(self, head: Head, message_id: str) -> int | None:
         if (head.run, message_id) not in self._received:
             self._received[head.run, message_id] = None
-            (rows,) = self.connection.execute(sql.RECEIVED, (json_text([(head.run, message_id)]),)).fetchone()
-            for run, known_id, n in from_json(rows):
+            for run, known_id, n in self.tables.fetch_received([(head.run, message_id)]):
                 self._received[run, known_id] = n
         return self._received[head.run, message_id]
 
@@ -337,7 +320,8 @@ class Picture:
         for n in numbers:
             del inbox[n]
         head.inbox_size -= len(numbers)
-        self.drawing.consumed += numbers
+        self.drawing.consumed += [(head.run, n) for n in numbers]
+        self.drawing.moved[head.run_id] = head
 
     def set_state(self, head: Head, kind: str, key: str, data: bytes | None) -> None:
         self.drawing.state[head.run, kind, key] = data
@@ -346,11 +330,13 @@ class Picture:
         if head.timer_at is not None:
             self.drawing.cleared_timers[head.run] = None
         self.drawing.timers[head.run] = timers
+        self.drawing.moved[head.run_id] = head
         head.timer_at = min((timer.fire_at for timer in timers), default=None)
 
     def clear_tasks(self, head: Head) -> None:
         if head.has_tasks:
             self.drawing.cleared_tasks.append(head.run)
+            self.drawing.moved[head.run_id] = head
             head.has_tasks = False
 
     def wake(self, head: Head, wake_at: int | None) -> None:
@@ -373,4 +359,4 @@ class Picture:
         """Write everything drawn so far. The picture stays true."""
         drawing, self.drawing = self.drawing, Drawing()
         self._cold += [head for head in drawing.changed if head.owner is None]
-        drawing.write(self.connection)
+        self.tables.write(drawing)

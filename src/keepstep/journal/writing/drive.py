@@ -14,8 +14,9 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from keepstep.journal.deciding.operation import Operation
+
 from . import writer
-from .operation import Operation
 from .writer import Writer
 
 log = logging.getLogger("keepstep.journal")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .rows import RUNNING
+from .codes import RUNNING
 
 
 class Head:
-    """See the module. Made from a row of ``statements.HEADS``."""
+    """See the module. Made from a row of ``Tables.fetch_heads``."""
 
     __slots__ = (
         "attributes",

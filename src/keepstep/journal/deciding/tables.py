@@ -1,0 +1,175 @@
+"""Tables: what decisions ask of a database and have it do. Each SQL database answers this interface.
+
+All of it happens inside the transaction of one flush. What is asked must hold until that transaction ends: a database
+that others write meanwhile locks the runs that it tells of. What is *done* need not have happened when the call
+returns, as long as later questions see it; where it fails, the whole flush does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from keepstep.journal.ask import Ask
+from keepstep.journal.definition import Definition
+from keepstep.journal.event import Position
+from keepstep.journal.lease import Lease
+from keepstep.journal.run import Run
+from keepstep.journal.task import NewTask, Task
+
+if TYPE_CHECKING:
+    from .drawing import Drawing
+    from .picture import Wants
+
+
+class Tables(Protocol):
+    """See the module."""
+
+    last_n: int
+    """What was given to the last event: its position in the log where only one flush at a time is under way, or else
+    its place in this flush."""
+
+    # -- a flush
+
+    def begin(self) -> bool:
+        """A flush begins. Whether anything may have been written by others since the last one ended."""
+        ...
+
+    def forget(self) -> None:
+        """Trust nothing any more: the transaction failed."""
+        ...
+
+    def prepare(self, wants: Wants) -> None:
+        """These questions will be asked. Only a matter of speed."""
+        ...
+
+    def write(self, drawing: Drawing) -> None:
+        """Write what was drawn."""
+        ...
+
+    # -- runs
+
+    def next_run(self, namespace: str, workflow_id: str) -> int:
+        """A number for a new run, greater than those of all earlier runs of its workflow id."""
+        ...
+
+    def next_arrival(self) -> int:
+        """An arrival number, greater than those of all messages that have reached a run whose head is known."""
+        ...
+
+    def fetch_heads(self, run_ids: Sequence[str]) -> Sequence[Sequence[Any]]:
+        """The columns of ``Head``, of those of these runs that exist."""
+        ...
+
+    def fetch_newest(self, workflows: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str, str | None]]:
+        """Namespace, workflow id, and the run id of its open run, or else of its newest closed one."""
+        ...
+
+    def fetch_inboxes(self, runs: Sequence[int]) -> Sequence[tuple[int, int, int]]:
+        """Run, arrival number, and whether it wakes, of the unconsumed messages of these runs."""
+        ...
+
+    def fetch_received(self, keys: Sequence[tuple[int, str]]) -> Sequence[tuple[int, str, int]]:
+        """Run, message id and arrival number, of those that have ever arrived."""
+        ...
+
+    def fetch_runs(self, run_ids: Sequence[str]) -> list[Run]: ...
+
+    def run_origin(self, run: int) -> tuple[str, bytes]:
+        """Its type, and the digest of its input."""
+        ...
+
+    def run_attributes(self, run: int) -> str | None:
+        """Its attributes as JSON."""
+        ...
+
+    def history_bytes(self, run: int) -> int: ...
+
+    def claimable_runs(self, lease: Lease, types: Sequence[str] | None, now: int, limit: int) -> list[str]:
+        """Run ids that this lease may claim and that are due, longest due first."""
+        ...
+
+    def offer_blocked_runs(self) -> int:
+        """Make blocked runs that nobody owns due; how many."""
+        ...
+
+    def offer_all_runs(self) -> int:
+        """Make all open runs that nobody owns due; how many."""
+        ...
+
+    # -- leases
+
+    def insert_lease(self, lease: Lease) -> None: ...
+
+    def find_lease(self, lease_id: str) -> tuple[int, Lease] | None:
+        """The number of an open lease, and what it is."""
+        ...
+
+    def lease_at_counter(self, lease_id: str, counter: int | None) -> int | None:
+        """The number of an open lease, if its counter stands there (or anywhere), which it will until the end."""
+        ...
+
+    def open_leases(self) -> list[str]: ...
+
+    def runs_owned(self, lease: int) -> list[str]:
+        """Their run ids."""
+        ...
+
+    def delete_lease(self, lease: int) -> int:
+        """Give its tasks back and remove it; how many tasks."""
+        ...
+
+    # -- tasks
+
+    def insert_task(self, run: int, new: NewTask, owner: int | None) -> None:
+        """Put a task on its queue, unless one of that (run, kind, key) exists."""
+        ...
+
+    def find_task(self, task_id: int) -> tuple[int, int | None, int] | None:
+        """Its run, owner and epoch."""
+        ...
+
+    def delete_task(self, task_id: int) -> None: ...
+
+    def drop_task(self, run: int, kind: str, key: str) -> None: ...
+
+    def release_task(self, task_id: int, visible_at: int, attempt: int, data: bytes | None) -> None:
+        """Nobody owns it any more; its data stay where None is given."""
+        ...
+
+    def claim_tasks(self, lease: int, queues: Sequence[str], kinds: Sequence[str], now: int, limit: int) -> list[Task]:
+        """Own up to ``limit`` visible tasks: by priority, then by each fairness key's turn, then by age."""
+        ...
+
+    # -- asks
+
+    def insert_ask(self, run: int, ask: Ask, now: int) -> None:
+        """Keep an ask, and forget those that are too old."""
+        ...
+
+    def take_asks(self, lease: int, queues: Sequence[str], languages: Sequence[str], now: int, limit: int) -> list[Ask]:
+        """Remove and return asks to runs that the lease owns, or that nobody owns and are in its queues."""
+        ...
+
+    def insert_answer(self, ask_id: str, data: bytes, deadline: int, now: int) -> None:
+        """Keep an answer, and forget those that are too old."""
+        ...
+
+    def delete_asks(self, ask_ids: Sequence[str]) -> None:
+        """And their answers."""
+        ...
+
+    # -- subscribers, definitions, housekeeping
+
+    def save_cursor(self, subscriber: str, position: Position) -> None: ...
+
+    def publish(self, definitions: Sequence[Definition]) -> None: ...
+
+    def was_committed(self, commit_id: str) -> bool: ...
+
+    def forget_commit_ids(self, before: int) -> None: ...
+
+    def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
+        """Remove up to ``limit`` closed runs, longest closed first, but none with events that a registered subscriber
+        has not read; of ``looked_at_max`` that are looked at, and fewer where they have ``events_max`` events."""
+        ...

@@ -1,0 +1,120 @@
+"""Flush: a group's way into the database, in one transaction. What is the same for every database stands here.
+
+The leases of the process are renewed first, then the operations decide one after another on the picture, then all they
+have drawn is written. An operation that refuses (``JournalError``) fails alone; it has drawn nothing. Anything else
+that is raised has changed nothing, and the flush can be done again: as it was, or *one by one*, each operation behind a
+savepoint of its own, so that only a culprit fails.
+
+What raises may nevertheless be a COMMIT that happened. Every group carries its number in the process's own row, and
+that row is asked before anything is done again, however long the database takes to give an answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from keepstep.journal.clock import Clock
+from keepstep.journal.deciding.news import News
+from keepstep.journal.deciding.operation import Operation
+from keepstep.journal.deciding.picture import Picture, Wants
+from keepstep.journal.deciding.tables import Tables
+from keepstep.journal.errors import JournalError
+from keepstep.journal.hint import Hint, HintKind
+
+from .renewal import Renewals
+
+log = logging.getLogger("keepstep.journal")
+
+
+class Flusher(ABC):
+    """One process's way into one database, what it knows of it, and the number of its last flush."""
+
+    def __init__(self, tables: Tables, clock: Clock, renewals: Renewals) -> None:
+        self._clock = clock
+        self._renewals = renewals
+        self._picture = Picture(tables)
+        self._number = 0
+        self.is_in_doubt = False
+        """Whether a COMMIT of the flush with this number failed, and nobody knows whether it happened."""
+
+    # -- what a database says for itself
+
+    @abstractmethod
+    def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
+        """Write a group, or raise and change nothing but what can be found out at the next try with the same group."""
+
+    @abstractmethod
+    def passing_trouble(self, error: Exception) -> str | None:
+        """What is wrong, in words, if it is the kind of trouble that goes away; None for anything else."""
+
+    @abstractmethod
+    def is_damage(self, error: Exception) -> bool:
+        """Whether the database can never be written again."""
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Look after the database, about once a second. Raises ``StoreUnavailable`` if it is lost."""
+
+    @abstractmethod
+    def sign_off(self) -> None:
+        """Take this process's row away and let go of the database."""
+
+    @abstractmethod
+    def _set_savepoint(self) -> None: ...
+
+    @abstractmethod
+    def _return_to_savepoint(self) -> None: ...
+
+    @abstractmethod
+    def _release_savepoint(self) -> None: ...
+
+    # -- the same for all
+
+    def hints(self) -> list[Hint]:
+        """What the last flush changed, for this process."""
+        lost = [Hint(HintKind.LEASE_LOST, lease_id=lease_id) for lease_id in self._renewals.take_lost()]
+        return lost + self._picture.news.hints()
+
+    def kinds(self) -> list[HintKind]:
+        """What the last flush changed, for others."""
+        return self._picture.news.kinds()
+
+    def _decide(self, group: Sequence[Operation]) -> None:
+        picture = self._picture
+        wants = Wants()
+        for operation in group:
+            operation.error = None
+            if operation.want is not None:
+                operation.want(wants, operation.argument)
+        picture.prefetch(wants)
+        for operation in group:
+            try:
+                operation.outcome = operation.verb(picture, operation.argument)
+            except JournalError as refused:
+                operation.error = refused
+        picture.write()
+
+    def _decide_one_by_one(self, group: Sequence[Operation]) -> None:
+        picture, told = self._picture, News()
+        for operation in group:
+            operation.error = None
+            picture.news = News()
+            self._set_savepoint()
+            try:
+                operation.outcome = operation.verb(picture, operation.argument)
+                picture.write()
+                told.add(picture.news)
+            except JournalError as refused:
+                operation.error = refused
+            except Exception as error:
+                if self.passing_trouble(error) is not None or self.is_damage(error):
+                    raise
+                log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
+                operation.error = error
+                self._return_to_savepoint()
+                picture.forget()
+                picture.begin(picture.now)
+            self._release_savepoint()
+        picture.news = told
