@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +26,7 @@ import msgspec
 from keepstep.journal import Error, InvalidInput
 
 from .codec import encode
+from .trace import trace_of
 
 TRACEBACK_BYTES_MAX = 16 * 1024
 TRACEBACK_FRAMES_MAX = 50
@@ -149,11 +149,7 @@ def _traceback(error: BaseException) -> str:
         if note.startswith(ORIGIN):  # it was rebuilt here, and is now going on
             return note.removeprefix(ORIGIN)
     try:
-        whole = traceback.TracebackException(
-            type(error), error, error.__traceback__, limit=-TRACEBACK_FRAMES_MAX, compact=True
-        )
-        whole.__notes__ = None  # they travel by themselves
-        data = "".join(whole.format(chain=False)).encode(errors="backslashreplace")
+        data = trace_of(error, TRACEBACK_FRAMES_MAX).encode(errors="backslashreplace")
     except Exception:  # the error's own attributes can break the formatting
         return ""
     if len(data) <= TRACEBACK_BYTES_MAX:
