@@ -262,6 +262,24 @@ def test_the_published_schema_tells_arguments_result_and_doc() -> None:
     assert schema["doc"] == "Send it."
 
 
+def test_what_a_caller_adds_to_a_schema_is_not_published_for_the_next_one() -> None:
+    signature = Signature.of(ship)
+    schema = signature.schema()
+    schema["version"] = "of this caller"
+    assert signature.schema() == Signature.of(ship).schema()
+
+
+def test_a_schema_is_published_anew_when_a_name_in_it_has_come_to_be_defined() -> None:
+    def fn(where: Later) -> None:  # type: ignore[name-defined]  # noqa: F821
+        raise NotImplementedError
+
+    names: dict[str, Any] = {}
+    signature = Signature.of(fn, names=names)
+    assert signature.schema()["arguments"][0]["schema"] == {}
+    names["Later"] = int
+    assert signature.schema()["arguments"][0]["schema"] == {"type": "integer"}
+
+
 @pytest.mark.parametrize("annotation", [Order, Basket, dict[str, list[Item]], Parcel, Item | None, tuple[int, Line]])
 def test_what_is_encoded_fits_the_published_schema(annotation: Any) -> None:
     examples: dict[Any, bytes] = {

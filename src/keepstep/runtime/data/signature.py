@@ -123,6 +123,8 @@ class Signature:
         self._decode_result: Callable[[bytes], Any] | None = None
         self._decode_all: Callable[[bytes], tuple[Any, ...]] | None = None
         """Reads all positional arguments at once, where each has a plain type. Made at the first use."""
+        self._published: dict[str, Any] | None = None
+        """Describing types takes long. Made at the first use, and kept for the next worker of this process."""
         self._tries_all = self._variadic is None and not self._keyword_required
         self._simple_max = len(self._positional) if not self._keyword_required else -1
         self.slots = slots
@@ -285,7 +287,9 @@ class Signature:
     def schema(self) -> dict[str, Any]:
         """What is published of the function (see ``keepstep.journal.Definition.schema``)."""
         self._resolve()
-        return publish(self.slots, self._result_annotation, self.doc)
+        if self._published is None:
+            self._published = publish(self.slots, self._result_annotation, self.doc)
+        return self._published.copy()
 
 
 def _with_none(annotation: Any) -> Any:
