@@ -70,6 +70,54 @@ def test_ready_callbacks_run_before_time_passes() -> None:
     assert run(main) == 0
 
 
+def test_cancelled_timers_let_time_pass_no_further_than_the_others_do() -> None:
+    async def main() -> tuple[float, int]:
+        loop = virtual_loop()
+        fired: list[int] = []
+        timers = [loop.call_later(n + 1, fired.append, n) for n in range(200)]
+        for n, timer in enumerate(timers):
+            if n % 100:  # so many that all of them are looked through
+                timer.cancel()
+        await asyncio.sleep(0)
+        assert len(loop._scheduled) == 2
+        timers[100].cancel()  # so few that only those in front are
+        await asyncio.sleep(150)
+        assert fired == [0]
+        return loop.time(), len(loop._scheduled)
+
+    assert run(main) == (150, 0)
+
+
+def test_a_loop_whose_timers_are_all_cancelled_is_stuck() -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(1, print).cancel()
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(Stuck, match=r"at 0\.0 s"):
+        run(main)
+
+
+def test_a_century_passes() -> None:
+    async def main() -> float:
+        await asyncio.sleep(100 * 365 * 86_400)
+        return asyncio.get_running_loop().time()
+
+    assert run(main) == 100 * 365 * 86_400
+
+
+def test_a_callback_that_raises_stops_no_other() -> None:
+    async def main() -> list[str]:
+        loop = virtual_loop()
+        told: list[str] = []
+        loop.set_exception_handler(lambda _, context: told.append(repr(context["exception"])))
+        loop.call_soon(lambda: 1 / 0)
+        loop.call_soon(told.append, "the next one")
+        await asyncio.sleep(0)
+        return told
+
+    assert run(main) == ["ZeroDivisionError('division by zero')", "the next one"]
+
+
 def test_timeouts_and_task_groups_work() -> None:
     async def main() -> float:
         with pytest.raises(TimeoutError):

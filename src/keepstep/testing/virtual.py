@@ -10,16 +10,19 @@ thread, one after the other, so that sync steps can be simulated too; one that b
 
 A loop with nothing ready and no timer would wait for ever: it raises ``Stuck`` and names what is still waiting.
 
-It stands on ``asyncio.BaseEventLoop``, whose only source of waiting is ``_selector.select(timeout)``; that is where
-time jumps.
+It stands on ``asyncio.BaseEventLoop`` and has an iteration of its own (``_run_once``), which does what that of asyncio
+does, in the same order, except that it lets time pass where the other would wait for I/O. A simulation spends its life
+in it, so it keeps its timers beside their times in the heap: comparing tuples of numbers needs no Python code.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import math
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
@@ -32,6 +35,15 @@ Ts = TypeVarTuple("Ts")
 
 EPOCH_MICROSECONDS = 1_767_225_600_000_000
 """Where engine time begins in a simulation: 2026-01-01T00:00:00Z."""
+
+RESOLUTION_SECONDS = 1e-7
+"""Below a microsecond: no timer that is not due runs with one that is."""
+
+JUMP_SECONDS_MAX = 24 * 3600.0
+"""Time jumps no further at once."""
+
+TIMERS_SIFTED_MIN = 100
+"""So many timers are worth to be looked through for cancelled ones, if those are more than half of them."""
 
 WAITING_NAMED_MAX = 20
 """How many waiting tasks ``Stuck`` names."""
@@ -48,13 +60,19 @@ class RealInputOutput(Error):
 class VirtualLoop(asyncio.BaseEventLoop):
     """An event loop whose time jumps. ``random`` is seeded, for whoever needs chance in a simulation."""
 
+    _ready: deque[Any]
+    _closed: bool
+    _stopping: bool
+    _check_closed: Callable[[], None]
+
     def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
         self.random = random.Random(seed)
         self._thread = threading.get_ident()
         self._microseconds = 0
-        self._clock_resolution = 1e-7  # below a microsecond: no timer that is not due runs with one that is
-        self._selector = _Jump(self)
+        self._scheduled: list[tuple[float, Any]] = []
+        self._timers_cancelled = 0
+        """Those that are still in ``_scheduled``."""
 
     def time(self) -> float:
         """Seconds since the loop was made."""
@@ -63,6 +81,72 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def microseconds(self) -> int:
         """The same, exactly."""
         return self._microseconds
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call a function when that time has come; of two timers of one time, in no order that is promised."""
+        if self._closed:
+            self._check_closed()
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._schedule(when, timer)
+        return timer
+
+    def _schedule(self, when: float, timer: Any) -> None:
+        heapq.heappush(self._scheduled, (when, timer))
+        timer._scheduled = True
+
+    def _timer_handle_cancelled(self, timer: Any) -> None:
+        """Called by a timer that is cancelled."""
+        if timer._scheduled:
+            self._timers_cancelled += 1
+
+    def _run_once(self) -> None:
+        """One iteration: time jumps if nothing is ready; then what is ready or due runs, and nothing it makes ready."""
+        if self._timers_cancelled:
+            self._drop_cancelled()
+        scheduled, ready = self._scheduled, self._ready
+        if not ready and not self._stopping:
+            if not scheduled:
+                self._tell_stuck()
+            delay = scheduled[0][0] - self._microseconds / 1_000_000
+            if delay > 0:
+                self.advance(min(delay, JUMP_SECONDS_MAX))
+        now = self._microseconds / 1_000_000
+        end = now + RESOLUTION_SECONDS
+        if end == now:  # after a third of a century floating-point numbers lie further apart
+            end = math.nextafter(now, math.inf)
+        while scheduled and scheduled[0][0] < end:
+            timer = heapq.heappop(scheduled)[1]
+            timer._scheduled = False
+            ready.append(timer)
+        self._run_ready(len(ready))
+
+    def _drop_cancelled(self) -> None:
+        """Take cancelled timers away that are next; or all of them, if they are many."""
+        scheduled = self._scheduled
+        if len(scheduled) > TIMERS_SIFTED_MIN and self._timers_cancelled > len(scheduled) / 2:
+            for _, timer in scheduled:
+                timer._scheduled = not timer._cancelled
+            scheduled[:] = [each for each in scheduled if each[1]._scheduled]
+            heapq.heapify(scheduled)
+            self._timers_cancelled = 0
+        while scheduled and scheduled[0][1]._cancelled:
+            self._timers_cancelled -= 1
+            heapq.heappop(scheduled)[1]._scheduled = False
+
+    def _run_ready(self, count: int) -> None:
+        """Run the next so many callbacks."""
+        for _ in range(count):
+            handle = self._ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _tell_stuck(self) -> NoReturn:
+        raise Stuck(
+            f"nothing is ready and no timer is set at {self.time()} s; these wait for ever:\n  "
+            + self.describe_waiting()
+        )
 
     def advance(self, seconds: float) -> None:
         """Let time pass, rounded up to a microsecond. Called by the loop; by a test, to simulate a stall."""
@@ -93,9 +177,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         more = len(waiting) - WAITING_NAMED_MAX
         return "\n  ".join(waiting[:WAITING_NAMED_MAX] + ([f"and {more} more"] if more > 0 else []))
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        """There are no events but timers."""
-
     def _write_to_self(self) -> None:
         """A thread wakes a real loop by this; here ``call_soon_threadsafe`` comes from the loop's own thread."""
 
@@ -106,25 +187,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if threading.get_ident() != self._thread:
             refuse("a thread that calls back")
         return self.call_soon(callback, *args, context=context)
-
-
-class _Jump:
-    """Stands where a selector would be: waiting is letting virtual time pass."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise Stuck(
-                f"nothing is ready and no timer is set at {self._loop.time()} s; these wait for ever:\n  "
-                + self._loop.describe_waiting()
-            )
-        self._loop.advance(timeout)
-        return []
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
 
 
 def refuse(what: str) -> NoReturn:

@@ -159,7 +159,7 @@ class Process(Fate):
         if self.is_dead:
             return
         self.disturb()
-        self.is_dead = True
+        self.die()
         self.is_death_noticed = noticed
         if self._inner is not None:
             self._inner.crash(noticed=noticed)

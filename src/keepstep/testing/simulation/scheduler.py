@@ -8,9 +8,8 @@ timers that came due meanwhile fire late, as after SIGSTOP and SIGCONT or a long
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Callable
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVarTuple
 
 from keepstep.journal import Error
@@ -25,23 +24,24 @@ class Fate:
     def __init__(self) -> None:
         self.is_dead = False
         self.is_frozen = False
+        self.is_stopped = False
+        """Either of them."""
         self._held_back: list[asyncio.Handle] = []
 
-    def stops(self, handle: asyncio.Handle) -> bool:
-        """True if a callback that is due must not run (now)."""
-        if self.is_dead:
-            return True
-        if self.is_frozen:
+    def hold_back(self, handle: asyncio.Handle) -> None:
+        """A callback that is due must not run: not now if the process is frozen, never if it is dead."""
+        if not self.is_dead:
             self._held_back.append(handle)
-            return True
-        return False
+
+    def die(self) -> None:
+        self.is_dead = self.is_stopped = True
 
     def freeze(self) -> None:
-        self.is_frozen = True
+        self.is_frozen = self.is_stopped = True
 
     def thaw(self, loop: SimulationLoop) -> None:
         """Let what has become due meanwhile run, in its order."""
-        self.is_frozen = False
+        self.is_frozen, self.is_stopped = False, self.is_dead
         held_back, self._held_back = self._held_back, []
         loop.run_soon(held_back)
 
@@ -51,23 +51,35 @@ fate: ContextVar[Fate | None] = ContextVar("fate", default=None)
 
 
 class _Handle(asyncio.Handle):
+    """A callback. It is made as asyncio's are, without asking whether the loop is being debugged."""
+
     __slots__ = ()
+    _callback: Callable[..., object]
+    _args: tuple[Any, ...]
     _context: Context
 
-    def _run(self) -> None:
-        its = self._context.get(fate)
-        if its is None or not its.stops(self):
-            super()._run()
+    def __init__(self, callback: Any, args: Any, loop: SimulationLoop, context: Context | None) -> None:
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
 
 
 class _TimerHandle(asyncio.TimerHandle):
-    __slots__ = ()
-    _context: Context
+    """The same for a timer."""
 
-    def _run(self) -> None:
-        its = self._context.get(fate)
-        if its is None or not its.stops(self):
-            super()._run()
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Any, args: Any, loop: SimulationLoop, context: Context | None) -> None:
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._loop = loop
+        self._context = copy_context() if context is None else context
+        self._cancelled = self._scheduled = False
+        self._repr = self._source_traceback = None
 
 
 ITERATIONS_MAX = 500_000
@@ -81,8 +93,6 @@ class Livelock(Error):
 class SimulationLoop(VirtualLoop):
     """A ``VirtualLoop`` that asks a process's fate before it runs one of its callbacks."""
 
-    _ready: Any
-    _scheduled: Any
     iterations = 0
 
     def _run_once(self) -> None:
@@ -90,20 +100,48 @@ class SimulationLoop(VirtualLoop):
         if self.iterations > ITERATIONS_MAX:
             self.iterations = 0
             raise Livelock(f"no end after {ITERATIONS_MAX:,} iterations of the loop, at {self.time():.3f} s")
-        super()._run_once()  # type: ignore[misc]
+        super()._run_once()
 
-    def _call_soon(self, callback: Callable[..., Any], args: Any, context: Context | None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        if self._closed:
+            self._check_closed()
         handle = _Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._microseconds / 1_000_000 + delay, callback, *args, context=context)
+
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
+        if self._closed:
+            self._check_closed()
         timer = _TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._scheduled, timer)
-        timer._scheduled = True  # type: ignore[attr-defined]
+        self._schedule(when, timer)
         return timer
+
+    def _run_ready(self, count: int) -> None:
+        """Run the next so many callbacks, except those whose process is dead or frozen."""
+        ready = self._ready
+        for _ in range(count):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            its = handle._context.get(fate)
+            if its is not None and its.is_stopped:
+                its.hold_back(handle)
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"message": f"an error in {handle!r}", "exception": error})
 
     def run_soon(self, handles: list[asyncio.Handle]) -> None:
         """Run callbacks that were held back; those cancelled meanwhile are left out."""
