@@ -2,7 +2,7 @@
 SHELL := bash
 VENV ?= .venv
 BIN := $(VENV)/bin
-DBOS := .venv-dbos
+PEERS := .venv-peers
 ORDERS := .benchmarks/.has-orders
 SOURCES := src tests examples benchmarks
 
@@ -33,10 +33,10 @@ lint: $(VENV)/.for-tests  ## style, types and the arrows between the rooms
 format: $(VENV)/.for-tests  ## format the code and put right what can be put right by itself
 	@$(BIN)/ruff check --fix --quiet $(SOURCES); $(BIN)/ruff format $(SOURCES)
 
-bench: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## all benchmarks, beside the raw store and DBOS (up to 30 minutes); writes docs/benchmarks.md
+bench: $(VENV)/.for-tests $(PEERS)/.for-bench $(ORDERS)  ## all benchmarks, on SQLite and PostgreSQL, beside raw inserts, DBOS and Absurd (up to 30 minutes); writes docs/benchmarks.md
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks $(ARGS)
 
-bench-quick: $(VENV)/.for-demo $(DBOS)/.for-bench $(ORDERS)  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
+bench-quick: $(VENV)/.for-tests $(PEERS)/.for-bench $(ORDERS)  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks --quick $(ARGS)
 
 chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
@@ -57,7 +57,7 @@ mutants: $(VENV)/.for-tests  ## 400 mistakes made in keepstep.journal, its store
 	@nice $(BIN)/python -m tests.mutation --mutants 400 $(ARGS)
 
 clean:  ## remove environments, caches and built files
-	rm -rf $(VENV) $(DBOS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage mutants
+	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage mutants
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.for-demo: pyproject.toml scripts/venv.sh
@@ -68,11 +68,11 @@ $(VENV)/.for-tests: pyproject.toml scripts/venv.sh
 	@scripts/venv.sh $(VENV) --editable '.[all,dev]'
 	@touch $@ $(VENV)/.for-demo
 
-# The peer lives apart from Keepstep. It needs SQLite >= 3.42; where Python's own is older, it gets another one.
-$(DBOS)/.for-bench: scripts/venv.sh
-	@scripts/venv.sh $(DBOS) 'dbos==3.4.*'
-	@$(DBOS)/bin/python -c 'import sqlite3, sys; sys.exit(sqlite3.sqlite_version_info < (3, 42))' || \
-		scripts/venv.sh $(DBOS) pysqlite3-binary
+# The peers live apart from Keepstep. DBOS needs SQLite >= 3.42; where Python's own is older, it gets another one.
+$(PEERS)/.for-bench: scripts/venv.sh
+	@scripts/venv.sh $(PEERS) 'absurd-sdk==0.5.*' 'absurdctl==0.5.*' 'dbos==3.4.*'
+	@$(PEERS)/bin/python -c 'import sqlite3, sys; sys.exit(sqlite3.sqlite_version_info < (3, 42))' || \
+		scripts/venv.sh $(PEERS) pysqlite3-binary
 	@touch $@
 
 # The CDNOW orders come with the package lifetimes; only the file in it is wanted, so nothing is installed.

@@ -1,19 +1,15 @@
-"""Bench: what a workload is handed: its sizes, a fresh folder for each trial, and where to put its figures."""
+"""Bench: what a workload is handed: its sizes, a fresh database for each trial, and where to put its figures."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from .row import Results, System
 from .scale import Scale
-
-FOLDER = Path(".benchmarks")
+from .store import Database, SqliteStore, Store
 
 
 @dataclass
@@ -21,6 +17,7 @@ class Bench:
     """One run of the benchmarks."""
 
     scale: Scale
+    store: Store = field(default_factory=SqliteStore)
     results: Results = field(default_factory=Results)
     began: float = field(default_factory=time.monotonic)
 
@@ -30,17 +27,13 @@ class Bench:
 
     def add(self, key: str, value: float, system: System = System.KEEPSTEP) -> None:
         """Record a figure, and show it."""
-        self.results.add(system, key, value)
-        self.say(f"  {system} {key} = {value:,.3f}")
+        self.results.add(system, self.store.prefix + key, value)
+        self.say(f"  {system} {self.store.prefix}{key} = {value:,.3f}")
 
-    @contextmanager
-    def database(self) -> Iterator[Path]:
-        """A path for a database on a real disk (a temporary folder may be memory); removed afterwards."""
-        FOLDER.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
-            yield Path(folder).resolve() / "keepstep.db"
+    def note(self, key: str, text: str, system: System = System.KEEPSTEP) -> None:
+        """Say something beside a figure, such as the size when it is not the full one."""
+        self.results.note(system, self.store.prefix + key, text)
 
-
-def url_of(database: Path) -> str:
-    """The database as ``Engine`` wants it named."""
-    return f"sqlite:///{database}"
+    def database(self) -> AbstractContextManager[Database]:
+        """A fresh database, removed afterwards."""
+        return self.store.database()

@@ -10,8 +10,8 @@ import zipfile
 from itertools import cycle, islice
 from pathlib import Path
 
-from .bench import FOLDER
 from .shop import CdnowOrder
+from .store import FOLDER
 
 MEMBER = "lifetimes/datasets/CDNOW_master.txt"
 EXAMPLE = Path("examples/order_fulfilment/orders.csv")

@@ -1,10 +1,10 @@
-"""The peer's side of the benchmarks: the same workloads for DBOS on its SQLite database.
+"""DBOS's side of the benchmarks: the same workloads on its SQLite database, and on PostgreSQL.
 
-A program of its own: it runs in ``.venv-dbos``, where Keepstep is not installed. One process measures one trial and
+A program of its own: it runs in ``.venv-peers``, where Keepstep is not installed. One process measures one trial and
 prints one line of JSON for each thing it has to say. DBOS runs with its defaults, but for room for as many threads as
 there are runs; its workflows and steps are sync functions, with which it is faster than with coroutines.
 
-    python benchmarks/dbos_app.py WORKLOAD DATABASE SIZE
+    python benchmarks/dbos_app.py ROLE URL SIZE
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ if sqlite3.sqlite_version_info < (3, 42):  # DBOS needs unixepoch('subsec')
 
 import itertools
 
-from dbos import DBOS, DBOSConfig, SetWorkflowID, WorkflowHandle
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, SetWorkflowID, WorkflowHandle
 
 STEPS_A_RUN = 10
+QUEUE = "parcels"
 THREADS_MAX = 1100
 
 step_times: list[float] = []
+delays: list[float] = []
 entered = threading.Semaphore(0)
 finished = threading.Semaphore(0)
 began_replay = 0.0
@@ -96,6 +98,11 @@ def long_history(order: int, steps: int) -> int:
     replayed.set()
     DBOS.recv("go", timeout_seconds=3600)
     return order
+
+
+@DBOS.workflow()
+def note_pickup(began: float) -> None:
+    delays.append(time.monotonic() - began)
 
 
 def say(**what: Any) -> None:
@@ -172,6 +179,36 @@ def measure_replay(_steps: int) -> None:
     say(row="w6.replay", value=time.perf_counter() - began_replay)
 
 
+def work_quietly(_size: int) -> None:
+    """A worker of a queue, with its default poll of a second."""
+    DBOS.register_queue(QUEUE)
+    say(ready=True)
+    sys.stdin.readline()
+    say(delays=delays)
+
+
+def hand_in(runs: int) -> None:
+    client = DBOSClient(system_database_url=sys.argv[2])
+    options: EnqueueOptions = {"queue_name": QUEUE, "workflow_name": "note_pickup"}
+    handles = []
+    for order in range(runs):
+        time.sleep(0.07 + 0.001 * (order * 37 % 61))  # not in step with anybody's poll
+        handles.append(client.enqueue(options, time.monotonic()))
+    for handle in handles:
+        handle.get_result()
+    say(done=True)
+
+
+def hand_in_crowd(runs: int) -> None:
+    client = DBOSClient(system_database_url=sys.argv[2])
+    options: EnqueueOptions = {"queue_name": QUEUE, "workflow_name": "many_steps"}
+    began = time.perf_counter()
+    handles = [client.enqueue(options, order, STEPS_A_RUN) for order in range(runs)]
+    for handle in handles:
+        handle.get_result()
+    say(value=runs * STEPS_A_RUN / (time.perf_counter() - began))
+
+
 ROLES: dict[str, Callable[[int], Coroutine[Any, Any, None] | None]] = {
     "w1": measure_w1,
     "w2": measure_w2,
@@ -181,19 +218,25 @@ ROLES: dict[str, Callable[[int], Coroutine[Any, Any, None] | None]] = {
     "w5-heir": become_heir,
     "w6-historian": become_historian,
     "w6": measure_replay,
+    "worker": work_quietly,
+    "client": hand_in,
+    "crowd": hand_in_crowd,
 }
+
+
+CLIENTS = ("client", "crowd")
 
 
 def main() -> None:
     """Launch DBOS on the database and play the role."""
     global is_victim
-    role, database, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    role, url, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
     is_victim = role == "w5-victim"
     config: DBOSConfig = {
         "name": "benchmark",
-        "system_database_url": f"sqlite:///{database}",
+        "system_database_url": url,
         "application_version": "1",
-        "executor_id": "local",
+        "executor_id": f"worker-{os.getpid()}" if role == "worker" else "local",
         "max_executor_threads": THREADS_MAX,
         "log_level": "CRITICAL",
         "run_admin_server": False,
@@ -202,7 +245,8 @@ def main() -> None:
     if role == "w5-heir":
         say(ready=True)
         sys.stdin.readline()
-    DBOS.launch()
+    if role not in CLIENTS:
+        DBOS.launch()
     played = ROLES[role](size)
     if played is not None:
         asyncio.run(played)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from .dbos_peer import PYTHON as DBOS_PYTHON
-from .dbos_peer import is_installed
+from .peer import PYTHON as PEERS_PYTHON
+from .peer import is_installed
 
 
 def describe_machine() -> dict[str, str]:
@@ -24,7 +24,8 @@ def describe_machine() -> dict[str, str]:
         "load before": ", ".join(f"{load:.1f}" for load in os.getloadavg()),
     }
     if is_installed():
-        facts["dbos"] = _output(str(DBOS_PYTHON), "-c", _DBOS_VERSIONS)
+        facts["dbos"] = _output(str(PEERS_PYTHON), "-c", _DBOS_VERSIONS)
+        facts["absurd"] = _output(str(PEERS_PYTHON), "-c", _ABSURD_VERSION)
     return facts
 
 
@@ -35,6 +36,9 @@ if sqlite3.sqlite_version_info < (3, 42):
     import pysqlite3 as sqlite3
 print(version("dbos"), "with SQLite", sqlite3.sqlite_version, "of", sqlite3.__name__)
 """
+
+
+_ABSURD_VERSION = 'from importlib.metadata import version; print(version("absurd-sdk"))'
 
 
 def _output(*command: str) -> str:

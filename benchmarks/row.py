@@ -16,6 +16,7 @@ class System(StrEnum):
     KEEPSTEP = "keepstep"
     RAW = "raw"
     DBOS = "dbos"
+    ABSURD = "absurd"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Row:
     raw_ratio_floor: float | None = None
 
 
-ROWS = (
+SQLITE_ROWS = (
     Row("w1.steps", "W1", "{scale.w1_runs:,} runs of 10 steps at once", "steps/s", True, 10_000, 0.15),
     Row("w2.step_p50", "W2", "one run alone: a step, p50", "ms", floor=0.7),
     Row("w2.empty_p50", "W2", "an empty run, p50", "ms", floor=2),
@@ -42,6 +43,8 @@ ROWS = (
     Row("w4.disk", "W4", "disk for a sleeping run", "bytes", floor=1.2 * 1024),
     Row("w4.rss", "W4", "an idle worker's memory beside {scale.w4_runs:,} sleepers", "MiB", floor=120),
     Row("w4.memory", "W4", "memory for a sleeping run", "bytes"),
+    Row("w5.takeover", "W5", "kill -9 with {scale.w5_runs:,} open runs: the first goes on, from the kill", "s"),
+    Row("w5.resumed", "W5", "all of them are done, from then", "s"),
     Row("w5.after_kill", "W5", "kill -9 with {scale.w5_runs:,} open runs: all done, from the kill", "s"),
     Row("w5.after_expiry", "W5", "owner frozen: all done, from the lease's end", "s", floor=2),
     Row("w5.lost", "W5", "runs lost", "runs", floor=0),
@@ -60,6 +63,32 @@ ROWS = (
         "w8.closed_many", "W8", "cost of a step beside {scale.w8_closed[1]:,} closed runs, against none", "x", floor=1.2
     ),
 )
+POSTGRES_ROWS = (
+    Row("pg.pgbench", "raw", "pgbench: single rows, 32 connections", "rows/s", True),
+    Row("pg.w1.steps", "W1", "{scale.w1_runs:,} runs of 10 steps at once", "steps/s", True, 10_000),
+    Row("pg.w2.step_p50", "W2", "one run alone: a step, p50", "ms", floor=1.0),
+    Row("pg.w2.empty_p50", "W2", "an empty run, p50", "ms"),
+    Row("pg.w3.signals", "W3", "{scale.w3_runs:,} waiting runs, signalled and completed", "runs/s", True, 2_500),
+    Row("pg.w4.disk", "W4", "disk for a sleeping run", "bytes"),
+    Row("pg.w4.rss", "W4", "an idle worker's memory beside {scale.w4_runs:,} sleepers", "MiB", floor=120),
+    Row("pg.w4.memory", "W4", "memory for a sleeping run", "bytes"),
+    Row("pg.w5.takeover", "W5", "kill -9 with {scale.w5_runs:,} open runs: the first goes on, from the kill", "s",
+        floor=12),
+    Row("pg.w5.resumed", "W5", "all of them are done, from then", "s", floor=3),
+    Row("pg.w5.after_kill", "W5", "all of them are done, from the kill", "s"),
+    Row("pg.w5.after_expiry", "W5", "owner frozen: all done, from the lease's end", "s", floor=5),
+    Row("pg.w5.lost", "W5", "runs lost", "runs", floor=0),
+    Row("pg.w6.replay", "W6", "a run with {scale.w6_steps:,} recorded steps goes on", "s"),
+    Row("pg.w9.pickup_p50", "W9", "from a start to its first step in another process, p50", "ms", floor=10),
+    Row("pg.w10.statements", "W10", "statements of an idle worker process", "per s", floor=1),
+    Row("pg.w11.steps_1", "W11", "W1 by one worker process, handed in by another process", "steps/s", True),
+    Row("pg.w11.steps_2", "W11", "the same by two", "steps/s", True),
+    Row("pg.w11.steps_4", "W11", "the same by four", "steps/s", True),
+    Row("pg.w12.bytes", "W12", "disk for a step, after {scale.w12_steps:,} steps", "bytes"),
+    Row("pg.w12.dead", "W12", "share of all table bytes that is dead or empty, after them", "%"),
+    Row("pg.w12.hot_growth", "W12", "tables other than events: their size after all steps, against after a tenth", "x"),
+)  # fmt: skip
+ROWS = (*SQLITE_ROWS, *POSTGRES_ROWS)
 ROW_OF = {row.key: row for row in ROWS}
 
 

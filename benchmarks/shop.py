@@ -21,6 +21,7 @@ class Watch:
         self.step_times: list[float] = []
         self.hanging = 0
         self.finished = 0
+        self.delays: list[float] = []
         self.is_victim = False
         self.ledger: int | None = None
 
@@ -90,6 +91,16 @@ async def long_history(order: int, steps: int) -> int:
         await touch(order, number)
     await keepstep.receive("go")
     return order
+
+
+@step
+async def note_pickup(began: float) -> None:
+    watch.delays.append(time.monotonic() - began)
+
+
+@workflow
+async def picked_up(began: float) -> None:
+    await note_pickup(began)
 
 
 # The six steps that a CDNOW order takes. Each writes a line into its process's ledger when it is done, so that what

@@ -7,8 +7,8 @@ import time
 
 from keepstep import Engine
 
-from . import raw, shop
-from .bench import Bench, url_of
+from . import shop
+from .bench import Bench
 from .row import System
 
 
@@ -23,7 +23,7 @@ async def measure(bench: Bench) -> None:
     """Raw and Keepstep take turns, so that whatever else the machine does hits both."""
     for _ in range(bench.scale.trials):
         with bench.database() as database:
-            rate = await asyncio.to_thread(raw.group_committed_rows, database.parent)
+            rate = await asyncio.to_thread(database.raw_rows_per_second)
             bench.add("w1.steps", rate, System.RAW)
-            async with Engine(url_of(database)) as engine:
+            async with Engine(database.url) as engine:
                 bench.add("w1.steps", await many_runs(engine, bench.scale.w1_runs))

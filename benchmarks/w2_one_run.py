@@ -9,8 +9,8 @@ from statistics import median
 
 from keepstep import Engine
 
-from . import raw, shop
-from .bench import Bench, url_of
+from . import shop
+from .bench import Bench
 from .row import System
 
 
@@ -35,7 +35,7 @@ async def empty_run_milliseconds(engine: Engine, runs: int) -> float:
 async def measure(bench: Bench) -> None:
     for _ in range(bench.scale.trials):
         with bench.database() as database:
-            bench.add("w2.step_p50", await asyncio.to_thread(raw.lone_commit_milliseconds, database.parent), System.RAW)
-            async with Engine(url_of(database)) as engine:
+            bench.add("w2.step_p50", await asyncio.to_thread(database.raw_commit_milliseconds), System.RAW)
+            async with Engine(database.url) as engine:
                 bench.add("w2.step_p50", await step_milliseconds(engine, bench.scale.w2_steps))
                 bench.add("w2.empty_p50", await empty_run_milliseconds(engine, bench.scale.w2_empty_runs))

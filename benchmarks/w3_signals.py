@@ -8,7 +8,7 @@ import time
 from keepstep import Engine
 
 from . import shop
-from .bench import Bench, url_of
+from .bench import Bench
 from .waiting import until_waiting
 
 
@@ -16,7 +16,7 @@ async def measure(bench: Bench) -> None:
     runs = bench.scale.w3_runs
     for _ in range(bench.scale.trials):
         with bench.database() as database:
-            async with Engine(url_of(database)) as engine:
+            async with Engine(database.url) as engine:
                 handles = await asyncio.gather(*(engine.start(shop.wait_for_go, order) for order in range(runs)))
                 await until_waiting(engine, runs)
                 began = time.perf_counter()

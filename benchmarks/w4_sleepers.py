@@ -1,6 +1,6 @@
 """W4: runs that sleep for a month: what each costs on disk, and what a fresh idle worker beside them costs in memory.
 
-python -m benchmarks.w4_sleepers DATABASE     the idle worker: says its memory and ends
+python -m benchmarks.w4_sleepers URL     the idle worker: says its memory and ends
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from keepstep import Engine
 
 from . import shop
-from .bench import Bench, url_of
+from .bench import Bench
 from .child import Child, say
 from .waiting import until_waiting
 
@@ -22,9 +22,9 @@ STARTS_AT_ONCE = 500
 IDLE_SECONDS = 4.0
 
 
-async def put_to_sleep(database: Path, runs: int) -> None:
+async def put_to_sleep(url: str, runs: int) -> None:
     """Start them all and wait until each is asleep."""
-    async with Engine(url_of(database)) as engine:
+    async with Engine(url) as engine:
         for first in range(0, runs, STARTS_AT_ONCE):
             orders = range(first, min(first + STARTS_AT_ONCE, runs))
             await asyncio.gather(*(engine.start(shop.sleeper, order) for order in orders))
@@ -41,14 +41,14 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-async def be_idle(database: Path) -> None:
-    async with Engine(url_of(database)):
+async def be_idle(url: str) -> None:
+    async with Engine(url):
         await asyncio.sleep(IDLE_SECONDS)  # long enough for every loop of the worker to have looked around
         say(bytes=resident_bytes())
 
 
-def idle_worker_bytes(database: Path) -> int:
-    with Child.of_module("w4_sleepers", database) as child:
+def idle_worker_bytes(url: str) -> int:
+    with Child.of_module("w4_sleepers", url) as child:
         return int(child.hear()["bytes"])
 
 
@@ -56,13 +56,13 @@ async def measure(bench: Bench) -> None:
     runs = bench.scale.w4_runs
     for _ in range(bench.scale.trials):
         with bench.database() as database:
-            without = await asyncio.to_thread(idle_worker_bytes, database)
-            await put_to_sleep(database, runs)
-            bench.add("w4.disk", sum(each.stat().st_size for each in database.parent.iterdir()) / runs)
-            beside = await asyncio.to_thread(idle_worker_bytes, database)
+            without = await asyncio.to_thread(idle_worker_bytes, database.url)
+            await put_to_sleep(database.url, runs)
+            bench.add("w4.disk", database.size_bytes() / runs)
+            beside = await asyncio.to_thread(idle_worker_bytes, database.url)
             bench.add("w4.rss", beside / 2**20)
             bench.add("w4.memory", max(0, beside - without) / runs)
 
 
 if __name__ == "__main__":
-    asyncio.run(be_idle(Path(sys.argv[1])))
+    asyncio.run(be_idle(sys.argv[1]))

@@ -11,19 +11,19 @@ import time
 from keepstep import Engine
 
 from . import shop
-from .bench import Bench, url_of
+from .bench import Bench
 from .waiting import until_waiting
 
 
 async def measure(bench: Bench) -> None:
     steps, trials = bench.scale.w6_steps, bench.scale.trials
     with bench.database() as database:
-        async with Engine(url_of(database)) as engine:
+        async with Engine(database.url) as engine:
             bench.say(f"recording {trials} runs of {steps:,} steps")
             await asyncio.gather(*(engine.start(shop.long_history, n, steps, id=f"long-{n}") for n in range(trials)))
             await until_waiting(engine, trials)
         for number in range(trials):
-            async with Engine(url_of(database)) as engine:  # a new worker, that has none of the runs in memory
+            async with Engine(database.url) as engine:  # a new worker, that has none of the runs in memory
                 handle = engine.get(f"long-{number}")
                 began = time.perf_counter()
                 await handle.signal("go")

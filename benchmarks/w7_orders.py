@@ -19,10 +19,10 @@ from pathlib import Path
 from keepstep import Engine
 
 from . import shop
-from .bench import Bench, url_of
+from .bench import Bench
 from .cdnow import read_orders
 from .child import Child, say
-from .row import System
+from .store import Database
 
 STARTS_AT_ONCE = 500
 READS_AT_ONCE = 200
@@ -30,9 +30,9 @@ WORKERS = 2
 SEED = 1997
 
 
-async def be_worker(database: Path, ledger: Path) -> None:
+async def be_worker(url: str, ledger: Path) -> None:
     shop.watch.ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    async with Engine(url_of(database)):
+    async with Engine(url):
         say(ready=True)
         await asyncio.Event().wait()
 
@@ -40,7 +40,7 @@ async def be_worker(database: Path, ledger: Path) -> None:
 class Fleet:
     """Worker processes on one database, each with a ledger of its own; a killed one is replaced at once."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.spawned = 0
         self.workers = [self._spawn() for _ in range(WORKERS)]
@@ -49,8 +49,8 @@ class Fleet:
 
     def _spawn(self) -> Child:
         self.spawned += 1
-        ledger = self.database.parent / f"ledger-{self.spawned}.txt"
-        return Child.of_module("w7_orders", self.database, ledger)
+        ledger = self.database.folder / f"ledger-{self.spawned}.txt"
+        return Child.of_module("w7_orders", self.database.url, ledger)
 
     def kill(self, which: int) -> None:
         """Kill one in the middle of its work."""
@@ -64,7 +64,7 @@ class Fleet:
     def ledger_lines(self) -> Counter[str]:
         """Every step that says of itself that it was done, and how often."""
         lines: Counter[str] = Counter()
-        for ledger in self.database.parent.glob("ledger-*.txt"):
+        for ledger in self.database.folder.glob("ledger-*.txt"):
             lines.update(ledger.read_text().splitlines())
         return lines
 
@@ -105,7 +105,7 @@ def count_misdone(orders: list[shop.CdnowOrder], lines: Counter[str], kills: int
 
 async def measure(bench: Bench) -> None:
     orders, source = read_orders(bench.scale.w7_orders)
-    bench.results.note(System.KEEPSTEP, "w7.orders", f"{len(orders):,} orders from {source}")
+    bench.note("w7.orders", f"{len(orders):,} orders from {source}")
     for _ in range(bench.scale.trials):
         with bench.database() as database:
             fleet = Fleet(database)
@@ -115,10 +115,10 @@ async def measure(bench: Bench) -> None:
                 fleet.end()
 
 
-async def fulfil_all(bench: Bench, database: Path, fleet: Fleet, orders: list[shop.CdnowOrder]) -> None:
+async def fulfil_all(bench: Bench, database: Database, fleet: Fleet, orders: list[shop.CdnowOrder]) -> None:
     """One trial: start them, kill along, and judge the outcome when all is quiet."""
     kills = bench.scale.w7_kills
-    async with Engine(url_of(database), workers=False) as engine:
+    async with Engine(database.url, workers=False) as engine:
         began = time.perf_counter()
         starting = asyncio.create_task(start_all(engine, orders))
         await kill_along(engine, fleet, len(orders), kills)
@@ -130,8 +130,8 @@ async def fulfil_all(bench: Bench, database: Path, fleet: Fleet, orders: list[sh
         bench.add("w7.kills", kills)
         bench.add("w7.unclean", await count_wrong(engine, orders) + count_misdone(orders, lines, kills))
         repeated = sum(lines.values()) - len(lines)
-        bench.results.note(System.KEEPSTEP, "w7.kills", f"{repeated} steps in flight at a kill were done again")
+        bench.note("w7.kills", f"{repeated} steps in flight at a kill were done again")
 
 
 if __name__ == "__main__":
-    asyncio.run(be_worker(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(be_worker(sys.argv[1], Path(sys.argv[2])))

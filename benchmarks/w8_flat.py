@@ -15,8 +15,9 @@ from statistics import median
 from keepstep import Engine
 
 from . import shop
-from .bench import Bench, url_of
+from .bench import Bench
 from .closed_runs import copy_closed_run
+from .store import Database, SqliteDatabase
 from .w1_many_runs import many_runs
 
 WINDOW = 100
@@ -35,7 +36,7 @@ async def measure_history(bench: Bench) -> None:
     """The beginning is over in a moment, so it is taken from several runs; one of them goes on to the end."""
     length = bench.scale.w8_history
     with bench.database() as database:
-        async with Engine(url_of(database)) as engine:
+        async with Engine(database.url) as engine:
             beginnings = [await step_gaps(engine, 2 * WINDOW) for _ in range(BEGINNINGS)]
             late = median((await step_gaps(engine, length + WINDOW))[length:])
     first = median(gap for gaps in beginnings for gap in gaps[:WINDOW])
@@ -44,16 +45,22 @@ async def measure_history(bench: Bench) -> None:
     bench.add("w8.history_10000", late / first)
 
 
-async def prepare(database: Path, closed: int) -> None:
+def path_of(database: Database) -> Path:
+    """The copying is done by SQLite's own means."""
+    assert isinstance(database, SqliteDatabase)
+    return database.path
+
+
+async def prepare(database: Database, closed: int) -> None:
     """A database with so many closed runs."""
-    async with Engine(url_of(database)) as engine:
+    async with Engine(database.url) as engine:
         await engine.run(shop.many_steps, 0, 1)
     if closed:
-        await asyncio.to_thread(copy_closed_run, database, closed)
+        await asyncio.to_thread(copy_closed_run, path_of(database), closed)
 
 
-async def step_seconds(database: Path) -> float:
-    async with Engine(url_of(database)) as engine:
+async def step_seconds(database: Database) -> float:
+    async with Engine(database.url) as engine:
         await many_runs(engine, RUNS_AT_ONCE // 4)  # the first pages of a large file come from the disk
         return 1 / await many_runs(engine, RUNS_AT_ONCE)
 

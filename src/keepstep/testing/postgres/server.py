@@ -69,17 +69,20 @@ class PostgresServer(Access):
         owner_pid: int | None = None,
         port: int | None = None,
         password: str | None = None,
+        parent: Path | None = None,
     ) -> None:
         """
         :param settings: for ``postgresql.conf``, beyond ``DURABLE``.
         :param owner_pid: the server ends with this process; ours by default.
         :param port: on loopback; a free one by default. It stays the same across restarts.
         :param password: of the superuser; a random one by default.
+        :param parent: the folder to make its folder in, which its account must be able to reach; by default that of
+            temporary files, which may be memory.
         """
         account = choose_account()
         binaries = make_reachable(binaries or find_binaries(), account)
         super().__init__(binaries, account, port or find_free_port(), password or secrets.token_hex(16))
-        self.folder = Path(tempfile.mkdtemp(prefix="keepstep-pg-")).resolve()
+        self.folder = Path(tempfile.mkdtemp(prefix="keepstep-pg-", dir=parent)).resolve()
         self.account.own(self.folder)
         self.data = self.folder / "data"
         self.log = self.folder / "log"
