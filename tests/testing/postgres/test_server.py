@@ -58,7 +58,7 @@ def test_it_is_not_run_by_root(server: PostgresServer) -> None:
 
 
 def test_nobody_enters_without_the_password(server: PostgresServer) -> None:
-    stranger = Access(server.binaries, server.account, server.port, "guessed")
+    stranger = Access(server.binaries, server.account, server.ports, "guessed")
     with pytest.raises(ServerFailed, match="password authentication failed"):
         stranger.query("SELECT 1")
 

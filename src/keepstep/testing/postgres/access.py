@@ -1,10 +1,11 @@
-"""Access: what whoever knows a server's port and password can do to it as superuser, through ``psql``.
+"""Access: what whoever knows a server's ports and password can do to it as superuser, through ``psql``.
 
 It is plain data, so that another process than the server's owner can have it too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,13 +29,18 @@ class ServerFailed(RuntimeError):
 
 
 class Access:
-    """See the module. All calls block."""
+    """See the module. All calls block. With several ports it is about the one server of them that takes writes."""
 
-    def __init__(self, binaries: Binaries, account: Account, port: int, password: str) -> None:
+    def __init__(self, binaries: Binaries, account: Account, ports: Sequence[int], password: str) -> None:
         self.binaries = binaries
         self.account = account
-        self.port = port
+        self.ports = tuple(ports)
         self.password = password
+
+    @property
+    def port(self) -> int:
+        """On loopback; the first of several."""
+        return self.ports[0]
 
     @property
     def url(self) -> str:
@@ -42,7 +48,9 @@ class Access:
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{quote(database)}"
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        wanted = "?target_session_attrs=read-write" if len(self.ports) > 1 else ""
+        return f"postgresql://{USER}:{self.password}@{hosts}/{quote(database)}{wanted}"
 
     def query(self, statement: str, *, database: str = "postgres") -> str:
         """Execute one statement; its rows, a line each, columns parted by ``|``."""
@@ -77,7 +85,7 @@ class Access:
             "folder": folder,
             "version": version,
             "account": account,
-            "port": str(self.port),
+            "ports": ",".join(map(str, self.ports)),
             "password": self.password,
         }
 
@@ -86,4 +94,4 @@ class Access:
         uid, _, gid = facts["account"].partition(":")
         account = Account(int(uid), int(gid)) if uid else Account()
         binaries = Binaries(Path(facts["folder"]), facts["version"])
-        return cls(binaries, account, int(facts["port"]), facts["password"])
+        return cls(binaries, account, list(map(int, facts["ports"].split(","))), facts["password"])

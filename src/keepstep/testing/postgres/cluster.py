@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Literal, Self
 
-from .access import COMMAND_SECONDS_MAX, USER, ServerFailed
+from .access import COMMAND_SECONDS_MAX, USER, Access, ServerFailed
 from .server import PostgresServer, wait_until
 
 Way = Literal["rewind", "copy"]
@@ -46,9 +47,15 @@ _HAS_FLUSHED = "SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '{po
 class PostgresCluster:
     """``with PostgresCluster() as cluster: connect(cluster.url)``. All calls block."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, settings: Mapping[str, str] | None = None, is_synchronous: bool = True) -> None:
+        """
+        :param settings: for both servers, beyond what replication needs.
+        :param is_synchronous: False for a cluster that loses commits, to see whether that is noticed.
+        """
         password = secrets.token_hex(16)
-        self._servers = [PostgresServer(settings=SETTINGS, password=password) for _ in range(2)]
+        wanted = {**SETTINGS, **(settings or {})}
+        self._servers = [PostgresServer(settings=wanted, password=password) for _ in range(2)]
+        self._is_meant_synchronous = is_synchronous
 
     def __enter__(self) -> Self:
         try:
@@ -74,19 +81,29 @@ class PostgresCluster:
         return self._servers[1]
 
     @property
+    def access(self) -> Access:
+        """To whichever of the two takes writes. For clients that know both, as they should."""
+        primary = self.primary
+        ports = sorted(server.port for server in self._servers)
+        return Access(primary.binaries, primary.account, ports, primary.password)
+
+    @property
     def url(self) -> str:
         """For clients: both hosts, of which the one is wanted that takes writes. It never changes."""
-        return self.url_of("postgres")
-
-    def url_of(self, database: str) -> str:
-        """The same, for another database."""
-        by_port = sorted(self._servers, key=lambda server: server.port)
-        hosts = ",".join(f"127.0.0.1:{server.port}" for server in by_port)
-        return f"postgresql://{USER}:{self.primary.password}@{hosts}/{database}?target_session_attrs=read-write"
+        return self.access.url
 
     def is_synchronous(self) -> bool:
         """Would the standby have every commit that is acknowledged now?"""
         return self.primary.query(_IS_SYNCHRONOUS) == "1"
+
+    def part(self) -> None:
+        """The standby listens to the primary no more, which goes on alone if it is not synchronous."""
+        self.standby.set_config({"primary_conninfo": ""})
+        wait_until(
+            lambda: self.primary.query("SELECT count(*) FROM pg_stat_replication") == "0",
+            COMMAND_SECONDS_MAX,
+            f"the standby in {self.standby.folder} still listens",
+        )
 
     def promote(self) -> None:
         """Make the standby the primary. The old primary is left as it is: dead, or alive and alone.
@@ -98,8 +115,8 @@ class PostgresCluster:
         self._servers.reverse()
 
     def fail_over(self) -> None:
-        """Kill the primary and promote the standby, which must be synchronous."""
-        if not self.is_synchronous():
+        """Kill the primary and promote the standby, which must be synchronous where the cluster is."""
+        if self._is_meant_synchronous and not self.is_synchronous():
             raise ServerFailed("the standby is not synchronous: promoting it would lose what it does not have")
         self.primary.kill()
         self.promote()
@@ -124,7 +141,8 @@ class PostgresCluster:
         self.standby.account.own(self.standby.data / "standby.signal")
         self.standby.set_config({"primary_conninfo": self._conninfo(), "primary_slot_name": SLOT})
         self.standby.start()
-        self._make_synchronous()
+        if self._is_meant_synchronous:
+            self._make_synchronous()
 
     def _copy(self) -> None:
         shutil.rmtree(self.standby.data, ignore_errors=True)

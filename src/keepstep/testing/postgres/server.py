@@ -81,7 +81,7 @@ class PostgresServer(Access):
         """
         account = choose_account()
         binaries = make_reachable(binaries or find_binaries(), account)
-        super().__init__(binaries, account, port or find_free_port(), password or secrets.token_hex(16))
+        super().__init__(binaries, account, [port or find_free_port()], password or secrets.token_hex(16))
         self.folder = Path(tempfile.mkdtemp(prefix="keepstep-pg-", dir=parent)).resolve()
         self.account.own(self.folder)
         self.data = self.folder / "data"
