@@ -6,7 +6,6 @@ The server has PostgreSQL's own defaults and what makes it durable; nothing is t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -39,10 +38,10 @@ class PostgresDatabase(Database):
         return self._bytes() - self._empty_bytes
 
     def raw_rows_per_second(self) -> float:
-        return asyncio.run(raw_postgres.group_committed_rows(self.url))
+        return raw_postgres.group_committed_rows(self.url)
 
     def raw_commit_milliseconds(self) -> float:
-        return asyncio.run(raw_postgres.lone_commit_milliseconds(self.url))
+        return raw_postgres.lone_commit_milliseconds(self.url)
 
     def _bytes(self) -> int:
         return int(self.query("SELECT pg_database_size(current_database())"))

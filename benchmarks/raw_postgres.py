@@ -1,12 +1,13 @@
-"""The limit of PostgreSQL: bare inserts with the payloads of a step, and nothing of Keepstep."""
+"""The limit of PostgreSQL: bare inserts by the driver with the payloads of a step, and nothing of Keepstep."""
 
 from __future__ import annotations
 
-import asyncio
+import threading
 import time
 from statistics import median
+from typing import Any
 
-import asyncpg
+import psycopg
 
 from .raw_store import PAYLOAD, ROWS_A_TRANSACTION
 
@@ -24,49 +25,52 @@ CREATE TABLE IF NOT EXISTS raw_events (
 
 _INSERT_MANY = """
 INSERT INTO raw_events (run, seq, type, time, key, data)
-SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::bigint[], $5::text[], $6::bytea[])
+SELECT * FROM unnest(%b::bigint[], %b::int[], %b::text[], %b::bigint[], %b::text[], %b::bytea[])
 """
 
-_INSERT_ONE = "INSERT INTO raw_events VALUES (1, $1, 'step_completed', 1800000000000000, 'main/charge_payment#1', $2)"
+_INSERT_ONE = "INSERT INTO raw_events VALUES (1, %s, 'step_completed', 1800000000000000, 'main/charge_payment#1', %b)"
 
 
-async def group_committed_rows(url: str) -> float:
+def group_committed_rows(url: str) -> float:
     """Rows a second: one statement of arrays for each transaction, as big as a group commit of many runs is."""
-    connections = [await asyncpg.connect(url) for _ in range(CONNECTIONS)]
-    await connections[0].execute(f"{RAW_TABLE}; TRUNCATE raw_events")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"{RAW_TABLE}; TRUNCATE raw_events")
+    rows: list[int] = []
     began = time.perf_counter()
-    rows = await asyncio.gather(
-        *(_insert_until(each, n * 1_000_000, began + RAW_SECONDS) for n, each in enumerate(connections, 1))
-    )
-    rate = sum(rows) / (time.perf_counter() - began)
-    for each in connections:
-        await each.close()
-    return rate
+    threads = [
+        threading.Thread(target=_insert_until, args=(url, n * 1_000_000, began + RAW_SECONDS, rows))
+        for n in range(1, 1 + CONNECTIONS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(rows) / (time.perf_counter() - began)
 
 
-async def _insert_until(connection: asyncpg.Connection, base: int, until: float) -> int:
-    statement = await connection.prepare(_INSERT_MANY)
+def _insert_until(url: str, base: int, until: float, rows: list[int]) -> None:
     runs = list(range(base, base + ROWS_A_TRANSACTION))
     seq = 0
-    while time.perf_counter() < until:
-        seq += 1
-        size = ROWS_A_TRANSACTION
-        await statement.fetch(
-            runs, [seq] * size, ["step_completed"] * size, [1_800_000_000_000_000] * size,
-            [f"main/charge_payment#{seq}"] * size, [PAYLOAD] * size,
-        )  # fmt: skip
-    return seq * ROWS_A_TRANSACTION
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        while time.perf_counter() < until:
+            seq += 1
+            connection.execute(_INSERT_MANY, _columns(runs, seq))
+    rows.append(seq * ROWS_A_TRANSACTION)
 
 
-async def lone_commit_milliseconds(url: str) -> float:
+def _columns(runs: list[int], seq: int) -> tuple[list[Any], ...]:
+    size = len(runs)
+    key, time_ = f"main/charge_payment#{seq}", 1_800_000_000_000_000
+    return runs, [seq] * size, ["step_completed"] * size, [time_] * size, [key] * size, [PAYLOAD] * size
+
+
+def lone_commit_milliseconds(url: str) -> float:
     """The median time of a transaction with one row, one after another on one connection."""
-    connection = await asyncpg.connect(url)
-    await connection.execute(RAW_TABLE)
-    statement = await connection.prepare(_INSERT_ONE)
     took = []
-    for seq in range(LONE_ROWS):
-        began = time.perf_counter()
-        await statement.fetch(seq, PAYLOAD)
-        took.append(time.perf_counter() - began)
-    await connection.close()
+    with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+        connection.execute(RAW_TABLE)
+        for seq in range(LONE_ROWS):
+            began = time.perf_counter()
+            connection.execute(_INSERT_ONE, (seq, PAYLOAD))
+            took.append(time.perf_counter() - began)
     return median(took) * 1000
