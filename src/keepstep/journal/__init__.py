@@ -7,10 +7,12 @@ remote workers, stand on the same port.
 from .ask import Ask
 from .clock import Clock, ClockAnchor, SystemClock
 from .commit import Commit, Committed, NewRun, Started, StateChange
+from .deed import Connection, Cursor, Deed
 from .definition import Definition
 from .errors import (
     AlreadyStarted,
     Conflict,
+    DeedFailed,
     Error,
     Fenced,
     InvalidInput,
@@ -20,8 +22,11 @@ from .errors import (
     PositionGone,
     RunClosed,
     SchemaTooNew,
+    StatementRefused,
     StoreUnavailable,
     TooLarge,
+    TransactionTooLong,
+    Unsupported,
 )
 from .event import Event, LogEntry, NewEvent, Position
 from .hint import Closing, Hint, HintKind, Listener
@@ -49,6 +54,10 @@ __all__ = [
     "Committed",
     "Condition",
     "Conflict",
+    "Connection",
+    "Cursor",
+    "Deed",
+    "DeedFailed",
     "Definition",
     "Error",
     "Event",
@@ -85,6 +94,7 @@ __all__ = [
     "Sent",
     "Started",
     "StateChange",
+    "StatementRefused",
     "Status",
     "StoreUnavailable",
     "SystemClock",
@@ -93,6 +103,8 @@ __all__ = [
     "TaskToken",
     "Timer",
     "TooLarge",
+    "TransactionTooLong",
+    "Unsupported",
     "is_surely_dead",
     "seal",
     "this_process",

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from .deed import Deed
 from .event import NewEvent
 from .message import NewMessage
 from .run import Condition, IfClosed, IfRunning, ParentLink, Status
@@ -124,6 +125,9 @@ class Commit(msgspec.Struct, kw_only=True, gc=False):
     """The run has made progress; it is no suspect any more."""
     audit: str | None = None
     """A line for the audit stream (who did what), beside history."""
+    deed: Deed | None = None
+    """Work on the caller's own tables in the same transaction; its events follow those of ``events``. A store that has
+    no room for such tables refuses it with ``DeedFailed`` from ``Unsupported``."""
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):
@@ -133,3 +137,5 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
     last_seq: int
     epoch: int
     started: tuple[Started, ...] = ()
+    recorded: tuple[NewEvent, ...] = ()
+    """The events that the commit's deed has made."""

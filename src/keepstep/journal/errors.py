@@ -45,6 +45,22 @@ class InvalidInput(JournalError, ValueError):
     """What was handed in is wrong; the text says what, where, and what to do."""
 
 
+class DeedFailed(JournalError):
+    """The work that a commit carried has failed. ``__cause__`` is what it raised; nothing was changed."""
+
+
+class TransactionTooLong(JournalError, TimeoutError):
+    """A transactional step has kept the database to itself for longer than it may. It was rolled back."""
+
+
+class StatementRefused(InvalidInput):
+    """A transactional step has tried what its connection is not for. It was rolled back."""
+
+
+class Unsupported(InvalidInput):
+    """This store cannot do what was asked; another one can."""
+
+
 class TooLarge(InvalidInput):
     """A payload, event or history exceeds its documented limit (see ``journal.limits``)."""
 

@@ -88,7 +88,7 @@ class Journal(Protocol):
 
     async def commit(self, commit: Commit) -> Committed:
         """Change a run. Raises ``Fenced``, ``Conflict``, ``NotFound``, ``RunClosed`` (a closed run takes no commit
-        but one with ``status=RUNNING``, which reopens it), ``TooLarge``."""
+        but one with ``status=RUNNING``, which reopens it), ``TooLarge``, ``DeedFailed``."""
         ...
 
     def submit(self, commit: Commit) -> Promise:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 import msgspec
 
@@ -41,6 +41,8 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     """None: in the worker that owns the run."""
     priority: int = 0
     once: bool = False
+    transaction: bool = False
+    """The function gets a connection, whose changes are committed together with the step's result."""
     resolver: Callable[..., Any] | None = None
     key: str | None = None
 
@@ -60,10 +62,12 @@ class Step(Generic[P, R]):
     __keepstep__ = "step"
 
     def __init__(self, fn: Callable[P, Any], name: str, options: StepOptions) -> None:
-        self.fn = fn
+        self.fn: Callable[..., Any] = fn
         self.name = name
         self.run_options = self.decorated_options = options
-        self.signature = Signature.of(fn, names=names_around(fn))
+        if options.transaction:
+            _check_takes_connection(fn, name)
+        self.signature = Signature.of(fn, skip_first=options.transaction, names=names_around(fn))
         self.is_async = inspect.iscoroutinefunction(fn)
         self.__name__ = name
         self.__qualname__ = getattr(fn, "__qualname__", name)
@@ -87,6 +91,8 @@ class Step(Generic[P, R]):
 
     def options(self, **options: Any) -> Step[P, R]:
         """A copy with other options: those of ``@step``, and ``key=`` to name this call's occurrence."""
+        if "transaction" in options:
+            raise InvalidInput(f"step {self.name!r}: transaction= is said where the step is defined")
         copy: Step[P, R] = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.run_options = merged_options(self.run_options, self.name, options)
@@ -145,7 +151,29 @@ def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepO
         checked_name(options.queue, f"the queue of step {name!r}")
     if options.once and options.queue is not None:
         raise InvalidInput(f"step {name!r}: once=True steps run in the worker that owns the run; leave out queue=")
+    if options.transaction:
+        _check_transactional(options, name)
     return options
+
+
+def _check_transactional(options: StepOptions, name: str) -> None:
+    if options.once:
+        raise InvalidInput(
+            f"step {name!r}: what a transaction=True step does in the database happens exactly once; leave out "
+            "once=True, and say retry=Retry(max_attempts=1) if no attempt may follow a failed one"
+        )
+    if options.queue is not None:
+        raise InvalidInput(
+            f"step {name!r}: transaction=True steps run in the worker that owns the run; leave out queue="
+        )
+    if options.heartbeat_timeout_seconds is not None:
+        raise InvalidInput(f"step {name!r}: transaction=True steps are short; leave out heartbeat_timeout=")
+
+
+def _check_takes_connection(fn: Callable[..., Any], name: str) -> None:
+    first = next(iter(inspect.signature(fn).parameters.values()), None)
+    if first is None or first.kind not in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD):
+        raise InvalidInput(f"step {name!r} with transaction=True gets a connection: give it a first parameter for that")
 
 
 _EXECUTED_BY = ("timeout_seconds", "total_timeout_seconds", "heartbeat_timeout_seconds")
@@ -178,6 +206,16 @@ def step(fn: Callable[P, R], /) -> Step[P, R]: ...
 @overload
 def step(
     *,
+    transaction: Literal[True],
+    name: str | None = None,
+    retry: Retry = DEFAULT_RETRY,
+    timeout: Duration | None = None,
+    total_timeout: Duration | None = None,
+    priority: int = 0,
+) -> _TransactionalDecorator: ...
+@overload
+def step(
+    *,
     name: str | None = None,
     retry: Retry = DEFAULT_RETRY,
     timeout: Duration | None = None,
@@ -196,6 +234,8 @@ def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     :param timeout: per attempt. :param total_timeout: over all attempts.
     :param heartbeat_timeout: an attempt must call ``keepstep.heartbeat`` at least so often.
     :param queue: run it on workers that serve this queue; by default in the worker that owns the run.
+    :param transaction: the function gets a connection as its first argument, whose changes are committed together with
+        the step's result: exactly once. Workflow code leaves it out. See ``docs/transactions.md``.
     :param once: never repeat blindly; see ``Uncertain``. :param resolver: says what happened to a lost ``once`` call.
 
     Raises ``InvalidInput`` for a second step of that name or options that do not fit.
@@ -219,5 +259,16 @@ class _StepDecorator:
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
     @overload
     def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        raise TypeError("for type checkers only")
+
+
+class _TransactionalDecorator:
+    """What ``@step(transaction=True)`` returns; only its types matter."""
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Any, P], R], /) -> Step[P, R]: ...
     def __call__(self, fn: Any, /) -> Any:
         raise TypeError("for type checkers only")

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,6 +26,8 @@ from keepstep.journal import (
     Commit,
     Condition,
     Conflict,
+    Deed,
+    DeedFailed,
     Event,
     Fenced,
     InvalidInput,
@@ -98,6 +102,8 @@ class Resident:
         self.inbox_seen = 0
         self.in_flight = 0
         """Commits submitted and not yet durable."""
+        self._held: deque[Promise] | None = None
+        """Commits that wait while a deed is performed: which seq their events get hangs on whether it succeeds."""
         self.has_begun = False
         self.is_dropped = False
         self.is_closing = False
@@ -300,6 +306,42 @@ class Resident:
         data = pack(history.StepFailed(operation.digest, failure, attempts, uncertain, resolved_by))
         self.answer(operation, history.STEP_FAILED, data)
 
+    def complete_by_deed(self, operation: StepOperation, deed: Deed, settled: Callable[[Promise], None]) -> None:
+        """Let the store do a step's work in the commit that records it. ``settled`` is called with the outcome."""
+        key = operation.key
+        self.answered.add(key)
+        gone = [StateChange(*each, None) for each in ((ATTEMPT, key), (HEARTBEAT, key)) if each in self.state_keys]
+        self.append(state=gone, deed=deed, heard=partial(self._deed_ended, key, settled))
+
+    def _deed_ended(self, key: str, settled: Callable[[Promise], None], done: Promise) -> None:
+        error = done.exception()
+        if error is None:
+            self.forget_state(key)
+        else:
+            self.last_seq -= 1
+            self.answered.discard(key)
+            self.is_shown = self.is_shown or done.commit.condition is not None
+        self._let_go_of_held(0 if error is None else 1)
+        if isinstance(error, DeedFailed):
+            self.in_flight -= 1
+            settled(done)
+            self.worker.rest(self)
+            return
+        settled(done)
+        self._committed(done)
+
+    def _let_go_of_held(self, missing: int) -> None:
+        """Submit what has waited for a deed, up to the next one. ``missing`` events less than foreseen come before."""
+        held, self._held = self._held or deque(), None
+        for promise in held:
+            if promise.commit.first_seq is not None:
+                promise.commit.first_seq -= missing
+        while held and self._held is None:
+            promise = held.popleft()
+            if promise.commit.deed is not None:
+                self._held = held
+            self._hand_in(promise.commit, partial(_pass_on, promise))
+
     def answer(self, operation: Operation, type_: str, data: bytes) -> None:
         """Record what answers an operation, once."""
         key = operation.key
@@ -374,6 +416,8 @@ class Resident:
         *events: NewEvent,
         state: Sequence[StateChange] = (),
         consume: Sequence[int] = (),
+        deed: Deed | None = None,
+        heard: Callable[[Promise], None] | None = None,
         **changes: Any,
     ) -> Promise:
         """Submit one commit under this worker's lease; deliver its events once they are durable.
@@ -388,22 +432,35 @@ class Resident:
             changes["clear_strikes"] = True
         if "clear_strikes" in changes:
             self.is_suspect = self.is_probed = False
+        count = len(events) if deed is None else 1
         commit = Commit(
             run_id=self.run_id,
             epoch=self.epoch,
-            first_seq=self.last_seq + 1 if events else None,
+            first_seq=self.last_seq + 1 if count else None,
             events=events,
             state=tuple(state),
             consume=tuple(consume),
+            deed=deed,
             **changes,
         )
-        self.last_seq += len(events)
+        self.last_seq += count
         self.in_flight += 1
         self.quiet_since = events[0].time if events else self.worker.journal.clock.now()
-        return self._submit(commit, self._committed)
+        return self._submit(commit, heard or self._committed)
 
     def _submit(self, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
-        """Submit to the journal; a refusal at the door comes back like any other."""
+        """Submit to the journal, or wait for the deed that is being performed."""
+        if self._held is not None:
+            promise = Promise(loop=self.worker.loop)
+            promise.commit, promise.heard = commit, heard
+            self._held.append(promise)
+            return promise
+        if commit.deed is not None:
+            self._held = deque()
+        return self._hand_in(commit, heard)
+
+    def _hand_in(self, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
+        """A refusal at the door comes back like any other."""
         try:
             promise = self.worker.journal.submit(commit)
         except Exception as error:
@@ -420,6 +477,8 @@ class Resident:
         """
         error = done.exception()
         events = done.commit.events
+        if error is None:
+            events += done.result().recorded
         if error is not None or not events:
             self.in_flight -= 1
         if error is not None:
@@ -644,3 +703,9 @@ class Resident:
             return False
         record = self.attempts.get(operation.key)
         return operation.key not in self.due and (record is None or not record.is_parked)
+
+
+def _pass_on(promise: Promise, done: Promise) -> None:
+    """A commit that had to wait has ended."""
+    error = done.exception()
+    promise.settle(done.result() if error is None else None, error)

@@ -30,6 +30,7 @@ from .probe import in_slices
 from .resolution import Resolution, fail_once
 from .runner import Runner
 from .threads import Threads
+from .transaction import Transactions
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -51,6 +52,7 @@ class Steps:
         self._queue: deque[Attempt] = deque()
         self._runner = Runner(self._perform)
         self._resolution = Resolution(worker, self.invoke)
+        self._transactions = Transactions(worker, self)
         self._threads = Threads(threads_max + ABANDONED_THREADS_MAX, "keepstep-step")
         self._thread_places = asyncio.Semaphore(threads_max)
         self.is_stopping = False
@@ -99,11 +101,15 @@ class Steps:
     def _perform(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
         """The work of an attempt whose turn has come; None if nobody wants it any more."""
         if attempt.is_cancelled or attempt.resident.is_dropped or attempt.operation.abandoned:
-            self._freed()
+            self.freed()
             return None
-        return self._execute_once(attempt) if attempt.operation.step.run_options.once else self._execute(attempt)
+        options = attempt.operation.step.run_options
+        if options.transaction:
+            return self._transactions.execute(attempt)
+        return self._execute_once(attempt) if options.once else self._execute(attempt)
 
-    def _freed(self) -> None:
+    def freed(self) -> None:
+        """An attempt has ended: there is a place for another."""
         self._free += 1
         while self._free > 0 and self._queue and not self.is_stopping:
             attempt = self._queue.popleft()
@@ -113,8 +119,11 @@ class Steps:
 
     # one attempt
 
-    def _first_record(self, resident: Resident, operation: StepOperation) -> AttemptRecord:
+    def record_of(self, resident: Resident, operation: StepOperation) -> AttemptRecord:
         """What is remembered of a step that begins. A limit over all attempts must outlive the first of them."""
+        known = resident.attempts.get(operation.key)
+        if known is not None:
+            return known
         if operation.step.run_options.total_timeout_seconds is None:
             return _NO_ATTEMPT
         record = AttemptRecord(first_at=self._worker.journal.clock.now())
@@ -123,7 +132,7 @@ class Steps:
 
     async def _execute(self, attempt: Attempt) -> None:
         resident, operation = attempt.resident, attempt.operation
-        record = resident.attempts.get(operation.key) or self._first_record(resident, operation)
+        record = self.record_of(resident, operation)
         attempt.number = record.attempts + 1
         began = self._worker.journal.clock.now()
         failure: BaseException | None = None
@@ -138,12 +147,12 @@ class Steps:
         except BaseException as error:
             failure = error
         finally:
-            self._freed()
+            self.freed()
         if not attempt.is_current():
             return
         del resident.running[operation.key]
         if failure is not None:
-            self._failed(resident, operation, record, began, failure)
+            self.failed(resident, operation, record, began, failure)
         elif not attempt.is_cancelled:
             resident.complete_step(operation, payload, attempt.number)
         if resident.is_parking:
@@ -156,7 +165,7 @@ class Steps:
         try:
             await asyncio.shield(resident.remember_attempt(operation.key, record))
         except (JournalError, asyncio.CancelledError):  # whoever refused the commit has told the run of it
-            self._freed()
+            self.freed()
             return
         try:
             payload = sealed_result(operation.step, await self._call(attempt, record))
@@ -172,7 +181,7 @@ class Steps:
         else:
             resident.complete_step(operation, payload, 1)
         finally:
-            self._freed()
+            self.freed()
             if attempt.is_current():
                 resident.attempt_ended(operation.key)
 
@@ -219,13 +228,18 @@ class Steps:
     ) -> Awaitable[Any]:
         """A call, cut off when the step's time is over or its heartbeat is missing."""
         options = step.run_options
-        seconds = options.timeout_seconds
-        if options.total_timeout_seconds is not None:
-            left = self._left(record, options.total_timeout_seconds)
-            seconds = left if seconds is None else min(seconds, left)
+        seconds = self.seconds_left(step, record)
         if seconds is None and options.heartbeat_timeout_seconds is None:
             return call
         return heart.watch(call, step.name, seconds, options.heartbeat_timeout_seconds)
+
+    def seconds_left(self, step: Step[Any, Any], record: AttemptRecord) -> float | None:
+        """How long an attempt may take; None for as long as it wants."""
+        seconds, total = step.run_options.timeout_seconds, step.run_options.total_timeout_seconds
+        if total is None:
+            return seconds
+        left = self._left(record, total)
+        return left if seconds is None else min(seconds, left)
 
     async def invoke(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Call a user's function: on this loop if it is async, on a thread if it is not.
@@ -248,12 +262,14 @@ class Steps:
 
     # what follows
 
-    def _failed(
+    def failed(
         self, resident: Resident, operation: StepOperation, record: AttemptRecord, began: int, error: BaseException
     ) -> None:
+        """An attempt has ended with an error: another one follows, or the step has failed."""
         step = operation.step
         attempts = record.attempts + 1
-        uncertain = record.is_uncertain or isinstance(error, MAY_HAVE_HAPPENED)
+        may_have_happened = isinstance(error, MAY_HAVE_HAPPENED) and not step.run_options.transaction
+        uncertain = record.is_uncertain or may_have_happened
         pause = self.pause(step, attempts, record.first_at or began, error)
         if pause is None and not operation.is_undo:
             resident.fail_step(operation, sealed_error(error), attempts, uncertain)

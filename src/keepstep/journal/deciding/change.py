@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from keepstep.journal.commit import Commit, Committed, Started
+from keepstep.journal.deed import Deed
 from keepstep.journal.errors import Conflict, Fenced, RunClosed
 from keepstep.journal.hint import Closing
 from keepstep.journal.run import Condition, Status
+from keepstep.journal.size import check_commit
 
 from .codes import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text
 from .head import Head
@@ -45,6 +49,7 @@ def is_plain(commit: Commit) -> bool:
         and commit.attributes is None
         and commit.status_text is None
         and commit.id is None
+        and commit.deed is None
         and commit.audit is None
         and commit.blocked_for is None
         and not commit.clear_strikes
@@ -62,9 +67,20 @@ def commit_run(picture: Picture, commit: Commit) -> Committed:
     _check_version(picture, head, commit)
     _check_inbox(picture, head, commit)
     _check_sends(picture, commit)
+    if commit.deed is not None:
+        return _apply_with_deed(picture, head, commit, commit.deed)
     if commit.events:
         picture.check_growth(head, commit.events)
     return _apply(picture, head, commit)
+
+
+def _apply_with_deed(picture: Picture, head: Head, commit: Commit, deed: Deed) -> Committed:
+    """Everything that is expected holds: the deed is done. If what it says cannot be recorded, it is undone."""
+    with picture.perform(deed) as made:
+        commit = msgspec.structs.replace(commit, events=(*commit.events, *made), deed=None)
+        check_commit(commit)
+        picture.check_growth(head, commit.events)
+    return msgspec.structs.replace(_apply(picture, head, commit), recorded=tuple(made))
 
 
 def _append(picture: Picture, head: Head, commit: Commit) -> Committed:

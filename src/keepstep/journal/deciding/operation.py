@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from keepstep.journal.deed import Deed
 from keepstep.journal.hint import Hint, HintKind
 
 from .picture import Picture, Wants
@@ -25,6 +26,8 @@ class Operation(msgspec.Struct):
     future: asyncio.Future[Any]
     outcome: Any = None
     error: Exception | None = None
+    deed: Deed | None = None
+    """Work of the caller's own that the verb has done."""
 
 
 Answer = Callable[[Sequence[Operation], Sequence[Hint], Sequence[HintKind]], None]

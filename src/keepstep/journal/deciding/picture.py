@@ -21,10 +21,12 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from keepstep.journal import limits
-from keepstep.journal.errors import NotFound, Overloaded, TooLarge
+from keepstep.journal.deed import Deed
+from keepstep.journal.errors import DeedFailed, NotFound, Overloaded, TooLarge, Unsupported
 from keepstep.journal.event import NewEvent
 from keepstep.journal.hint import HintKind
 from keepstep.journal.message import NewMessage, Sent
@@ -37,6 +39,9 @@ from .news import News
 from .tables import Tables
 
 HEADS_KEPT_MAX = 100_000
+
+Perform = Callable[[Deed], AbstractContextManager[Sequence[NewEvent]]]
+"""Does a caller's own work in the transaction: the events that record it. What is raised within undoes it."""
 
 SUM_HISTORY_EVERY_EVENTS = 4096
 SUM_HISTORY_ABOVE_BYTES = 64 * 1024
@@ -75,6 +80,7 @@ class Picture:
         self.news = News()
         self._forget_answers()
         self.drawing = Drawing()
+        self.perform: Perform = _refuse_deed
 
     # -- knowing
 
@@ -360,3 +366,8 @@ class Picture:
         drawing, self.drawing = self.drawing, Drawing()
         self._cold += [head for head in drawing.changed if head.owner is None]
         self.tables.write(drawing)
+
+
+def _refuse_deed(_: Deed) -> AbstractContextManager[Sequence[NewEvent]]:
+    why = Unsupported("no work of the caller's own can be done in this transaction")
+    raise DeedFailed(str(why)) from why

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from keepstep.journal.commit import Commit, Committed, Started
-from keepstep.journal.errors import Conflict, Fenced, RunClosed
+from keepstep.journal.errors import Conflict, DeedFailed, Fenced, RunClosed, Unsupported
 from keepstep.journal.hint import Closing
 from keepstep.journal.port import AuditLine
 from keepstep.journal.run import Condition, Status
@@ -21,6 +21,9 @@ from .task import add_tasks, held_task
 
 def commit_run(tx: Transaction, commit: Commit) -> Committed:
     """Change a run, or raise and change nothing."""
+    if commit.deed is not None:
+        why = Unsupported("a store in memory has no tables for transactional steps; use SQLite or PostgreSQL")
+        raise DeedFailed(str(why)) from why
     row = tx.disk.get(commit.run_id)
     _check_owner(tx, row, commit)
     _check_version(row, commit)

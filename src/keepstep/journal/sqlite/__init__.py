@@ -5,6 +5,7 @@
 ``log``            keeps what is in the kernel's cache and on no disk from being recovered
 ``journal``        what callers hold; ``probes`` notes which suspect runs just now
 ``flush``          a group of operations in one transaction
+``deeds``          what transactional steps do in a flush
 ``turn``           keeps several processes in a fair order; ``patience`` names the one that keeps all others waiting
 ``upkeep``         looks after the file and its log
 ``tables``         what decisions ask and have done; ``drawn`` writes what they have drawn

@@ -93,5 +93,9 @@ def passing_trouble(error: Exception) -> str | None:
     return _RETRYABLE.get(primary_code(error))
 
 
+def is_loose_reference(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
+
+
 def is_damage(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and primary_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

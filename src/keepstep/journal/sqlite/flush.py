@@ -11,12 +11,14 @@ from typing import Protocol
 from keepstep.journal.clock import Clock
 from keepstep.journal.deciding.codes import from_json, json_text
 from keepstep.journal.deciding.operation import Operation
+from keepstep.journal.deed import Deed
 from keepstep.journal.errors import StoreUnavailable
 from keepstep.journal.writing import flush
 from keepstep.journal.writing.renewal import Renewals
 
 from . import connection as explained
 from . import statements as sql
+from .deeds import Performer, Sandbox
 from .tables import SqliteTables
 from .upkeep import Upkeep
 
@@ -46,6 +48,7 @@ class Flusher(flush.Flusher):
         process: int,
         renewals: Renewals,
         upkeep: Upkeep | None = None,
+        performer: Performer | None = None,
     ) -> None:
         super().__init__(SqliteTables(connection), clock, renewals)
         self._db = connection
@@ -53,6 +56,8 @@ class Flusher(flush.Flusher):
         self._process = process
         (self._identity,) = connection.execute(sql.PROCESS_IDENTITY, (process,)).fetchone()
         self._upkeep = upkeep
+        self._sandbox = Sandbox(connection, performer)
+        self._picture.perform = self._sandbox.performing
         self._was_entered = True
         """Whether the process had its row before the flush with this number."""
 
@@ -63,12 +68,34 @@ class Flusher(flush.Flusher):
         return explained.is_damage(error)
 
     def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
-        try:
-            with self._turn:
-                self._write(group, one_by_one)
-        except BaseException:
-            self._picture.forget()
-            raise
+        deeds = [each.deed for each in group if each.deed is not None]
+        for _ in range(2 + len(deeds)):  # each deed can spoil one try, and loose references of others another
+            try:
+                with self._turn:
+                    self._write(group, one_by_one, has_deeds=bool(deeds))
+                return
+            except flush.TransactionLost:
+                self._picture.forget()
+            except BaseException as error:
+                self._picture.forget()
+                if not explained.is_loose_reference(error) or not self._blame(group, deeds):
+                    raise
+        raise AssertionError("a deed that has failed was performed again")
+
+    def _blame(self, group: Sequence[Operation], deeds: Sequence[Deed]) -> bool:
+        """A deed has left a reference to nothing, or somebody else has, while deeds made that matter. Try again?"""
+        if len(group) > 1 and deeds:
+            plain = [each for each in group if each.deed is None]
+            raise flush.Scattered([plain] * bool(plain) + [[each] for each in group if each.deed is not None])
+        if self._sandbox.done:
+            self._sandbox.done[0].failure = sqlite3.IntegrityError(
+                "FOREIGN KEY constraint failed: at the end of the step a deferred reference points to nothing"
+            )
+            return True
+        return self._sandbox.relax()
+
+    def _puts_off(self, deed: Deed) -> bool:
+        return self._sandbox.is_tired
 
     def tidy(self) -> None:
         """Look after the file, where there is one to be looked after."""
@@ -86,17 +113,20 @@ class Flusher(flush.Flusher):
                 self._db.execute(sql.DELETE_PROCESS, (self._process,))
         except sqlite3.Error as error:
             log.warning("the journal was closed without signing off: %s", error)
+        self._sandbox.close()
         self._db.close()
         self._turn.close()
 
-    def _write(self, group: Sequence[Operation], one_by_one: bool) -> None:
+    def _write(self, group: Sequence[Operation], one_by_one: bool, has_deeds: bool) -> None:
         if self.is_in_doubt and self._has_happened():
             return
         picture, renewals = self._picture, self._renewals
+        self.put_off = ()
+        self._sandbox.prepare(has_deeds=has_deeds)
         self._db.execute("BEGIN IMMEDIATE")
         try:
             picture.begin(self._clock.now())
-            renewing = renewals.is_due()
+            renewing = has_deeds or renewals.is_due()  # a deed may take as long as a lease
             if renewing:
                 renewals.renew(self._move_counters)
             if one_by_one:
@@ -121,13 +151,13 @@ class Flusher(flush.Flusher):
         return frozenset(from_json(known))
 
     def _set_savepoint(self) -> None:
-        self._db.execute("SAVEPOINT operation")
+        self._db.execute("SAVEPOINT keepstep_operation")
 
     def _return_to_savepoint(self) -> None:
-        self._db.execute("ROLLBACK TO operation")
+        self._db.execute("ROLLBACK TO keepstep_operation")
 
     def _release_savepoint(self) -> None:
-        self._db.execute("RELEASE operation")
+        self._db.execute("RELEASE keepstep_operation")
 
     def _mark(self) -> None:
         """Note the number of the flush; anew, if another process took this one for dead and has removed its row."""

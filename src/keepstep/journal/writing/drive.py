@@ -87,6 +87,8 @@ class ThreadDrive:
             self._group = self._gather()
             for pause in self._writer.round(self._group):
                 time.sleep(pause)
+            for operation in self._writer.take_put_off():
+                self._queue.put(operation)
             self._group = []
         self._writer.leave()
 

@@ -20,6 +20,7 @@ from keepstep.journal.deciding.news import News
 from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.deciding.picture import Picture, Wants
 from keepstep.journal.deciding.tables import Tables
+from keepstep.journal.deed import Deed
 from keepstep.journal.errors import JournalError
 from keepstep.journal.hint import Hint, HintKind
 
@@ -28,8 +29,23 @@ from .renewal import Renewals
 log = logging.getLogger("keepstep.journal")
 
 
+class TransactionLost(Exception):
+    """A deed has ended the transaction before its time. What is to be done of it now, is done in another one."""
+
+
+class Scattered(Exception):
+    """A group cannot be written in one transaction; in these parts it can."""
+
+    def __init__(self, parts: Sequence[Sequence[Operation]]) -> None:
+        super().__init__(f"{len(parts)} parts")
+        self.parts = parts
+
+
 class Flusher(ABC):
     """One process's way into one database, what it knows of it, and the number of its last flush."""
+
+    put_off: Sequence[Operation] = ()
+    """Operations of the last flush that wait for the next one, so that others are not kept waiting by them."""
 
     def __init__(self, tables: Tables, clock: Clock, renewals: Renewals) -> None:
         self._clock = clock
@@ -61,6 +77,10 @@ class Flusher(ABC):
     def sign_off(self) -> None:
         """Take this process's row away and let go of the database."""
 
+    def _puts_off(self, deed: Deed) -> bool:
+        """Whether the deed is left to the next flush."""
+        return False
+
     @abstractmethod
     def _set_savepoint(self) -> None: ...
 
@@ -81,6 +101,12 @@ class Flusher(ABC):
         """What the last flush changed, for others."""
         return self._picture.news.kinds()
 
+    def _is_put_off(self, operation: Operation, deed: Deed) -> bool:
+        if self._puts_off(deed):
+            self.put_off = (*self.put_off, operation)
+            return True
+        return False
+
     def _decide(self, group: Sequence[Operation]) -> None:
         picture = self._picture
         wants = Wants()
@@ -90,6 +116,8 @@ class Flusher(ABC):
                 operation.want(wants, operation.argument)
         picture.prefetch(wants)
         for operation in group:
+            if operation.deed is not None and self._is_put_off(operation, operation.deed):
+                continue
             try:
                 operation.outcome = operation.verb(picture, operation.argument)
             except JournalError as refused:
@@ -101,6 +129,8 @@ class Flusher(ABC):
         for operation in group:
             operation.error = None
             picture.news = News()
+            if operation.deed is not None and self._is_put_off(operation, operation.deed):
+                continue
             self._set_savepoint()
             try:
                 operation.outcome = operation.verb(picture, operation.argument)
@@ -108,6 +138,8 @@ class Flusher(ABC):
                 told.add(picture.news)
             except JournalError as refused:
                 operation.error = refused
+            except TransactionLost:
+                raise
             except Exception as error:
                 if self.passing_trouble(error) is not None or self.is_damage(error):
                     raise

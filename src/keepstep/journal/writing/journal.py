@@ -187,7 +187,7 @@ class GroupJournal(Generic[DB]):
         if commit.id is not None:
             self._sweep_commit_ids()
         promise = Promise(loop=self._loop)
-        self._queue(Operation(change.commit_run, commit, change.want_commit, promise))
+        self._queue(Operation(change.commit_run, commit, change.want_commit, promise, deed=commit.deed))
         return promise
 
     async def commit(self, commit: Commit) -> Committed:

@@ -27,7 +27,7 @@ from keepstep.journal.deciding.operation import Answer, Operation
 from keepstep.journal.errors import Overloaded, StoreUnavailable
 from keepstep.journal.hint import Hint, HintKind
 
-from .flush import Flusher
+from .flush import Flusher, Scattered
 from .renewal import Renewals
 from .stall import Stalls
 
@@ -73,6 +73,7 @@ class Writer:
         self._stalls = Stalls()
         self._give_up_at: float | None = None
         self._dead: StoreUnavailable | None = None
+        self._put_off: list[Operation] = []
 
     # -- asked by others
 
@@ -133,6 +134,10 @@ class Writer:
             try:
                 self._flusher.flush(group, one_by_one=one_by_one)
                 break
+            except Scattered as scattered:
+                for part in scattered.parts:
+                    yield from self._flush_until_done(part)
+                return
             except Exception as error:
                 trouble = self._flusher.passing_trouble(error)
                 if trouble is None:
@@ -152,7 +157,17 @@ class Writer:
             pause = min(pause * 2, RETRY_SECONDS_MAX)
         if reported:
             log.warning("the journal can be written again")
+        put_off = self._flusher.put_off
+        if put_off:
+            self._put_off += put_off
+            waiting = set(map(id, put_off))
+            group = [each for each in group if id(each) not in waiting]
         self._answer(group, self._flusher.hints(), self._flusher.kinds())
+
+    def take_put_off(self) -> list[Operation]:
+        """The operations that have been put off since this was asked last; to be queued again."""
+        put_off, self._put_off = self._put_off, []
+        return put_off
 
     def _refuse(self, group: Sequence[Operation], why: str) -> None:
         for operation in group:

@@ -51,7 +51,7 @@ class Customer:
     def draw(cls, number: int, fleet: Fleet, seed: str, trace: Trace) -> Customer:
         """A customer with a program of their own."""
         chance = random.Random(f"{seed}/customer {number}")
-        program = draw_program(chance)
+        program = draw_program(chance, transactions=fleet.store.has_transactions)
         type_ = WALK_IN_TIME if chance.random() < IN_TIME else WALK
         return cls(Start(f"run-{number}", type_, program), fleet, chance, trace)
 

@@ -33,6 +33,9 @@ NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 CONTRADICTION = "contradiction"
 """The step that only the contradicting version does."""
 
+TRANSACTIONAL = PREFIX + "act_in_transaction"
+"""The step whose effect is in the journal's own database; the name is part of its keys."""
+
 ALL_ATTEMPTS = Retry(max_attempts=4, initial=0.05, factor=2.0, max_interval=0.5)
 UNDO_ATTEMPTS = Retry(max_attempts=50, initial=0.05, factor=2.0, max_interval=0.5)
 
@@ -94,6 +97,18 @@ async def act_once(name: str, premise: str, seconds: float) -> str:
     return await _act(name, premise, seconds, False)
 
 
+@step(name=TRANSACTIONAL, transaction=True, retry=ALL_ATTEMPTS)
+def act_in_transaction(db: keepstep.Connection, name: str, premise: str, failures: int) -> str:
+    """Leave its receipt in a table of the journal's own database. The first attempts leave it, and fail."""
+    outside, process, info = _outside()
+    execution = outside.begin(info, name, process, premise, "")
+    receipt = outside.end(execution)
+    db.execute("INSERT INTO effects VALUES (?, ?, ?)", (info.run_id, info.key, receipt))
+    if info.attempt <= failures:
+        raise NoLuck(name)
+    return receipt
+
+
 @step(name=PREFIX + "undo", retry=UNDO_ATTEMPTS)
 async def undo(name: str, premise: str, seconds: float, fails: bool, saga: str, outcome: Outcome) -> str:
     """Take one act of a saga back; sometimes only at the second attempt."""
@@ -130,6 +145,9 @@ class Walk(Structures):
 
     async def elsewhere(self, name: str, failures: int) -> str:
         return self.heard(await act_elsewhere(name, self.receipt, failures))
+
+    async def transacted(self, name: str, failures: int) -> str:
+        return self.heard(await act_in_transaction(name, self.receipt, failures))
 
     async def once(self, name: str, seconds: float) -> str:
         return self.heard(await act_once(name, self.receipt, seconds))

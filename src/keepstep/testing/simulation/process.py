@@ -39,6 +39,9 @@ class CrashableJournal(Journal, Protocol):
 class Store(Protocol):
     """Something durable on which several processes open journals."""
 
+    has_transactions: bool
+    """It has room for a table of the steps' own."""
+
     async def open(
         self,
         *,
@@ -48,6 +51,10 @@ class Store(Protocol):
         is_surely_dead: Callable[[ProcessIdentity], bool],
         ids: Callable[[], str],
     ) -> CrashableJournal: ...
+
+    def read_effects(self) -> list[tuple[str, str, str]]:
+        """The rows of that table."""
+        ...
 
     def close(self) -> None: ...
 

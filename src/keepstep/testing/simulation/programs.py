@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 Node = list[Any]
@@ -22,6 +23,8 @@ STRUCTURES = (
 LEAVES = (
     "step step step retried timed threaded elsewhere once sleep sleep receive receive_at_last meet chance callback"
 ).split()
+IN_TRANSACTIONS = ("transacted", "transacted")
+"""Leaves beside those, on a store that has room for them."""
 
 CUTTING = frozenset(
     "race timeout wait_for shielded group child cancelled declining pipeline meeting extended within patient".split()
@@ -32,8 +35,9 @@ CUTTING = frozenset(
 class Draw:
     """Draws one program."""
 
-    def __init__(self, chance: random.Random, nodes_max: int) -> None:
+    def __init__(self, chance: random.Random, nodes_max: int, leaves: Sequence[str]) -> None:
         self._chance = chance
+        self._leaves = leaves
         self._nodes_left = nodes_max
         self._names = 0
 
@@ -49,14 +53,14 @@ class Draw:
 
     def _leaf(self, is_cut: bool) -> Node:
         chance = self._chance
-        kind = chance.choice(LEAVES)
+        kind = chance.choice(self._leaves)
         if kind == "receive_at_last" and is_cut:
             kind = "receive"
         self._names += 1
         name = f"s{self._names}"
         if kind == "step":
             return [kind, name, chance.choice(SECONDS[:5]), chance.random() < 0.15]
-        if kind in ("retried", "elsewhere"):
+        if kind in ("retried", "elsewhere", "transacted"):
             return [kind, name, chance.choice((0, 0, 1, 2, 4))]
         if kind in ("timed", "once"):
             return [kind, name, chance.choice((0.0, 0.05, 0.3))]
@@ -99,9 +103,10 @@ class Draw:
         return [self._node(depth, is_cut) for _ in range(self._chance.randint(1, 4))]
 
 
-def draw_program(chance: random.Random, nodes_max: int = NODES_MAX) -> Node:
+def draw_program(chance: random.Random, nodes_max: int = NODES_MAX, *, transactions: bool = False) -> Node:
     """A program whose every wait ends, if as many "must" signals come as ``count_musts`` says."""
-    return Draw(chance, nodes_max).program()
+    leaves = [*LEAVES, *IN_TRANSACTIONS] if transactions else LEAVES
+    return Draw(chance, nodes_max, leaves).program()
 
 
 def count_musts(node: Any) -> int:

@@ -79,6 +79,8 @@ class Record:
     """What a person had to do to let runs go on."""
     runs: dict[str, Loaded] = field(default_factory=dict)
     """All runs as they stand at the end."""
+    effects: list[tuple[str, str, str]] = field(default_factory=list)
+    """What transactional steps have left in their table at the end: run id, key and receipt."""
     leases_left: int = 0
     seconds: float = 0.0
     """Virtual time that went by."""

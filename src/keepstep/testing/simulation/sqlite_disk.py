@@ -31,7 +31,7 @@ from keepstep.journal.writing.renewal import Renewals
 from keepstep.journal.writing.writer import Writer
 
 from .sqlite_faults import FailFlush, FaultyConnection
-from .sqlite_loop import InlineReader, LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread
+from .sqlite_loop import Inline, InlineReader, LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread
 
 
 class SqliteDisk:
@@ -143,7 +143,7 @@ def _assemble(
     reader = InlineReader(disk.path)
     journal = SimulatedJournal(clock, ids, reader, LocalPeer(disk.bus), disk.probes, judge)
     renewals = Renewals(loop.time)
-    flusher = Flusher(db, OnlyThread(), clock, number, renewals)
+    flusher = Flusher(db, OnlyThread(), clock, number, renewals, performer=Inline())
     driven = Writer(flusher, renewals, clock, journal.resolve, loop.time)
     drive = LoopDrive(loop, driven, db, flush_delay)
     journal.attach(driven, drive)

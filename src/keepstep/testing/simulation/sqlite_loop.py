@@ -106,6 +106,7 @@ class LoopDrive:
     def _step(self, a_round: Iterator[float]) -> None:
         pause = next(a_round, None)
         if pause is None:
+            self._queue.extend(self._writer.take_put_off())
             self._go_on()
         else:
             self._next = self._loop.call_later(pause, self._step, a_round)
@@ -153,6 +154,19 @@ class LocalProbes:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class Inline:
+    """A ``Performer`` without a thread, for work that takes no time."""
+
+    def perform(self, work: Callable[[], T], _: float) -> T:
+        return work()
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class LocalBus:

@@ -6,10 +6,12 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from keepstep.journal import ProcessIdentity
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
+from keepstep.journal.sqlite.connection import connect_writer
 from keepstep.testing.virtual import VirtualClock
 
 from .process import Store
@@ -24,6 +26,8 @@ MEMORY = Path("/dev/shm")
 
 class MemoryStore:
     """A ``process.Store`` in memory."""
+
+    has_transactions = False
 
     def __init__(self) -> None:
         self._disk = MemoryDisk()
@@ -41,6 +45,9 @@ class MemoryStore:
             self._disk, clock=clock, process=process, flush_delay=flush_delay, is_surely_dead=is_surely_dead
         )
 
+    def read_effects(self) -> list[tuple[str, str, str]]:
+        return []
+
     def close(self) -> None:
         """It is gone with its last user."""
 
@@ -48,9 +55,12 @@ class MemoryStore:
 class SqliteStore:
     """A ``process.Store`` on a SQLite file, some of whose flushes fail."""
 
+    has_transactions = True
+
     def __init__(self, seed: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="keepstep-", dir=MEMORY if MEMORY.is_dir() else None))
         self._disk = SqliteDisk(self._folder)
+        self._query("CREATE TABLE effects (run_id TEXT, key TEXT, receipt TEXT)")
         self._chance = random.Random(f"{seed}/flushes")
 
     async def open(
@@ -75,6 +85,13 @@ class SqliteStore:
         if self._chance.random() >= FAILING_FLUSHES:
             return None
         return FlushFault(self._chance.choice(list(Moment)), self._chance.choice(list(Trouble)))
+
+    def read_effects(self) -> list[tuple[str, str, str]]:
+        return self._query("SELECT run_id, key, receipt FROM effects")
+
+    def _query(self, statement: str) -> list[tuple[str, str, str]]:
+        with closing(connect_writer(self._disk.path, "OFF")) as db:
+            return db.execute(statement).fetchall()
 
     def close(self) -> None:
         self._disk.close()

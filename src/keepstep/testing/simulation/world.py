@@ -89,6 +89,7 @@ async def _play(plot: Plot, world: World) -> None:
         task.cancel()
     await subscriber.read_to_the_end()
     await _take_stock(auditor, world.record)
+    world.record.effects = fleet.store.read_effects()
     world.record.seconds = fleet.loop.time()
 
 

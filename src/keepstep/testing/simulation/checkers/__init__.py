@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from keepstep.testing.simulation.record import Record
 
-from . import compensation, effects, finishing, history, messages, once, replaying, timers
+from . import compensation, effects, finishing, history, messages, once, replaying, timers, transactions
 
 CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     history.check,
@@ -15,6 +15,7 @@ CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     timers.check,
     effects.check,
     once.check,
+    transactions.check,
     compensation.check,
     replaying.check,
 )

@@ -35,11 +35,12 @@ def _check_acknowledged(record: Record, each: Acknowledged) -> Iterator[str]:
     if loaded is None:
         yield f"{where} was confirmed, and the run does not exist"
         return
-    first = outcome.last_seq - len(commit.events) + 1
+    events = (*commit.events, *outcome.recorded)
+    first = outcome.last_seq - len(events) + 1
     if commit.first_seq not in (None, first):
         yield f"{where} got seq {first} and had asked for {commit.first_seq}"
     there = loaded.events[first - 1 : outcome.last_seq]
-    if [(e.type, e.time, e.key, e.data) for e in there] != [(e.type, e.time, e.key, e.data) for e in commit.events]:
+    if [(e.type, e.time, e.key, e.data) for e in there] != [(e.type, e.time, e.key, e.data) for e in events]:
         yield f"{where} was confirmed with events {first} to {outcome.last_seq}, and they are not there"
 
 
