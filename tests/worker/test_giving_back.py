@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 import keepstep
 from keepstep import Engine, Retry, step, workflow
+from keepstep.client.start import start_request
 from keepstep.journal import Message
 from keepstep.testing import run as run_in_virtual_time
 from tests.runtime.crashing import World
@@ -119,3 +122,49 @@ def test_what_was_said_when_a_run_was_owned_before_is_not_taken_again() -> None:
         return list(result), events.count("signal_received")
 
     assert run_in_virtual_time(main) == (["one", "two"], 2)
+
+
+def test_an_owning_that_was_lost_unheard_does_not_stand_in_the_way_of_the_next_one() -> None:
+    """A run may come back to its worker before the worker has heard that it was taken away or given back."""
+
+    async def main() -> list[str]:
+        world = World()
+        engine = await world.open(lease_seconds=600.0)
+        run = await engine.start(hear_two_words, id="a")
+        await run.signal("word", "one")
+        while (await run.describe()).events < 2:
+            await asyncio.sleep(0.01)
+        owned = await engine.journal.find_run("default", "a")
+        assert owned is not None
+        assert engine.worker is not None
+        engine.worker.residents[owned.run_id].epoch -= 1
+        await engine.worker.admission.take_up([owned])
+        await run.signal("word", "two")
+        result = await run.result()
+        await world.close()
+        return list(result)
+
+    assert run_in_virtual_time(main) == ["one", "two"]
+
+
+def test_a_run_that_was_started_under_a_lease_that_is_over_is_left_to_who_has_it_now() -> None:
+    """The answer to a start may be so long in coming that the worker has another lease by then."""
+
+    async def main() -> tuple[bool, list[str]]:
+        world = World()
+        engine = await world.open()
+        worker = engine.worker
+        assert worker is not None
+        new = engine._new_run(await start_request(hear_two_words, (), {}, engine.published), "a", None)
+        late = msgspec.structs.replace(new, lease_id="over")
+        started = await engine.journal.start(msgspec.structs.replace(new, lease_id=None))
+        worker.admission.adopt(late, msgspec.structs.replace(started, leased=True, epoch=1))
+        is_adopted = new.run_id in worker.residents
+        run = engine.get("a")
+        await run.signal("word", "one")
+        await run.signal("word", "two")
+        result = await run.result()
+        await world.close()
+        return is_adopted, list(result)
+
+    assert run_in_virtual_time(main) == (False, ["one", "two"])

@@ -71,7 +71,7 @@ class Admission:
         """Bring runs into memory that this worker owns, as far as they are not there."""
         fine: list[Run] = []
         for run in owned:
-            if run.run_id in self._worker.residents:
+            if self._is_in_hand(run.run_id, run.epoch):
                 continue
             if run.strikes >= PROBE_STRIKES:  # nobody else waits for its turn to be probed, which may be long in coming
                 self._worker.spawn(self.load(run))
@@ -80,10 +80,23 @@ class Admission:
         if fine:
             await asyncio.gather(*(self.load(run) for run in fine))
 
+    def _is_in_hand(self, run_id: str, epoch: int) -> bool:
+        """Whether an owning of a run is in memory already.
+
+        What is there of an earlier owning is forgotten: it was given back or taken away, and has not heard of it yet.
+        """
+        resident = self._worker.residents.get(run_id)
+        if resident is None:
+            return False
+        if resident.epoch >= epoch:
+            return True
+        self._worker.drop(resident)
+        return False
+
     async def load(self, run: Run) -> Resident | None:
         """Bring a claimed run into memory."""
         workflow = self._worker.find_workflow(run.type)
-        if workflow is None or run.run_id in self._worker.residents:
+        if workflow is None or self._is_in_hand(run.run_id, run.epoch):
             return None
         self._early.pop(run.run_id, None)  # of an earlier owning; the journal knows what is left of that
         try:
@@ -105,7 +118,7 @@ class Admission:
 
     def _take_in(self, run: Run, workflow: Workflow[Any, Any], loaded: Loaded) -> Resident | None:
         is_ours = loaded.run.owner == self._worker.lease_id and loaded.run.epoch == run.epoch
-        if not is_ours or run.run_id in self._worker.residents:
+        if not is_ours or self._is_in_hand(run.run_id, run.epoch):
             return None
         try:
             return self._admit(workflow, loaded)
@@ -207,7 +220,9 @@ class Admission:
     def adopt(self, new: NewRun, started: Started) -> None:
         """A run was started under this worker's lease: advance it, without reading it back."""
         workflow = self._worker.find_workflow(new.type)
-        if workflow is None or started.run_id in self._worker.residents or not self._worker.is_open:
+        if workflow is None or not self._worker.is_open or self._is_in_hand(started.run_id, started.epoch):
+            return
+        if new.lease_id != self._worker.lease_id:  # the answer was long in coming, and the lease is another one by now
             return
         identity = Identity(
             run_id=new.run_id,
