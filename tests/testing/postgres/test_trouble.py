@@ -92,6 +92,8 @@ def test_the_program_says_how_to_reach_the_server_and_what_befalls_it_and_leaves
         assert program.stdin is not None
         assert program.stdout is not None
         access = Access.described(json.loads(program.stdout.readline())["access"])
+        program.stdin.write("storm\n")
+        program.stdin.flush()
         assert json.loads(program.stdout.readline())["trouble"] == "terminate"
         program.stdin.write("calm\n")
         program.stdin.flush()

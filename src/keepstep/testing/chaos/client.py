@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -26,6 +27,8 @@ FRONTIER_WIDTH = 12
 """How far behind the newest run a client still starts runs: so many are started several times."""
 
 PAUSE_SECONDS_MAX = 0.08
+STARTS_AT_ONCE = 200
+STARTER_SECONDS = 0.01
 RESULT_SECONDS_MAX = 0.3
 BOXES = 6
 """How many of the newest mailboxes get letters."""
@@ -37,10 +40,13 @@ class Frontier(msgspec.Struct, frozen=True):
     seed: int
     began_at: float
     runs_per_second: float
+    runs_max: int = 0
+    """0 for as many as there is time for."""
 
     def newest(self) -> int:
         """The number of the newest run."""
-        return int((time.monotonic() - self.began_at) * self.runs_per_second)
+        number = int((time.monotonic() - self.began_at) * self.runs_per_second)
+        return min(number, self.runs_max) if self.runs_max else number
 
 
 def arguments_of(name: str, plan: Plan) -> tuple[Any, tuple[Any, ...]]:
@@ -86,8 +92,26 @@ class Client:
             await deed()
             await asyncio.sleep(PAUSE_SECONDS_MAX * self._dice.random() ** 2)
 
+    async def start_all(self) -> None:
+        """Start every run when its time comes, many at once."""
+        room = asyncio.Semaphore(STARTS_AT_ONCE)
+        started: set[asyncio.Task[None]] = set()
+        for number in count():
+            while self._frontier.newest() < number:
+                await asyncio.sleep(STARTER_SECONDS)
+            await room.acquire()
+            task = asyncio.create_task(self._start_number(number))
+            task.add_done_callback(lambda _: room.release())
+            started.add(task)
+            task.add_done_callback(started.discard)
+            if number == self._frontier.runs_max:
+                await asyncio.gather(*started)
+                return
+
     async def _start(self) -> None:
-        number = max(0, self._frontier.newest() - int(FRONTIER_WIDTH * self._dice.random() ** 2))
+        await self._start_number(max(0, self._frontier.newest() - int(FRONTIER_WIDTH * self._dice.random() ** 2)))
+
+    async def _start_number(self, number: int) -> None:
         name = run_name(self._frontier.seed, number)
         flow, args = arguments_of(name, plan_of(name))
         handle = await self._ask("start", flow.name, self._engine.start(flow, *args, id=name))

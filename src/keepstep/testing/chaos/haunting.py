@@ -12,6 +12,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from keepstep.client.address import sqlite_path
+
+from .home import is_postgres
+from .life import Scene
 from .nursery import Child, Nursery
 
 STAGE_SECONDS_MAX = 5.0
@@ -23,8 +27,9 @@ LOOKS = 25
 LOOK_SECONDS = 0.002
 
 
-def haunt(nursery: Nursery, acts: int, lease_seconds: float, database: Path) -> None:
+def haunt(nursery: Nursery, acts: int, scene: Scene) -> None:
     """Play so many acts; the zombie of each is killed at its end, and the others after the last one."""
+    lease_seconds = scene.campaign.lease_seconds
     clients = [nursery.fork("client") for _ in range(2)]
     keeper = nursery.fork("worker")
     for _ in range(acts):
@@ -32,13 +37,22 @@ def haunt(nursery: Nursery, acts: int, lease_seconds: float, database: Path) -> 
         nursery.wait_until(zombie, "worked", STAGE_SECONDS_MAX)
         nursery.wait_until(keeper, "opened", STAGE_SECONDS_MAX)
         nursery.linger(CLAIMING_SECONDS)
-        _freeze_between_flushes(nursery, zombie, database.with_name(f"{database.name}-write"))
+        _freeze(nursery, zombie, scene.url)
         nursery.linger(FROZEN_LEASES * lease_seconds)
         nursery.thaw(zombie)
         nursery.linger(AWAKE_LEASES * lease_seconds)
         nursery.kill(zombie)
     for child in (keeper, *clients):
         nursery.kill(child)
+
+
+def _freeze(nursery: Nursery, zombie: Child, url: str) -> None:
+    """What a zombie keeps on a PostgreSQL server, the server takes from it; on SQLite nobody can."""
+    if is_postgres(url):
+        nursery.freeze(zombie)
+    else:
+        database = sqlite_path(url)
+        _freeze_between_flushes(nursery, zombie, database.with_name(f"{database.name}-write"))
 
 
 def _freeze_between_flushes(nursery: Nursery, zombie: Child, lock_file: Path) -> None:

@@ -19,10 +19,12 @@ from random import Random
 
 import msgspec
 
-from keepstep import Engine
+from keepstep import Engine, StoreUnavailable
 
+from .campaign import Campaign
 from .client import Client, Frontier
 from .ending import Operator, write_endings
+from .home import url_beside
 from .ledger import Ledger
 from .workload import OTHER_QUEUE, chain, settle
 
@@ -48,10 +50,10 @@ class Scene(msgspec.Struct, frozen=True):
 
     url: str
     folder: Path
-    lease_seconds: float
-    ending_seconds: float
-    """How long everything may take to come to its end after the last kill."""
+    campaign: Campaign
     frontier: Frontier
+    is_troubled: bool = False
+    """The database may be away when an engine wants to open it."""
 
     @property
     def ledger_path(self) -> Path:
@@ -67,7 +69,7 @@ class Birth(msgspec.Struct, frozen=True):
 
     life: int
     role: str
-    """``worker``, ``client``, ``both``, ``opener``, or ``operator``."""
+    """``worker``, ``client``, ``both``, ``opener``, ``starter``, or ``operator``."""
     seed: str
 
 
@@ -117,7 +119,7 @@ class Life:
             logger.handlers, logger.propagate = [_ToLedger(self._ledger)], False
             logger.setLevel(logging.INFO)
             settle(self._ledger, self._scene.folder / "books", self._has_worked)
-            deeds = {"opener": self._open_something, "operator": self._operate}
+            deeds = {"opener": self._open_something, "operator": self._operate, "starter": self._start_all}
             asyncio.run(deeds.get(self._birth.role, self._work)())
             code = 0
         except BaseException:
@@ -143,11 +145,11 @@ class Life:
             self._scene.url,
             workers=has_worker,
             queues=("default", OTHER_QUEUE),
-            lease_seconds=self._scene.lease_seconds,
+            lease_seconds=self._scene.campaign.lease_seconds,
             show_after_seconds=0.1,
             poll_seconds=POLL_SECONDS,
         )
-        await engine.__aenter__()
+        await self._open(engine)
         self._tell(OPENED)
         client: asyncio.Task[None] | None = None
         if self._birth.role in ("client", "both"):
@@ -162,19 +164,43 @@ class Life:
             await asyncio.wait((client,))
         await engine.close(GRACE_SECONDS)
 
+    async def _open(self, engine: Engine) -> Engine:
+        """Where the database is in trouble, application code waits until it is there."""
+        while True:
+            try:
+                return await engine.__aenter__()
+            except StoreUnavailable:
+                if not self._scene.is_troubled:
+                    raise
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _start_all(self) -> None:
+        """Start every run of the round."""
+        engine = await self._open(Engine(self._scene.url, workers=False))
+        self._tell(OPENED)
+        dice = Random(self._birth.seed)
+        await Client(engine, self._ledger, self._scene.frontier, dice, self._has_worked).start_all()
+        await engine.close()
+
     async def _open_something(self) -> None:
         """Make a database of its own and start a run in it."""
         name = f"new-{self._birth.life}"
-        async with Engine(f"sqlite:///{self._scene.folder}/{name}.db", workers=False) as engine:
+        engine = await self._open(Engine(url_beside(self._scene.url, self._scene.folder, name), workers=False))
+        try:
             self._tell(OPENED)
             handle = await engine.start(chain, name, [], id=name)
             self._ledger.write("started anew", name, handle.run_id)
             self._tell(WORKED)
             self._tell(CLOSING)
+        finally:
+            await engine.close()
 
     async def _operate(self) -> None:
-        async with Engine(self._scene.url, workers=False, create=False) as engine:
+        engine = await self._open(Engine(self._scene.url, workers=False, create=False))
+        try:
             prefix = f"{self._scene.frontier.seed}:"
             operator = Operator(engine, prefix)
-            endings = await operator.end_all(self._scene.ending_seconds)
+            endings = await operator.end_all(self._scene.campaign.ending_seconds)
+        finally:
+            await engine.close()
         write_endings(self._scene.endings_path, operator.retried, endings)

@@ -72,22 +72,34 @@ class Nursery:
 
     # the killing
 
-    def play(self, kills: int, until: float) -> None:
-        """Fork and kill until so many have been killed, or that moment has come; then kill the rest."""
+    def play(self) -> None:
+        """Fork and kill until it is enough; then kill the rest."""
         for place in range(len(ROLES)):
             self._bear(place)
-        while self.kills.total() < kills and time.monotonic() < until:
+        if self._scene.campaign.runs:
+            self.fork("starter")
+        while not self._is_enough():
             self._listen()
             self._act()
         for child in list(self._children.values()):
             self.kill(child)
         self._due.clear()
 
+    def _is_enough(self) -> bool:
+        return self._scene.campaign.is_enough(self.kills.total(), self._scene.frontier.newest(), time.monotonic())
+
     def _bear(self, place: int) -> None:
         role = ROLES[place]
+        if not self._scene.campaign.kills:
+            self.fork(role, place)
+            return
         if role == "client" and self._dice.random() < OPENER_SHARE:
             role = "opener"
-        fate = draw_steady_fate(self._dice) if place == STEADY else draw_fate(self._dice, self._scene.lease_seconds)
+        fate = (
+            draw_steady_fate(self._dice)
+            if place == STEADY
+            else draw_fate(self._dice, self._scene.campaign.lease_seconds)
+        )
         child = self.fork(role, place, fate)
         self._reach(child, "born")
         self._set(child, OVERDUE_SECONDS, "overdue")

@@ -11,26 +11,22 @@ from random import Random
 
 import msgspec
 
-from keepstep.client.address import sqlite_path
-
 from . import workload
 from .audit import judge
+from .campaign import Campaign
 from .client import Frontier
 from .haunting import haunt
+from .home import Home
 from .life import Scene
 from .nursery import Nursery
 
-LEASE_SECONDS = 0.4
-"""Short, so that others can judge a frozen life before they are killed themselves."""
-
-ENDING_SECONDS = 90.0
 ANSWER_SECONDS = 60.0
+ANSWERS_PER_SECOND_MIN = 100
 """For asking what came of every run."""
 
 CLOSE_SECONDS = 20.0
 LAST_WORKERS = 2
 KILLS_PER_HAUNTING = 80
-RUNS_PER_SECOND = 10.0
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -43,39 +39,39 @@ class Round(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def play_round(
-    seed: int, kills: int, until: float, folder: Path, url: str | None = None, ending_seconds: float = ENDING_SECONDS
-) -> Round:
-    """Play one round in a folder of its own, which is removed if nothing was found.
-
-    :param kills: how many. :param until: no kill after this moment of the monotonic clock.
-    :param url: the database; by default one in the folder. :param ending_seconds: what is then still open is lost.
-    """
+def play_round(seed: int, campaign: Campaign, folder: Path, home: Home) -> Round:
+    """Play one round in a folder of its own, which is removed if nothing was found."""
     assert workload.chain is not None  # everything that lives need is imported here, before they are forked
     folder.mkdir(parents=True)
     (folder / "books").mkdir()
     began = time.monotonic()
-    frontier = Frontier(seed, began, RUNS_PER_SECOND)
-    scene = Scene(url or f"sqlite:///{folder}/chaos.db", folder, LEASE_SECONDS, ending_seconds, frontier)
+    frontier = Frontier(seed, began, campaign.runs_per_second, campaign.runs)
+    scene = Scene(home.url_of(folder), folder, campaign, frontier, home.is_troubled)
     nursery = Nursery(scene, Random(seed))
     gc.freeze()
     try:
-        nursery.play(kills, until)
-        haunt(nursery, max(1, kills // KILLS_PER_HAUNTING), LEASE_SECONDS, sqlite_path(scene.url))
+        home.begin_trouble()
+        nursery.play()
+        if campaign.kills:
+            haunt(nursery, max(1, campaign.kills // KILLS_PER_HAUNTING), scene)
         killed_in = time.monotonic() - began
-        _end(nursery, ending_seconds)
+        _end(nursery, campaign.ending_seconds, frontier.newest())
     finally:
         nursery.leave()
+    troubles = home.end_trouble()
     findings, counts = judge(scene)
+    if home.is_troubled:
+        counts["troubles"] = troubles
     counts |= {"lives": nursery.births, "freezes": nursery.freezes, "closed in peace": nursery.closed}
     counts["seconds of killing"] = round(killed_in)
+    home.leave(folder, is_kept=bool(findings))
     if not findings:
         shutil.rmtree(folder)
     return Round(seed, nursery.kills, findings, counts, time.monotonic() - began)
 
 
-def _end(nursery: Nursery, seconds: float) -> None:
+def _end(nursery: Nursery, seconds: float, runs: int) -> None:
     workers = [nursery.fork("worker") for _ in range(LAST_WORKERS)]
     operator = nursery.fork("operator")
-    nursery.wait_for(operator, seconds + ANSWER_SECONDS)
+    nursery.wait_for(operator, seconds + ANSWER_SECONDS + runs / ANSWERS_PER_SECOND_MIN)
     nursery.close([operator, *workers], CLOSE_SECONDS)

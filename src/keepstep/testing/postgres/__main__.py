@@ -1,7 +1,7 @@
 """``python -m keepstep.testing.postgres``: a server to throw away, on which trouble may come again and again.
 
-The first line on standard output is JSON and says how the server is reached; then each trouble that has passed is a
-line. ``calm`` on standard input lets no more trouble come, and is answered when the last has passed; at the end of
+The first line on standard output is JSON and says how the server is reached. ``storm`` on standard input lets trouble
+come, and each that has passed is a line; ``calm`` ends it, and is answered when the last has passed. At the end of
 input everything is stopped and removed. Started by hand it is a server for trying things out, ended by Ctrl-D.
 """
 
@@ -30,10 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
     with trouble:
         _say(url=trouble.access.url, access=trouble.access.describe())
         storm = Storm(trouble, Random(options.seed), (options.every[0], options.every[1]))
-        if options.trouble != "calm":
-            storm.begin()
         for line in sys.stdin:
-            if line.strip() == "calm":
+            if line.strip() == "storm":
+                storm.begin()
+            elif line.strip() == "calm":
                 storm.end()
                 _say(calm=True, troubles=storm.troubles)
         storm.end()
@@ -55,7 +55,7 @@ def _say(**what: Any) -> None:
 
 
 class Storm:
-    """Brings about trouble on a thread of its own, until it is told to end."""
+    """Brings about trouble on a thread of its own, from ``begin`` to ``end``, again and again."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Storm:
         self.error: BaseException | None = None
 
     def begin(self) -> None:
+        self._is_over.clear()
         self._thread = threading.Thread(target=self._rage, name="storm")
         self._thread.start()
 

@@ -33,8 +33,12 @@ DELAYED_CHUNKS_MAX = 256
 class Proxy:
     """``with Proxy(server.port) as proxy: connect(port=proxy.port)``."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, *, address: str = "127.0.0.1") -> None:
+        """
+        :param address: of ours, where it listens; the target is always on loopback.
+        """
         self.target_port = target_port
+        self.address = address
         self.port = 0
         self.delay_seconds = 0.0
         self._loop = asyncio.new_event_loop()
@@ -85,7 +89,7 @@ class Proxy:
             self._passing = asyncio.Event()
         self._passing.set()
         if self._listener is None:
-            self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._listener = await asyncio.start_server(self._serve, self.address, self.port)
             self.port = self._listener.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
