@@ -20,6 +20,7 @@ from keepstep.journal import (
     NewRun,
     NotFound,
     Run,
+    Started,
     Status,
     StoreUnavailable,
 )
@@ -38,7 +39,7 @@ from .filter import parse_filter, parse_task_filter
 from .handle import RunHandle
 from .info import RunInfo, run_info
 from .published import Published
-from .start import StartRequest, policy, start_request
+from .start import StartRequest, policy, start_request, start_within
 
 R = TypeVar("R")
 
@@ -153,12 +154,15 @@ class Engine:
         if_closed: str = "attach",
         queue: str | None = None,
         attributes: dict[str, Any] | None = None,
+        connection: Any = None,
         **kwargs: Any,
     ) -> RunHandle[R]:
         """Start a run, or attach to the one of that id if type and input are the same.
 
         :param if_running: what to do if a run of that id is open: attach, reject, or restart (ending it by force).
         :param if_closed: likewise for the newest closed run.
+        :param connection: start it in the transaction that this connection has open on the same database: the run is
+            there once that is committed. See ``docs/transactions.md``.
 
         Raises ``AlreadyStarted`` for another input, or when asked; ``InvalidInput`` for arguments that do not fit.
         """
@@ -167,6 +171,9 @@ class Engine:
             request, id, queue, attributes=plain_attributes(attributes), if_running=policy(if_running),
             if_closed=policy(if_closed),
         )  # fmt: skip
+        if connection is not None:
+            started = await start_within(self.journal, connection, new)
+            return self._handle(new, started)
         if self.worker is not None and self.worker.can_adopt(new):
             new = msgspec.structs.replace(new, lease_id=self.worker.lease_id)
         try:
@@ -179,13 +186,18 @@ class Engine:
             if self.worker is not None and new.lease_id is not None:
                 self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
             raise
+        handle = self._handle(new, started)
+        if started.leased and self.worker is not None:
+            self.worker.admission.adopt(new, started)
+        return handle
+
+    def _handle(self, new: NewRun, started: Started) -> RunHandle[Any]:
+        """The run that was started, or attached to. Raises ``AlreadyStarted`` if that is of another kind."""
         if not started.created and (started.type, started.input_digest) != (new.type, new.input_digest):
             raise AlreadyStarted(
                 f"a run with the id {new.workflow_id!r} exists already with another type or input; "
                 'choose another id, or start with if_running="restart" or if_closed="restart"'
             )
-        if started.leased and self.worker is not None:
-            self.worker.admission.adopt(new, started)
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
 
     async def run(self, workflow: Workflow[Any, R] | str, *args: Any, **options: Any) -> R:
@@ -259,9 +271,9 @@ class Engine:
 
     # speaking to runs
 
-    async def signal(self, id: str, name: str, value: Any = None) -> None:
-        """Send a signal to the newest run of that id."""
-        await self.get(id).signal(name, value)
+    async def signal(self, id: str, name: str, value: Any = None, *, connection: Any = None) -> None:
+        """Send a signal to the newest run of that id; ``connection`` as for ``start``."""
+        await self.get(id).signal(name, value, connection=connection)
 
     async def complete_callback(self, token: str, value: Any = None) -> None:
         """Complete a callback or a human task. A second completion is accepted and has no effect.

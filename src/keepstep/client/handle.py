@@ -130,19 +130,24 @@ class RunHandle(Generic[R]):
                 return
             seq = page[-1].seq
 
-    async def signal(self, name: str, value: Any = None, *, id: str | None = None) -> None:
-        """Send a signal. ``id``: a second one of that id is dropped. Raises ``NotFound``, ``RunClosed``."""
-        await self._send("signal", name, within_limit(encode(value), "the value of signal", name), id)
+    async def signal(self, name: str, value: Any = None, *, id: str | None = None, connection: Any = None) -> None:
+        """Send a signal. Raises ``NotFound``, ``RunClosed``.
+
+        :param id: a second one of that id is dropped. :param connection: send it in the transaction that this
+            connection has open on the same database; see ``docs/transactions.md``.
+        """
+        await self._send("signal", name, within_limit(encode(value), "the value of signal", name), id, connection)
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""
         await self._send("cancel", "", plain_text(reason, "the reason").encode(), None)
 
-    async def _send(self, kind: str, name: str, data: bytes, id: str | None) -> None:
+    async def _send(self, kind: str, name: str, data: bytes, id: str | None, connection: Any = None) -> None:
         address: dict[str, Any] = {"run_id": self.run_id}
         if self.run_id is None:
             address = {"namespace": self._engine.namespace, "workflow_id": self.id}
-        await self._journal.send(NewMessage(kind=kind, name=name, data=data, id=id, **address))
+        message = NewMessage(kind=kind, name=name, data=data, id=id, **address)
+        await (self._journal if connection is None else self._journal.within(connection)).send(message)
 
     async def terminate(self, reason: str = "") -> None:
         """End the run at once, by force: its code is not asked, nothing is compensated. Raises ``RunClosed``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Definition, IfRunning, InvalidInput
+from keepstep.journal import Definition, IfRunning, InvalidInput, Journal, NewRun, Started
 from keepstep.runtime.data import encode, parse_json_inputs, within_limit
 from keepstep.runtime.registry import find_workflow
 from keepstep.runtime.workflow import Workflow
@@ -68,3 +68,13 @@ def policy(word: str) -> IfRunning:
         return IfRunning(word)
     except ValueError:
         raise InvalidInput(f'if_running and if_closed are "attach", "reject" or "restart", not {word!r}') from None
+
+
+async def start_within(journal: Journal, connection: Any, new: NewRun) -> Started:
+    """Start a run in a transaction of the user's own. Raises ``InvalidInput`` for what cannot be part of it."""
+    if new.if_running is IfRunning.RESTART:
+        raise InvalidInput(
+            'if_running="restart" ends the run that is there by force, which cannot be part of your transaction; '
+            "leave out connection=, or terminate it before"
+        )
+    return await journal.within(connection).start(new)

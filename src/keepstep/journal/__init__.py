@@ -33,6 +33,7 @@ from .hint import Closing, Hint, HintKind, Listener
 from .identifier import IdFactory, uuid7
 from .lease import Lease, LeaseState, ProcessIdentity
 from .message import Message, NewMessage, Sent
+from .outbox import Outbox
 from .payload import Payload, seal, unseal
 from .port import PROBE_STRIKES, QUARANTINE_STRIKES, AuditLine, Journal, Loaded
 from .process import is_surely_dead, this_process
@@ -81,6 +82,7 @@ __all__ = [
     "NewRun",
     "NewTask",
     "NotFound",
+    "Outbox",
     "Overloaded",
     "ParentLink",
     "Payload",

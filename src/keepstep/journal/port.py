@@ -20,7 +20,7 @@ that is cancelled may or may not have happened.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,6 +32,7 @@ from .event import Event, LogEntry, Position
 from .hint import Listener
 from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
+from .outbox import Outbox
 from .promise import Promise
 from .run import Condition, Run, Status
 from .task import Task, TaskToken
@@ -102,6 +103,14 @@ class Journal(Protocol):
 
     async def send(self, message: NewMessage) -> Sent:
         """Say something to a run. Raises ``NotFound``, ``RunClosed``, ``Overloaded``."""
+        ...
+
+    def within(self, connection: Any) -> Outbox:
+        """What starts and sends within a transaction that the caller has open on a connection to the same database.
+
+        Raises ``InvalidInput`` for another connection, or one without a transaction; ``Unsupported`` where there are
+        no transactions.
+        """
         ...
 
     # leases

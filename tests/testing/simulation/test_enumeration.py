@@ -36,6 +36,13 @@ def test_nor_does_it_on_sqlite() -> None:
     assert {case: wrong for case, wrong in cases.items() if wrong} == {}
 
 
+@pytest.mark.parametrize("name", ["steps in transactions beside others", "a step in a transaction that is retried"])
+def test_a_step_in_a_transaction_has_one_effect_wherever_its_process_dies(name: str) -> None:
+    cases = dict(enumerate_program(HANDWRITTEN[name], "sqlite"))
+    assert {case: wrong for case, wrong in cases.items() if wrong} == {}
+    assert any(case.endswith("-commit-died_after") for case in cases)
+
+
 def test_a_promise_that_is_broken_at_one_call_only_is_found() -> None:
     with planted("once-twice"):
         assert any(wrong for _, wrong in enumerate_program(HANDWRITTEN["once"], "memory"))

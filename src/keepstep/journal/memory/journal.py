@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from keepstep.journal.ask import Ask
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
-from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.errors import StoreUnavailable, Unsupported
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
+from keepstep.journal.outbox import Outbox
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
 from keepstep.journal.run import Condition, Run, Status
@@ -109,6 +110,9 @@ class MemoryJournal:
     async def start(self, new: NewRun) -> Started:
         check_new_run(new)
         return await self._write(lambda tx: start.start(tx, new))
+
+    def within(self, connection: Any) -> Outbox:
+        raise Unsupported("a store in memory has no transactions of yours; use SQLite or PostgreSQL")
 
     def submit(self, commit: Commit) -> Promise:
         self._check_usable()

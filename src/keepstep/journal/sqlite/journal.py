@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from keepstep.journal.clock import Clock
 from keepstep.journal.errors import Fenced
+from keepstep.journal.hint import Hint, HintKind
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.writing.bus import Bus
@@ -16,6 +19,7 @@ from keepstep.journal.writing.journal import GroupJournal
 from keepstep.journal.writing.questions import Reader
 
 from . import query
+from .outbox import SqliteOutbox, check_connection
 from .probes import Probes
 
 
@@ -30,13 +34,25 @@ class SqliteJournal(GroupJournal[sqlite3.Connection]):
         peers: Bus,
         probes: Probes,
         is_surely_dead: Callable[[ProcessIdentity], bool],
+        path: Path,
     ) -> None:
         super().__init__(clock, ids, reader, query, peers, is_surely_dead)
         self._probes = probes
+        self._path = path
 
     async def close(self) -> None:
         await super().close()
         self._probes.close()
+
+    def within(self, connection: Any) -> SqliteOutbox:
+        if self._closed:
+            self._refuse()
+        return SqliteOutbox(check_connection(connection, self._path), self.clock.now, self._tell)
+
+    def _tell(self, hints: Sequence[Hint], kinds: Sequence[HintKind]) -> None:
+        if not self._closed:
+            self._peers.tell(kinds)
+            self._resolve((), hints)
 
     async def probe(self, lease_id: str, run_id: str | None) -> None:
         if lease_id not in self._own_leases():

@@ -63,7 +63,7 @@ async def open_sqlite(
     clock = SystemClock() if clock is None else clock
     place, db, turn, process = await asyncio.to_thread(_open, Path(path), create, clock, synchronous)
     probes = FileProbes(place)
-    journal = SqliteJournal(clock, ids, ReaderPool(place), Peers(place, process), probes, is_surely_dead)
+    journal = SqliteJournal(clock, ids, ReaderPool(place), Peers(place, process), probes, is_surely_dead, place)
     renewals = Renewals(time.monotonic)
     flusher = Flusher(db, turn, clock, process, renewals, Upkeep(db, place))
     writer = Writer(flusher, renewals, clock, journal.resolve, time.monotonic)

@@ -183,7 +183,7 @@ class Rig:
     def _assemble(self, db: WatchedConnection, reader: LoopReader, number: int) -> SqliteJournal:
         loop, writing = asyncio.get_running_loop(), cast("sqlite3.Connection", db)
         peer = LocalPeer(self._bus)
-        journal = SqliteJournal(self.clock, self.next_id, reader, peer, self._probes, lambda process: False)
+        journal = SqliteJournal(self.clock, self.next_id, reader, peer, self._probes, lambda process: False, self._path)
         renewals = Renewals(loop.time)
         flusher = Flusher(writing, OnlyThread(), self.clock, number, renewals)
         writer = Writer(flusher, renewals, self.clock, self._answering(db, journal.resolve), loop.time)

@@ -141,7 +141,7 @@ def _assemble(
     """What ``open_sqlite`` puts together, from the parts of this module."""
     loop = asyncio.get_running_loop()
     reader = InlineReader(disk.path)
-    journal = SimulatedJournal(clock, ids, reader, LocalPeer(disk.bus), disk.probes, judge)
+    journal = SimulatedJournal(clock, ids, reader, LocalPeer(disk.bus), disk.probes, judge, disk.path)
     renewals = Renewals(loop.time)
     flusher = Flusher(db, OnlyThread(), clock, number, renewals, performer=Inline())
     driven = Writer(flusher, renewals, clock, journal.resolve, loop.time)

@@ -1,0 +1,41 @@
+"""The examples in the documents do what the documents say."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sqlite3
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from keepstep import Engine
+
+DOCUMENTS = Path(__file__).parents[1] / "docs"
+
+
+def code_of(document: str, folder: Path) -> ModuleType:
+    """All Python of a document as one module."""
+    blocks = re.findall(r"```python\n(.*?)```", (DOCUMENTS / document).read_text(), flags=re.DOTALL)
+    name = f"example_of_{document.partition('.')[0]}"
+    file = folder / f"{name}.py"
+    file.write_text("\n\n".join(blocks))
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_transactions(tmp_path: Path) -> None:
+    example: Any = code_of("transactions.md", tmp_path)
+    url, path = f"sqlite:///{tmp_path}/shop.db", f"{tmp_path}/shop.db"
+    assert await example.main(url, path) == "3 left"
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE orders (id TEXT PRIMARY KEY, item TEXT)")
+    async with Engine(url) as engine:
+        assert await example.checkout(engine, db, "teapot") == "2 left"
+    assert db.execute("SELECT * FROM orders").fetchall() == [("order-teapot", "teapot")]
+    assert db.execute("SELECT * FROM stock").fetchall() == [("teapot", 2)]
