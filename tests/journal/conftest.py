@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from keepstep.journal import Journal
-from tests.journal.scene import SCENES, Scene
+from tests.journal.scene import SCENES, PostgresScene, Scene
 
 
-@pytest.fixture(params=list(SCENES))
+@pytest.fixture(params=[*SCENES, "postgres"])
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """A store on which several handles can be opened."""
-    made = SCENES[request.param](tmp_path)
+    made: Scene
+    if request.param == "postgres":
+        made = PostgresScene(request.getfixturevalue("postgres_server").url)
+    else:
+        made = SCENES[request.param](tmp_path)
     yield made
     await made.close()
 

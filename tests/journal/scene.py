@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import time
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psycopg
 
 from keepstep.journal import (
     ClockAnchor,
@@ -28,6 +30,7 @@ from keepstep.journal import (
     this_process,
 )
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
+from keepstep.journal.postgres import open_postgres
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.testing.simulation.sqlite_disk import SimulatedJournal, SqliteDisk
 from keepstep.testing.simulation.sqlite_faults import FlushFault, Moment, Trouble
@@ -36,6 +39,8 @@ START = 1_800_000_000_000_000
 """Engine time at which every scene begins."""
 
 WAIT_SECONDS_MAX = 20.0
+
+_numbers = itertools.count(1)
 
 PROCESS = this_process()
 
@@ -152,13 +157,32 @@ class TroubledSqliteScene(SimulatedSqliteScene):
         return FlushFault(self._chance.choice(list(Moment)), self._chance.choice(list(Trouble)))
 
 
+class PostgresScene(Scene):
+    """A schema of its own on a server that is shared. Its one shard is the one that the other stores have."""
+
+    def __init__(self, server_url: str) -> None:
+        super().__init__()
+        self._server_url = server_url
+        self._schema = f"scene_{os.getpid()}_{next(_numbers)}"
+        self.url = f"{server_url}?schema={self._schema}&shards=1"
+
+    async def _open(self, clock: ManualClock) -> Journal:
+        return await open_postgres(self.url, clock=clock)
+
+    def kill(self, handle: Journal) -> None:
+        """Its lease says so already."""
+
+    async def close(self) -> None:
+        await super().close()
+        with psycopg.connect(self._server_url, autocommit=True) as db:
+            db.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
+
+
 SCENES: dict[str, Callable[[Path], Scene]] = {
     "memory": MemoryScene,
     "sqlite": SqliteScene,
     "simulated-sqlite": SimulatedSqliteScene,
 }
-
-_numbers = itertools.count(1)
 
 
 def new_run(workflow_id: str = "order-1", **changes: Any) -> NewRun:

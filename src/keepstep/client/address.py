@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "sqlite:///keepstep.db"
 
-FORMS = "sqlite:///orders.db (relative), sqlite:////var/lib/orders.db (absolute), or memory: (gone with the process)"
+FORMS = (
+    "sqlite:///orders.db (relative), sqlite:////var/lib/orders.db (absolute), "
+    "postgresql://user:password@host/database, or memory: (gone with the process)"
+)
 
 
 def sqlite_path(url: str) -> Path:
@@ -38,8 +42,16 @@ async def open_journal(url: str, *, create: bool = True, clock: Clock | None = N
 
         return MemoryJournal(MemoryDisk(), clock=clock or SystemClock())
     if str(url).startswith(("postgresql:", "postgres:")):
-        raise InvalidInput("PostgreSQL is not supported by this version of Keepstep; use a sqlite:/// URL")
+        return await _open_postgres(url, create, clock)
     path = sqlite_path(url)
     from keepstep.journal.sqlite import open_sqlite
 
     return await open_sqlite(await asyncio.to_thread(path.absolute), create=create, clock=clock)
+
+
+async def _open_postgres(url: str, create: bool, clock: Clock | None) -> Journal:
+    if find_spec("psycopg") is None:
+        raise InvalidInput("PostgreSQL needs its driver; run: pip install 'keepstep[postgres]'")
+    from keepstep.journal.postgres import open_postgres
+
+    return await open_postgres(url, create=create, clock=clock)

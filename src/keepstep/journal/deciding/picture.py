@@ -52,7 +52,7 @@ the limit costs nothing per step. It can be overshot by 4,096 events of 64 KiB."
 class Wants:
     """What the operations of a flush will want to know."""
 
-    __slots__ = ("inboxes", "message_ids", "run_ids", "workflows")
+    __slots__ = ("arrivals", "inboxes", "message_ids", "run_ids", "starts", "workflows")
 
     def __init__(self) -> None:
         self.run_ids: set[str] = set()
@@ -60,8 +60,13 @@ class Wants:
         self.inboxes: set[str] = set()
         """Run ids whose unconsumed messages matter."""
         self.message_ids: list[NewMessage] = []
+        self.starts = 0
+        """Runs that may be started."""
+        self.arrivals = 0
+        """Messages that may arrive."""
 
     def message(self, message: NewMessage) -> None:
+        self.arrivals += 1
         if message.run_id is not None:
             self.run_ids.add(message.run_id)
         elif message.namespace is not None and message.workflow_id is not None:

@@ -16,6 +16,8 @@ from .task import add_tasks
 def want_start(wants: Wants, new: NewRun) -> None:
     wants.workflows.add((new.namespace, new.workflow_id))
     wants.run_ids.add(new.run_id)
+    wants.starts += 1
+    wants.arrivals += len(new.messages)
 
 
 def want_send(wants: Wants, message: NewMessage) -> None:

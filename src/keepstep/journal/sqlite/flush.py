@@ -153,6 +153,9 @@ class Flusher(flush.Flusher):
     def _set_savepoint(self) -> None:
         self._db.execute("SAVEPOINT keepstep_operation")
 
+    def _have_written(self) -> None:
+        """It is: a statement ends when it has happened."""
+
     def _return_to_savepoint(self) -> None:
         self._db.execute("ROLLBACK TO keepstep_operation")
 

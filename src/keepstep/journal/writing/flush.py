@@ -85,6 +85,10 @@ class Flusher(ABC):
     def _set_savepoint(self) -> None: ...
 
     @abstractmethod
+    def _have_written(self) -> None:
+        """What an operation has had written is to be there now, or to fail."""
+
+    @abstractmethod
     def _return_to_savepoint(self) -> None: ...
 
     @abstractmethod
@@ -135,6 +139,7 @@ class Flusher(ABC):
             try:
                 operation.outcome = operation.verb(picture, operation.argument)
                 picture.write()
+                self._have_written()
                 told.add(picture.news)
             except JournalError as refused:
                 operation.error = refused

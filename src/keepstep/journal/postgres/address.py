@@ -1,0 +1,83 @@
+"""Address: what a ``postgresql://`` URL says, to libpq and to Keepstep. Its password is shown to nobody.
+
+``postgresql://user:password@host:port/database?schema=orders&sslmode=verify-full``: everything that libpq knows goes to
+libpq (several hosts, ``sslmode``, ``passfile``, ``service`` …); what is Keepstep's own is taken out first:
+
+``schema``
+    where the tables lie (``keepstep``); each schema is a journal of its own
+``shards``
+    how many shards a new journal gets (16); fixed from then on
+``pooled``
+    ``true`` behind a pooler that gives each transaction another session (PgBouncer's transaction mode)
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import msgspec
+
+from keepstep.journal.errors import InvalidInput
+
+SCHEMES = ("postgresql", "postgres")
+
+SHARDS_DEFAULT = 16
+SHARDS_MAX = 1024
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
+
+FORM = "postgresql://user:password@host:5432/database?schema=keepstep"
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a journal is."""
+
+    conninfo: str
+    """For libpq; may hold a password."""
+    schema: str
+    shards: int
+    pooled: bool
+    shown: str
+    """For people: without passwords."""
+
+
+def parse_address(url: str) -> Address:
+    """Raises ``InvalidInput``, which never quotes a password."""
+    try:
+        parts = urlsplit(url)
+        port_is_plain = parts.netloc.count(",") or parts.port is None or parts.port
+    except ValueError:
+        port_is_plain = False
+    if not port_is_plain or parts.scheme not in SCHEMES or parts.fragment:
+        raise InvalidInput(f"{hide_password(url)!r} is not a PostgreSQL URL; write {FORM}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    schema = options.pop("schema", "keepstep")
+    shards = options.pop("shards", str(SHARDS_DEFAULT))
+    pooled = options.pop("pooled", "false")
+    if not _SCHEMA.match(schema) or schema.startswith("pg_"):
+        raise InvalidInput(f"schema {schema!r} is no name for a schema: use a-z, 0-9 and _, up to 63 of them")
+    if not shards.isdecimal() or not 1 <= int(shards) <= SHARDS_MAX:
+        raise InvalidInput(f"shards={shards} is not a number from 1 to {SHARDS_MAX}")
+    if pooled not in ("true", "false"):
+        raise InvalidInput(f"pooled={pooled} is neither true nor false")
+    conninfo = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
+    return Address(
+        conninfo=conninfo,
+        schema=schema,
+        shards=int(shards),
+        pooled=pooled == "true",
+        shown=_shown(parts.netloc, parts.path, schema),
+    )
+
+
+def _shown(netloc: str, path: str, schema: str) -> str:
+    user, at, hosts = netloc.rpartition("@")
+    name = user.partition(":")[0]
+    return f"postgresql://{name}{at}{hosts}{path}?schema={schema}"
+
+
+def hide_password(url: str) -> str:
+    """The URL with stars where a password may be."""
+    url = re.sub(r"//([^/?#]*?):[^/?#]*@", r"//\1:***@", url)
+    return re.sub(r"(password|sslpassword)=[^&#]*", r"\1=***", url)

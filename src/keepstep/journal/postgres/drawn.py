@@ -1,0 +1,123 @@
+"""Drawn: sends what a flush has drawn on its way, each table in one statement of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from keepstep.journal.deciding.codes import RUNNING, UNOFFERED, WAITING
+from keepstep.journal.deciding.drawing import Drawing
+from keepstep.journal.deciding.head import Head
+
+from . import statements as sql
+from .shard import shard_in
+from .wire import Wire
+
+
+class Counts:
+    """How many events this flush has written to each shard so far."""
+
+    def __init__(self) -> None:
+        self.events: dict[int, int] = {}
+
+    def place(self, runs: Iterable[int]) -> list[int]:
+        """The place of each of these runs' next events among those of its shard."""
+        counts, places = self.events, []
+        for run in runs:
+            shard = shard_in(run)
+            place = counts.get(shard, 0)
+            counts[shard] = place + 1
+            places.append(place)
+        return places
+
+
+def send_drawing(wire: Wire, drawing: Drawing, batch: int, counts: Counts) -> None:
+    """All of it. Heads are clean afterwards."""
+    _send_changed(wire, drawing)  # before the new runs: a continuation needs its ancestor closed
+    if drawing.created:
+        _send_created(wire, drawing.created)
+    if drawing.events:
+        _, *columns = _columns(drawing.events, 7)
+        wire.queue(sql.INSERT_EVENTS, *columns, counts.place(columns[0]), batch)
+    if drawing.messages:
+        wire.queue(sql.INSERT_MESSAGES, *_columns(drawing.messages, 8))
+    if drawing.consumed:
+        wire.queue(sql.DELETE_MESSAGES, *zip(*drawing.consumed, strict=True))
+    if drawing.received:
+        wire.queue(sql.INSERT_RECEIVED, *_columns(drawing.received, 3))
+    if drawing.state:
+        _send_state(wire, drawing)
+    if drawing.cleared_timers or drawing.timers:
+        _send_timers(wire, drawing)
+    if drawing.cleared_tasks:
+        wire.queue(sql.DELETE_TASKS_OF_RUNS, drawing.cleared_tasks)
+    if drawing.commit_ids:
+        runs, ids, times = _columns(drawing.commit_ids, 3)
+        last = {commit_id: (run, time) for run, commit_id, time in zip(runs, ids, times, strict=True)}
+        rows = [(run, commit_id, time) for commit_id, (run, time) in last.items()]
+        wire.queue(sql.INSERT_COMMIT_IDS, *zip(*rows, strict=True))
+    if drawing.audit:
+        wire.queue(sql.INSERT_AUDIT, *_columns(drawing.audit, 3))
+
+
+def _columns(values: list[Any], width: int) -> list[list[Any]]:
+    """The columns of rows that stand one after another."""
+    return [values[i::width] for i in range(width)]
+
+
+def _send_created(wire: Wire, created: list[Head]) -> None:
+    rows = []
+    for head in created:
+        assert head.created is not None
+        kept = (*head.mutable(), head.closed_at, head.blocked_for, *_moved(head), *_derived(head))
+        rows.append((*head.created, *kept, head.detail or b"", head.status_text or "", head.attributes))
+        head.clean()
+    wire.queue(sql.INSERT_RUNS, *zip(*rows, strict=True))
+
+
+def _send_changed(wire: Wire, drawing: Drawing) -> None:
+    moved = drawing.moved | drawing.bumped
+    rows = []
+    for head in drawing.changed:
+        kept = (*head.mutable(), head.closed_at, head.blocked_for, *_moved(head), *_derived(head))
+        rows.append((head.run, *kept, head.detail, head.status_text, head.attributes))
+        head.clean()
+        moved.pop(head.run_id, None)
+    for head in drawing.created:
+        moved.pop(head.run_id, None)
+    if rows:
+        wire.queue(sql.CHANGE_RUNS, *zip(*rows, strict=True))
+    if moved:
+        steps = [
+            (head.run, head.last_seq, head.bumps, head.inbox_size, head.timer_at, int(head.has_tasks))
+            for head in moved.values()
+        ]
+        wire.queue(sql.MOVE_RUNS, *zip(*steps, strict=True))
+
+
+def _moved(head: Head) -> tuple[int, int | None, int, int]:
+    return head.last_seq, head.timer_at, head.inbox_size, int(head.has_tasks)
+
+
+def _derived(head: Head) -> tuple[int | None, int | None]:
+    """What the indexes want to know: when the run is offered, and whether its condition is out of the ordinary."""
+    is_offered = head.status == RUNNING and head.owner is None and head.condition not in UNOFFERED
+    return head.wake_at if is_offered else None, head.condition if head.condition > WAITING else None
+
+
+def _send_state(wire: Wire, drawing: Drawing) -> None:
+    kept = [(*key, data) for key, data in drawing.state.items() if data is not None]
+    gone = [key for key, data in drawing.state.items() if data is None]
+    if kept:
+        wire.queue(sql.UPSERT_STATE, *zip(*kept, strict=True))
+    if gone:
+        wire.queue(sql.DELETE_STATE, *zip(*gone, strict=True))
+
+
+def _send_timers(wire: Wire, drawing: Drawing) -> None:
+    if drawing.cleared_timers:
+        wire.queue(sql.DELETE_TIMERS, list(drawing.cleared_timers))
+    times = {(run, timer.key): timer.fire_at for run, timers in drawing.timers.items() for timer in timers}
+    if times:
+        rows = [(run, key, fire_at) for (run, key), fire_at in times.items()]
+        wire.queue(sql.INSERT_TIMERS, *zip(*rows, strict=True))

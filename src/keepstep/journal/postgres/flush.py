@@ -1,0 +1,233 @@
+"""Flush: a group's way into a PostgreSQL schema.
+
+Two round trips for what is ordinary: one begins the transaction, marks the process's own row and locks the runs that
+the group is about; one writes everything and commits.
+
+What can come in between, and what happens then:
+
+* *Another process* holds a run, has inserted first, or waits for us in a circle: everything is rolled back and done
+  again, a few times at once, then one by one, then with growing pauses (``CONTENTION_TRIES``).
+* *The connection breaks.* The next try connects anew, and takes the process's row for its session before anything else.
+  From then on no earlier connection of this process can commit: a flush begins by marking that row under its own
+  session's number, which fails where another session has it. One that has marked the row and not ended yet is waited
+  for. So the number that the row has then tells what happened to a COMMIT whose answer is missing.
+* *The server warns at COMMIT* that it stopped waiting for its standby: the group is written there and may not outlive a
+  failover. Nobody is told anything yet; taking the session anew is a commit of its own, behind the doubtful one, and
+  ends only when the standby has both.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+
+import psycopg
+from psycopg import errors
+
+from keepstep.journal.clock import Clock
+from keepstep.journal.deciding.operation import Operation
+from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.writing import flush
+from keepstep.journal.writing.renewal import Renewals
+
+from . import connection as explained
+from . import statements as sql
+from .tables import PostgresTables
+from .wire import ConnectionLost, Wire
+
+log = logging.getLogger("keepstep.journal")
+
+CONTENTION_TRIES = 5
+CONTENTION_SECONDS_MAX = 0.02
+"""A pause between two of them is random, so that two processes do not meet again."""
+
+RECONNECT_SECONDS_MAX = 0.1
+"""The processes of a fleet come back at different moments."""
+
+
+class StandbyInDoubt(ConnectionLost):
+    """COMMIT was answered with a warning."""
+
+
+class Flusher(flush.Flusher):
+    """See ``writing.flush``, and the module."""
+
+    def __init__(
+        self,
+        tables: PostgresTables,
+        connect: Callable[[], Wire],
+        clock: Clock,
+        process: int,
+        identity: str,
+        renewals: Renewals,
+        upkeep: Callable[[Wire], None],
+    ) -> None:
+        super().__init__(tables, clock, renewals)
+        self._tables = tables
+        self._connect = connect
+        self._process = process
+        self._identity = identity
+        self._upkeep = upkeep
+        self._wire: Wire | None = None
+        self._session = 0
+        self._was_entered = False
+        """Whether the process has had a row of its own."""
+
+    # -- what the database says for itself
+
+    def passing_trouble(self, error: Exception) -> str | None:
+        return explained.passing_trouble(error)
+
+    def is_damage(self, error: Exception) -> bool:
+        return explained.is_damage(error)
+
+    def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
+        for tries_left in range(CONTENTION_TRIES, -1, -1):
+            try:
+                self._flush(group, one_by_one)
+            except psycopg.Error as error:
+                if not tries_left or not explained.is_contention(error):
+                    raise
+                one_by_one |= tries_left == 1
+                time.sleep(random.uniform(0, CONTENTION_SECONDS_MAX))
+            else:
+                return
+
+    def tidy(self) -> None:
+        """Look after the tables; trouble with that is the next flush's to report."""
+        if self._wire is None or self._wire.is_lost:
+            return
+        try:
+            self._upkeep(self._wire)
+        except psycopg.Error as error:
+            self._recover(self._wire)
+            if explained.passing_trouble(error) is None:
+                log.error("looking after the journal's tables failed: %s", error)
+
+    def sign_off(self) -> None:
+        try:
+            if self._wire is not None and not self._wire.is_lost:
+                self._wire.ask(sql.DELETE_PROCESS, self._process)
+        except psycopg.Error as error:
+            log.warning("the journal was closed without signing off: %s", error)
+        if self._wire is not None:
+            self._wire.close()
+
+    def connect(self) -> None:
+        """Connect, and make sure that this is the process's only connection that can commit."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+            time.sleep(random.uniform(0, RECONNECT_SECONDS_MAX))
+        wire = self._connect()
+        try:
+            self._take_session(wire)
+        except BaseException:
+            wire.close()
+            raise
+        self._wire = self._tables.wire = wire
+
+    # -- one flush
+
+    def _flush(self, group: Sequence[Operation], one_by_one: bool) -> None:
+        if self._wire is None or self._wire.is_lost or self.is_in_doubt:
+            self.connect()
+            if self._settle_doubt():
+                return
+        wire = self._wire
+        assert wire is not None
+        try:
+            self._renew(wire)
+            if group:
+                self._write(wire, group, one_by_one)
+        except errors.DivisionByZero:  # the row that is marked is not ours any more: it is taken, or made, anew
+            self._picture.forget()
+            wire.close()
+            raise
+        except BaseException:
+            self._picture.forget()
+            self._recover(wire)
+            raise
+
+    def _write(self, wire: Wire, group: Sequence[Operation], one_by_one: bool) -> None:
+        self._number += 1
+        now = self._clock.now()
+        wire.begin()
+        wire.queue(sql.MARK_FLUSH, self._process, self._session, self._number, now)
+        self._picture.begin(now)
+        if one_by_one:
+            self._decide_one_by_one(group)
+        else:
+            self._decide(group)
+        self._tables.finish()
+        warnings = wire.warnings
+        try:
+            wire.commit()
+        except ConnectionLost:
+            self.is_in_doubt = True
+            raise
+        if wire.warnings != warnings:
+            self.is_in_doubt = True
+            raise StandbyInDoubt("the server warned that its standby may not have what it committed")
+        self._picture.end()
+
+    def _recover(self, wire: Wire) -> None:
+        """Leave the transaction that failed; a connection that cannot do that is given up."""
+        try:
+            wire.roll_back()
+        except psycopg.Error:
+            wire.close()
+
+    # -- leases
+
+    def _renew(self, wire: Wire) -> None:
+        """In a short transaction of its own, before the group's, which may have to wait for others."""
+        if self._renewals.is_due():
+            self._renewals.renew(self._move_counters)
+            self._renewals.settle()
+
+    def _move_counters(self, lease_ids: Sequence[str]) -> Collection[str]:
+        assert self._wire is not None
+        return {lease_id for (lease_id,) in self._wire.ask(sql.RENEW_LEASES, lease_ids)}
+
+    # -- after a connection was lost
+
+    def _take_session(self, wire: Wire) -> None:
+        self._session = secrets.randbits(62)
+        rows = wire.ask(sql.TAKE_SESSION, self._process, self._session, self._clock.now())
+        self._flushed = int(rows[0][0]) if rows else None
+        if self._flushed is None:
+            if self._was_entered and self.is_in_doubt:
+                raise StoreUnavailable(
+                    "another process took this one for dead and removed its row, "
+                    "so that nobody knows what was written last"
+                )
+            now = self._clock.now()
+            wire.ask(sql.INSERT_PROCESS, self._process, self._identity, self._session, self._number, now)
+        self._was_entered = True
+
+    def _settle_doubt(self) -> bool:
+        """Whether the flush that is in doubt happened."""
+        was_in_doubt, self.is_in_doubt = self.is_in_doubt, False
+        if was_in_doubt and self._flushed == self._number:
+            log.warning("the answer to a COMMIT was lost, which had happened nevertheless")
+            return True
+        return False
+
+    # -- one by one
+
+    def _set_savepoint(self) -> None:
+        self._tables.wire.queue(sql.SAVEPOINT)
+
+    def _return_to_savepoint(self) -> None:
+        self._tables.wire.fall_back(sql.RETURN_TO_SAVEPOINT)
+
+    def _have_written(self) -> None:
+        self._tables.finish()
+        self._tables.wire.exchange()
+
+    def _release_savepoint(self) -> None:
+        self._tables.wire.queue(sql.RELEASE_SAVEPOINT)

@@ -1,0 +1,58 @@
+"""The PostgreSQL journal: the journal of any number of processes on any number of machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keepstep.journal.clock import Clock
+from keepstep.journal.errors import Fenced, Unsupported
+from keepstep.journal.identifier import IdFactory
+from keepstep.journal.lease import LeaseState, ProcessIdentity
+from keepstep.journal.outbox import Outbox
+from keepstep.journal.writing.bus import Bus
+from keepstep.journal.writing.journal import GroupJournal
+from keepstep.journal.writing.questions import Reader
+
+from . import statements as sql
+from .query import Queries
+from .wire import Wire
+
+
+class PostgresJournal(GroupJournal[Wire]):
+    """A ``Journal`` in one PostgreSQL schema. Made by ``open_postgres``; belongs to the event loop that opened it."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ids: IdFactory,
+        reader: Reader[Wire],
+        queries: Queries,
+        herald: Bus,
+        is_surely_dead: Callable[[ProcessIdentity], bool],
+    ) -> None:
+        super().__init__(clock, ids, reader, queries, herald, is_surely_dead)
+        self._queries = queries
+
+    def within(self, connection: Any) -> Outbox:
+        raise Unsupported("transactions of yours are taken part in on SQLite only; start and send without connection=")
+
+    async def probe(self, lease_id: str, run_id: str | None) -> None:
+        """One short statement, which need not be on disk: what the server has been told outlives our process."""
+        if lease_id not in self._own_leases():
+            raise Fenced(f"lease {lease_id} is over; it can probe nothing")
+        await self._read(_note_probe, lease_id, run_id)
+
+    def _probed(self, state: LeaseState) -> str | None:
+        return state.probing
+
+    def _forget_probe(self, lease_id: str) -> None:
+        """Its note went with the lease."""
+        self._queries.forget_inbox(lease_id)
+
+
+def _note_probe(db: Wire, lease_id: str, run_id: str | None) -> None:
+    db.begin()
+    db.queue(sql.WITHOUT_SYNC)
+    db.queue(sql.SET_PROBING, lease_id, run_id)
+    db.commit()

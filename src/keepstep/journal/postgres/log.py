@@ -1,0 +1,66 @@
+"""Log: positions for what was committed, without gaps though transactions commit in any order.
+
+A number that is drawn before COMMIT says nothing about the order in which others see it: a reader that has seen 6 may
+find 5 only later, and would have skipped it. So a flush draws a batch number, by which its events belong together, and
+no position. Each shard's committed batches lie in ``batches`` until somebody wants to read the log of that shard: then
+they get the positions behind all earlier ones, and move to ``log``. That happens under a lock that lasts until its
+transaction has ended, so that whoever comes next goes on where that one stopped. A batch that commits late gets a late
+position; a transaction that takes long holds nobody up; nothing depends on transaction ids, which a dump would lose.
+"""
+
+from __future__ import annotations
+
+from keepstep.journal.errors import PositionGone
+from keepstep.journal.event import LogEntry, Position
+
+from . import statements as sql
+from .rows import log_of
+from .wire import Wire
+
+BATCHES_AT_ONCE = 10_000
+
+
+def extend(wire: Wire, shard: int) -> None:
+    """Inside a transaction: give positions to all batches of the shard that are committed by now."""
+    wire.ask(sql.LOCK_LOG, shard)
+    while wire.ask(sql.ANY_BATCHES, shard)[0][0]:
+        wire.ask(sql.EXTEND_LOG, shard, BATCHES_AT_ONCE)
+
+
+def read_log(wire: Wire, after: Position, limit: int) -> list[LogEntry]:
+    """Events of a shard after a position."""
+    shard, place = after.shard, after.n
+    reach = _reach(wire, shard)
+    if reach is None:
+        return []
+    if place < reach:
+        raise PositionGone(f"position {place} lies behind what retention has kept; go on after {reach} at the earliest")
+    entries: list[LogEntry] = []
+    while len(entries) < limit:
+        wanted = limit - len(entries)
+        stretch = wire.ask(sql.LOG_STRETCH, shard, place, wanted)
+        if not stretch:
+            break
+        first_ns, events, batches = zip(*stretch, strict=True)
+        entries += log_of(shard, wire.ask(sql.EVENTS_OF_BATCHES, shard, first_ns, batches, place, wanted))
+        place = first_ns[-1] + events[-1] - 1
+    return entries
+
+
+def _reach(wire: Wire, shard: int) -> int | None:
+    """How far retention has removed the log of a shard, which is extended first; None if there is no such shard."""
+    wire.queue(sql.LOG_PURGED, shard)
+    wire.queue(sql.ANY_BATCHES, shard)
+    purged, [(is_behind,)] = map(wire.rows, wire.exchange())
+    if not purged:
+        return None
+    if is_behind:
+        wire.begin()
+        try:
+            extend(wire, shard)
+            wire.commit()
+        except BaseException:
+            wire.roll_back()
+            raise
+        purged = wire.ask(sql.LOG_PURGED, shard)
+    return int(purged[0][0])

@@ -1,0 +1,147 @@
+"""Opening a journal: reach the server, is it one that keeps its word, is the schema there, agree on time, enter.
+
+While it is opened, a server that starts up or has no connection left is waited for (``OPENING_SECONDS_MAX``); what
+only a person can put right is refused at once, in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+
+import msgspec
+import psycopg
+
+from keepstep.journal.clock import Clock, ClockAnchor, SystemClock
+from keepstep.journal.deciding.codes import json_text
+from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.identifier import IdFactory, uuid7
+from keepstep.journal.lease import ProcessIdentity
+from keepstep.journal.process import is_surely_dead, this_process
+from keepstep.journal.writing.bus import Bus
+from keepstep.journal.writing.drive import ThreadDrive
+from keepstep.journal.writing.renewal import Renewals
+from keepstep.journal.writing.writer import Writer
+
+from . import statements as sql
+from .address import Address, parse_address
+from .connection import connect, is_worth_waiting, open_plainly
+from .flush import Flusher
+from .herald import Herald, NoHerald
+from .journal import PostgresJournal
+from .migration import migrate
+from .parts import Parts
+from .query import Queries
+from .reader import ReaderPool
+from .tables import PostgresTables
+from .wire import Wire
+
+OPENING_SECONDS_MAX = 30.0
+RETRY_SECONDS_MAX = 1.0
+
+PROCESSES_KEPT_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
+"""A process of another machine of which nothing was seen for so long is taken for dead."""
+
+
+async def open_postgres(
+    url: str, *, create: bool = True, clock: Clock | None = None, ids: IdFactory = uuid7
+) -> PostgresJournal:
+    """Open the journal that a ``postgresql://`` URL names (``address``), for the running event loop.
+
+    ``create=False`` refuses a schema that does not exist. Raises ``StoreUnavailable`` with what is wrong and what to
+    do, ``SchemaTooNew``, ``InvalidInput`` for the URL.
+    """
+    address = parse_address(url)
+    clock = SystemClock() if clock is None else clock
+    opened = await asyncio.to_thread(_open, address, create, clock)
+    return opened.assemble(clock, ids)
+
+
+class _Opened:
+    """What was found at the server, and the process's way into it."""
+
+    def __init__(self, address: Address, shards: int, process: int, flusher: Flusher, renewals: Renewals) -> None:
+        self._address = address
+        self._shards = shards
+        self._process = process
+        self._flusher = flusher
+        self._renewals = renewals
+
+    def assemble(self, clock: Clock, ids: IdFactory) -> PostgresJournal:
+        address = self._address
+        reader = ReaderPool(lambda: connect(address, application="keepstep reader"), address.shown)
+        journal = PostgresJournal(clock, ids, reader, Queries(self._shards), self._herald(), is_surely_dead)
+        writer = Writer(self._flusher, self._renewals, clock, journal.resolve, time.monotonic)
+        journal.attach(writer, ThreadDrive(writer))
+        return journal
+
+    def _herald(self) -> Bus:
+        address = self._address
+        if address.pooled:
+            return NoHerald()
+
+        def connect_unsynced() -> Wire:
+            return connect(address, application="keepstep herald", settings={"synchronous_commit": "off"})
+
+        return Herald(connect_unsynced, f"keepstep_{address.schema}", f"{self._process:016x}")
+
+
+def _open(address: Address, create: bool, clock: Clock) -> _Opened:
+    deadline = time.monotonic() + OPENING_SECONDS_MAX
+    pause = 0.05
+    while True:
+        try:
+            return _enter(address, create, clock)
+        except psycopg.Error as error:
+            if not is_worth_waiting(error) or time.monotonic() > deadline:
+                raise StoreUnavailable(f"{address.shown} cannot be used: {_text_of(error)}") from error
+        time.sleep(random.uniform(pause / 2, pause))
+        pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+
+def _text_of(error: psycopg.Error) -> str:
+    """The driver's words in one line."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+def _enter(address: Address, create: bool, clock: Clock) -> _Opened:
+    with open_plainly(address) as db:
+        shards = migrate(db, address, create)
+    process, renewals = secrets.randbits(62), Renewals(time.monotonic)
+    tables = PostgresTables(shards)
+    parts = Parts(time.monotonic)
+
+    def connect_writer() -> Wire:
+        return connect(address, application="keepstep writer")
+
+    identity = json_text(this_process())
+    flusher = Flusher(tables, connect_writer, clock, process, identity, renewals, parts.look_after)
+    flusher.connect()
+    try:
+        parts.make(tables.wire)
+        _agree_on_time(tables.wire, clock)
+        _remove_dead(tables.wire, clock)
+    except BaseException:
+        flusher.sign_off()
+        raise
+    return _Opened(address, shards, process, flusher, renewals)
+
+
+def _agree_on_time(wire: Wire, clock: Clock) -> None:
+    """Processes of one boot of a machine have the same engine time; other machines have their own clocks."""
+    own = clock.anchor()
+    name = f"clock {own.boot_id}"
+    wire.ask(sql.WRITE_META, name, json_text(own))
+    [(there,)] = wire.ask(sql.READ_META, name)
+    if own.boot_id:
+        clock.adopt(msgspec.json.decode(there, type=ClockAnchor))
+
+
+def _remove_dead(wire: Wire, clock: Clock) -> None:
+    forgotten = clock.now() - PROCESSES_KEPT_MICROSECONDS
+    for process, identity, seen_at in wire.ask(sql.LIST_PROCESSES):
+        if seen_at < forgotten or is_surely_dead(msgspec.json.decode(identity, type=ProcessIdentity)):
+            wire.ask(sql.DELETE_PROCESS, process)

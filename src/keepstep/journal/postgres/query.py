@@ -1,0 +1,168 @@
+"""Queries: what can be asked of the schema without changing it. Each runs on one of the reader's threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import msgspec
+
+from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, lease_of
+from keepstep.journal.definition import Definition
+from keepstep.journal.errors import NotFound
+from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.lease import LeaseState
+from keepstep.journal.message import Message
+from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.task import Task
+
+from . import log
+from . import statements as sql
+from .inbox import Inbox
+from .rows import events_of, leases_of, messages_of, run_of, tasks_of
+from .shard import shard_of
+from .statement import Statement
+from .wire import BEGIN_SNAPSHOT, Wire
+
+UNLIMITED = 1 << 62
+
+EVENTS_AT_ONCE = 4096
+
+
+class Queries:
+    """The questions of one process, which knows how many shards there are and what its leases have read."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._inboxes: dict[str, Inbox] = {}
+
+    def forget_inbox(self, lease_id: str) -> None:
+        """The lease is over."""
+        self._inboxes.pop(lease_id, None)
+
+    def read_run(self, db: Wire, run_id: str) -> Run | None:
+        return _one_run(db, sql.READ_RUN, run_id)
+
+    def find_run(self, db: Wire, namespace: str, workflow_id: str) -> Run | None:
+        return _one_run(db, sql.FIND_RUN, shard_of(namespace, workflow_id, self._shards), namespace, workflow_id)
+
+    def list_runs(
+        self,
+        db: Wire,
+        namespace: str,
+        statuses: Sequence[Status],
+        conditions: Sequence[Condition],
+        types: Sequence[str],
+        before: tuple[int, str] | None,
+        limit: int,
+    ) -> list[Run]:
+        asked, walked, walk = _filter(namespace, statuses, conditions, types)
+        rows = db.ask(sql.LIST_RUNS[walk], *asked, *(before or (None, None)), limit, *walked)
+        return [run_of(row) for row in rows]
+
+    def count_runs(
+        self,
+        db: Wire,
+        namespace: str,
+        statuses: Sequence[Status],
+        conditions: Sequence[Condition],
+        types: Sequence[str],
+    ) -> int:
+        asked, walked, walk = _filter(namespace, statuses, conditions, types)
+        return int(db.ask(sql.COUNT_RUNS[walk], *asked, *walked)[0][0])
+
+    def load(self, db: Wire, run_id: str) -> Loaded:
+        """A run in one snapshot. Events never change, so that a long history may be read behind it."""
+        db.begin(BEGIN_SNAPSHOT)
+        db.queue(sql.READ_RUN, run_id)
+        db.queue(sql.READ_EVENTS, run_id, 0, EVENTS_AT_ONCE)
+        db.queue(sql.READ_STATE, run_id, None)
+        db.queue(sql.READ_MESSAGES, run_id)
+        found, events, state, messages = map(db.rows, db.commit())
+        if not found:
+            raise NotFound(f"there is no run {run_id}")
+        run, history = run_of(found[0]), events_of(events)
+        while len(history) < run.last_seq:
+            page = self.read_events(db, run_id, len(history), min(EVENTS_AT_ONCE, run.last_seq - len(history)))
+            if not page:
+                raise NotFound(f"run {run_id} was removed while it was read")
+            history += page
+        return Loaded(run, history, {(kind, key): data for kind, key, data in state}, messages_of(messages))
+
+    def read_events(self, db: Wire, run_id: str, after_seq: int, limit: int) -> list[Event]:
+        return events_of(db.ask(sql.READ_EVENTS, run_id, after_seq, limit))
+
+    def read_state(self, db: Wire, run_id: str, kind: str | None) -> dict[tuple[str, str], bytes]:
+        return {(kind, key): data for kind, key, data in db.ask(sql.READ_STATE, run_id, kind)}
+
+    def list_state(
+        self, db: Wire, namespace: str, kind: str, after: tuple[str, str] | None, limit: int
+    ) -> list[tuple[str, str, bytes]]:
+        rows = db.ask(sql.LIST_STATE, namespace, kind, *(after or (None, None)), limit)
+        return [(run_id, key, data) for run_id, key, data in rows]
+
+    def read_messages(self, db: Wire, run_id: str) -> list[Message]:
+        return messages_of(db.ask(sql.READ_MESSAGES, run_id))
+
+    def read_inbox(self, db: Wire, lease_id: str, after: int, limit: int) -> list[Message]:
+        return self._inboxes.setdefault(lease_id, Inbox()).read(db, lease_id, after, limit)
+
+    def next_wake(self, db: Wire, lease_id: str, types: Sequence[str] | None) -> int | None:
+        found = db.ask(sql.READ_LEASE, lease_id)
+        if not found:
+            return None
+        lease = lease_of(found[0][0])
+        pairs = sorted(set(product(lease.queues, lease.languages)))
+        if not pairs:
+            return None
+        queues, languages = zip(*pairs, strict=True)
+        [(wake_at,)] = db.ask(sql.NEXT_WAKE, queues, languages, lease_id, types)
+        return None if wake_at is None else int(wake_at)
+
+    def read_log(self, db: Wire, after: Position, limit: int) -> list[LogEntry]:
+        return log.read_log(db, after, limit)
+
+    def read_audit(self, db: Wire, run_id: str) -> list[AuditLine]:
+        return [AuditLine(time, text) for time, text in db.ask(sql.READ_AUDIT, run_id)]
+
+    def list_owned_runs(self, db: Wire, lease_id: str) -> list[Run]:
+        return [run_of(row) for row in db.ask(sql.LIST_OWNED_RUNS, lease_id)]
+
+    def list_held_tasks(self, db: Wire, lease_id: str) -> list[Task]:
+        return tasks_of(db.ask(sql.LIST_HELD_TASKS, lease_id))
+
+    def list_leases(self, db: Wire) -> list[LeaseState]:
+        return leases_of(db.ask(sql.LIST_LEASES))
+
+    def read_cursor(self, db: Wire, subscriber: str, shard: int) -> Position | None:
+        found = db.ask(sql.READ_CURSOR, shard, subscriber)
+        return Position(shard, found[0][0]) if found else None
+
+    def list_definitions(self, db: Wire, namespace: str) -> list[Definition]:
+        return [msgspec.json.decode(body, type=Definition) for (body,) in db.ask(sql.LIST_DEFINITIONS, namespace)]
+
+    def any_asks(self, db: Wire) -> bool:
+        return bool(db.ask(sql.ANY_ASKS)[0][0])
+
+    def read_answers(self, db: Wire, ask_ids: list[str]) -> dict[str, bytes]:
+        return dict(db.ask(sql.READ_ANSWERS, ask_ids))
+
+
+def _one_run(db: Wire, statement: Statement, *values: Any) -> Run | None:
+    found = db.ask(statement, *values)
+    return run_of(found[0]) if found else None
+
+
+def _filter(
+    namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
+) -> tuple[tuple[Any, ...], tuple[Any, ...], str]:
+    """Parameters of a listing, the values that are walked, and by which column."""
+    codes = [CONDITION_CODES[one] for one in dict.fromkeys(conditions)]
+    asked = (namespace, list(dict.fromkeys(types)) or None, codes or None)
+    if statuses:
+        return asked, ([STATUS_CODES[one] for one in dict.fromkeys(statuses)],), "status"
+    if codes and min(codes) > WAITING:
+        return asked, (codes,), "condition"
+    return asked, (), ""

@@ -1,0 +1,327 @@
+"""Tables: the answers of a PostgreSQL schema to what decisions ask.
+
+Other processes write at the same time, so that nothing is trusted from one flush to the next, and every run that
+decisions are told of is locked until the flush ends. Two processes with different runs do not wait for each other.
+
+* Numbers of runs and of messages are drawn from sequences *after* the runs that they are for were locked, and what was
+  drawn too much is thrown away: so a later run of a workflow id has the greater number, and the messages of one run
+  have theirs in the order of commits.
+* The newest run of a workflow id is looked for and then locked. Where the lock had to wait for a commit that closed it,
+  a newer one may be there, so a closed one is looked for once more.
+* What is written is only sent on its way. It is answered with the next question, or at COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from keepstep.journal.ask import Ask
+from keepstep.journal.deciding.codes import RUNNING, lease_of, to_json
+from keepstep.journal.deciding.drawing import Drawing
+from keepstep.journal.deciding.picture import Wants
+from keepstep.journal.definition import Definition
+from keepstep.journal.event import Position
+from keepstep.journal.lease import Lease
+from keepstep.journal.run import Run
+from keepstep.journal.task import NewTask, Task
+
+from . import log
+from . import statements as sql
+from .drawn import Counts, send_drawing
+from .rows import Row, asks_of, run_of, tasks_of
+from .shard import number_in, shard_of
+from .statement import Statement
+from .wire import Wire
+
+DRAWN_AT_LEAST = 16
+"""Numbers drawn where more are needed than were expected."""
+
+LOOKS_MAX = 10
+"""How often a workflow id's newest run is looked for, which every time was closed while it was locked."""
+
+Workflow = tuple[str, str]
+
+
+class PostgresTables:
+    """See the module. ``wire`` is set, and set anew, by whoever connects."""
+
+    wire: Wire
+
+    def __init__(self, shards: int) -> None:
+        self.shards = shards
+        self.last_n = 0
+        self._forget()
+
+    # -- a flush
+
+    def begin(self) -> bool:
+        self._forget()
+        return True
+
+    def forget(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self.last_n = 0
+        self._counts = Counts()
+        self._batch: int | None = None
+        self._drawn_runs: list[int] = []
+        self._drawn_arrivals: list[int] = []
+        self._heads: dict[str, Row | None] = {}
+        """What was asked ahead, and has not been asked for yet; None for what is not there."""
+        self._newest: dict[Workflow, str | None] = {}
+
+    def prepare(self, wants: Wants) -> None:
+        """Ask for all heads that will be wanted, in the round trip that begins the transaction."""
+        if not (wants.run_ids or wants.workflows):
+            return
+        self._queue_heads(wants.run_ids, wants.workflows)
+        if self._batch is None:
+            self.wire.queue(sql.DRAW_BATCH)
+        if wants.starts:
+            self.wire.queue(sql.DRAW_RUNS, wants.starts)
+        if wants.arrivals:
+            self.wire.queue(sql.DRAW_ARRIVALS, wants.arrivals)
+        results = self.wire.exchange()
+        if wants.arrivals:
+            self._drawn_arrivals = [n for (n,) in self.wire.rows(results.pop())][::-1]
+        if wants.starts:
+            self._drawn_runs = [n for (n,) in self.wire.rows(results.pop())][::-1]
+        if self._batch is None:
+            [(self._batch,)] = self.wire.rows(results.pop())
+        self._heads = dict.fromkeys(wants.run_ids)
+        self._take_heads(self.wire.rows(results.pop()), wants.workflows)
+        if self._is_doubtful(wants.workflows):
+            self._look_again(wants.workflows)
+
+    def write(self, drawing: Drawing) -> None:
+        self._heads, self._newest = {}, {}
+        if drawing.events and self._batch is None:
+            [(self._batch,)] = self.wire.ask(sql.DRAW_BATCH)
+        send_drawing(self.wire, drawing, self._batch or 0, self._counts)
+
+    def finish(self) -> None:
+        """All events of a batch are written: the log's readers are to find it."""
+        shards = self._counts.events
+        if shards:
+            self.wire.queue(sql.INSERT_BATCHES, self._batch, list(shards), list(shards.values()))
+            self._counts, self._batch = Counts(), None
+
+    # -- runs
+
+    def next_run(self, namespace: str, workflow_id: str) -> int:
+        if not self._drawn_runs:
+            self._drawn_runs = [n for (n,) in self.wire.ask(sql.DRAW_RUNS, DRAWN_AT_LEAST)][::-1]
+        return number_in(shard_of(namespace, workflow_id, self.shards), self._drawn_runs.pop())
+
+    def next_arrival(self) -> int:
+        if not self._drawn_arrivals:
+            self._drawn_arrivals = [n for (n,) in self.wire.ask(sql.DRAW_ARRIVALS, DRAWN_AT_LEAST)][::-1]
+        return self._drawn_arrivals.pop()
+
+    def fetch_heads(self, run_ids: Sequence[str]) -> Sequence[Sequence[Any]]:
+        ahead = [self._heads.pop(run_id) for run_id in run_ids if run_id in self._heads]
+        found = [row for row in ahead if row is not None]
+        if len(ahead) < len(run_ids):
+            known = {row[1] for row in found}
+            self._drawn_runs, self._drawn_arrivals = [], []  # they may be older than what is locked now
+            found += self.wire.ask(sql.LOCK_HEADS, [run_id for run_id in run_ids if run_id not in known])
+        return found
+
+    def fetch_newest(self, workflows: Sequence[Workflow]) -> Sequence[tuple[str, str, str | None]]:
+        missing = [name for name in workflows if name not in self._newest]
+        if missing:
+            self._drawn_runs, self._drawn_arrivals = [], []
+            self._look_again(missing)
+        return [(*name, self._newest.pop(name)) for name in workflows]
+
+    def _queue_heads(self, run_ids: set[str], workflows: Sequence[Workflow] | set[Workflow]) -> None:
+        if workflows:
+            names = sorted(workflows)
+            shards = [shard_of(*name, self.shards) for name in names]
+            self.wire.queue(sql.LOCK_HEADS_AND_NEWEST, list(run_ids), shards, *map(list, zip(*names, strict=True)))
+        else:
+            self.wire.queue(sql.LOCK_HEADS, list(run_ids))
+
+    def _take_heads(self, rows: list[Row], workflows: Sequence[Workflow] | set[Workflow]) -> None:
+        """Keep what was asked ahead. Among the runs of a workflow id that came, its newest one is."""
+        newest: dict[Workflow, Row | None] = dict.fromkeys(workflows)
+        for row in rows:
+            self._heads[row[1]] = row
+            name = (row[2], row[3])
+            if name in newest:
+                other = newest[name]
+                if other is None or _age(row) > _age(other):
+                    newest[name] = row
+        for name, found in newest.items():
+            self._newest[name] = None if found is None else found[1]
+
+    def _is_doubtful(self, workflows: Sequence[Workflow] | set[Workflow]) -> bool:
+        """Whether one of them may have got a newer run while we waited for the lock of an older one."""
+        for name in workflows:
+            run_id = self._newest[name]
+            row = None if run_id is None else self._heads.get(run_id)
+            if row is not None and row[4] != RUNNING:
+                return True
+        return False
+
+    def _look_again(self, workflows: Sequence[Workflow] | set[Workflow]) -> None:
+        """Look for the newest runs until none of them was overtaken."""
+        for _ in range(LOOKS_MAX):
+            before = [self._newest.get(name, "") for name in workflows]
+            self._queue_heads(set(), workflows)
+            self._take_heads(self.wire.rows(self.wire.exchange()[-1]), workflows)
+            if before == [self._newest[name] for name in workflows] or not self._is_doubtful(workflows):
+                break
+
+    def fetch_inboxes(self, runs: Sequence[int]) -> Sequence[Row]:
+        return self.wire.ask(sql.INBOXES, runs)
+
+    def fetch_received(self, keys: Sequence[tuple[int, str]]) -> Sequence[Row]:
+        return self.wire.ask(sql.RECEIVED, *zip(*keys, strict=True))
+
+    def fetch_runs(self, run_ids: Sequence[str]) -> list[Run]:
+        runs = {row[0]: run_of(row) for row in self.wire.ask(sql.READ_RUNS, run_ids)}
+        return [runs[run_id] for run_id in run_ids if run_id in runs]
+
+    def run_origin(self, run: int) -> tuple[str, bytes]:
+        [(run_type, digest)] = self.wire.ask(sql.RUN_ORIGIN, run)
+        return run_type, digest
+
+    def run_attributes(self, run: int) -> str | None:
+        [(text,)] = self.wire.ask(sql.RUN_ATTRIBUTES, run)
+        return text  # type: ignore[no-any-return]
+
+    def history_bytes(self, run: int) -> int:
+        return self._count(sql.HISTORY_BYTES, run)
+
+    def claimable_runs(self, lease: Lease, types: Sequence[str] | None, now: int, limit: int) -> list[str]:
+        pairs = sorted(set(product(lease.queues, lease.languages)))
+        if not pairs:
+            return []
+        queues, languages = zip(*pairs, strict=True)
+        return [
+            run_id
+            for (run_id,) in self.wire.ask(sql.CLAIMABLE_RUNS, queues, languages, lease.lease_id, types, now, limit)
+        ]
+
+    def offer_blocked_runs(self) -> int:
+        return self._count(sql.OFFER_BLOCKED_RUNS)
+
+    def offer_all_runs(self) -> int:
+        return self._count(sql.OFFER_ALL_RUNS)
+
+    def _count(self, statement: Statement, *values: Any) -> int:
+        [(count,)] = self.wire.ask(statement, *values)
+        return int(count)
+
+    # -- leases
+
+    def insert_lease(self, lease: Lease) -> None:
+        self.wire.queue(sql.INSERT_LEASE, lease.lease_id, to_json(lease))
+
+    def find_lease(self, lease_id: str) -> tuple[int, Lease] | None:
+        rows = self.wire.ask(sql.KEEP_LEASE, lease_id)
+        return (rows[0][0], lease_of(rows[0][1])) if rows else None
+
+    def lease_at_counter(self, lease_id: str, counter: int | None) -> int | None:
+        rows = self.wire.ask(sql.LOCK_LEASE, lease_id, counter)
+        return int(rows[0][0]) if rows else None
+
+    def open_leases(self) -> list[str]:
+        return [lease_id for (lease_id,) in self.wire.ask(sql.OPEN_LEASES)]
+
+    def runs_owned(self, lease: int) -> list[str]:
+        return [run_id for (run_id,) in self.wire.ask(sql.RUN_IDS_OWNED, lease)]
+
+    def delete_lease(self, lease: int) -> int:
+        given_back = self._count(sql.GIVE_BACK_TASKS, lease)
+        self.wire.queue(sql.DELETE_LEASE, lease)
+        return given_back
+
+    # -- tasks
+
+    def insert_task(self, run: int, new: NewTask, owner: int | None) -> None:
+        named = (run, new.kind, new.key, new.queue, new.data)
+        order = (new.priority, new.fairness_key, new.fairness_weight, new.visible_at, new.deadline)
+        held = (new.attempt, new.fallback_queue, owner, 0 if owner is None else 1)
+        self.wire.queue(sql.INSERT_TASK, *named, *order, *held)
+
+    def find_task(self, task_id: int) -> tuple[int, int | None, int] | None:
+        rows = self.wire.ask(sql.LOCK_TASK, task_id)
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def delete_task(self, task_id: int) -> None:
+        self.wire.queue(sql.DELETE_TASK, task_id)
+
+    def drop_task(self, run: int, kind: str, key: str) -> None:
+        self.wire.queue(sql.DROP_TASK, run, kind, key)
+
+    def release_task(self, task_id: int, visible_at: int, attempt: int, data: bytes | None) -> None:
+        self.wire.queue(sql.RELEASE_TASK, task_id, visible_at, attempt, data)
+
+    def claim_tasks(self, lease: int, queues: Sequence[str], kinds: Sequence[str], now: int, limit: int) -> list[Task]:
+        [(fair, fallback)] = self.wire.ask(sql.TASK_FEATURES)
+        statement = sql.CLAIMABLE_TASKS_BY_TURN if fair or fallback else sql.CLAIMABLE_TASKS
+        chosen = [task for (task,) in self.wire.ask(statement, queues, kinds, now, limit)]
+        if not chosen:
+            return []
+        tasks = {task.token.task_id: task for task in tasks_of(self.wire.ask(sql.OWN_TASKS, chosen, lease))}
+        return [tasks[task] for task in chosen]
+
+    # -- asks
+
+    def insert_ask(self, run: int, ask: Ask, now: int) -> None:
+        self.wire.queue(sql.FORGET_ASKS, now)
+        self.wire.queue(sql.INSERT_ASK, ask.ask_id, run, ask.kind, ask.name, ask.data, ask.deadline)
+
+    def take_asks(self, lease: int, queues: Sequence[str], languages: Sequence[str], now: int, limit: int) -> list[Ask]:
+        return asks_of(self.wire.ask(sql.TAKE_ASKS, lease, queues, languages, now, limit))
+
+    def insert_answer(self, ask_id: str, data: bytes, deadline: int, now: int) -> None:
+        self.wire.queue(sql.FORGET_ANSWERS, now)
+        self.wire.queue(sql.INSERT_ANSWER, ask_id, data, deadline)
+
+    def delete_asks(self, ask_ids: Sequence[str]) -> None:
+        self.wire.queue(sql.DELETE_ASKS, ask_ids)
+        self.wire.queue(sql.DELETE_ANSWERS, ask_ids)
+
+    # -- subscribers, definitions, housekeeping
+
+    def save_cursor(self, subscriber: str, position: Position) -> None:
+        self.wire.queue(sql.SAVE_CURSOR, position.shard, subscriber, position.n)
+
+    def publish(self, definitions: Sequence[Definition]) -> None:
+        for one in definitions:
+            self.wire.queue(sql.PUBLISH, one.namespace, one.language, one.kind, one.name, to_json(one))
+
+    def was_committed(self, commit_id: str) -> bool:
+        return bool(self._count(sql.WAS_COMMITTED, commit_id))
+
+    def forget_commit_ids(self, before: int) -> None:
+        self.wire.queue(sql.FORGET_COMMIT_IDS, before)
+
+    def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
+        for shard in range(self.shards):
+            log.extend(self.wire, shard)
+        rows = self.wire.ask(sql.PURGEABLE_RUNS, namespace, closed_before, limit, looked_at_max, events_max)
+        locked = self.wire.ask(sql.LOCK_CLOSED_RUNS, [run for _, run, _ in rows], closed_before)
+        runs = {run for (run,) in locked}
+        gone = [row for row in rows if row[1] in runs]
+        if not gone:
+            return 0
+        numbers = [run for _, run, _ in gone]
+        for statement in sql.PURGE_RUNS:
+            self.wire.queue(statement, numbers)
+        purged: dict[int, int] = {}
+        for shard, _, last in gone:
+            purged[shard] = max(purged.get(shard, 0), last)
+        self.wire.queue(sql.MARK_PURGED, list(purged), list(purged.values()))
+        return len(gone)
+
+
+def _age(row: Row) -> tuple[bool, int]:
+    """An open run is newer than all others of its workflow id, or else the one with the greatest number is."""
+    return row[4] == RUNNING, row[0]
