@@ -22,6 +22,8 @@ def want_commit(wants: Wants, commit: Commit) -> None:
     wants.run_ids.add(commit.run_id)
     if commit.release or commit.consume or commit.inbox_seen is not None:
         wants.inboxes.add(commit.run_id)
+    if commit.task_token is not None:
+        wants.tasks.append(commit.task_token.task_id)
     for message in commit.send:
         wants.message(message)
     for new in commit.start:

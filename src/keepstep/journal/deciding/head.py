@@ -24,6 +24,7 @@ class Head:
         "epoch",
         "has_tasks",
         "inbox_size",
+        "known",
         "last_seq",
         "namespace",
         "owner",
@@ -65,6 +66,8 @@ class Head:
         self.created: tuple[Any, ...] | None = None
         """The columns that never change, of a run whose row is still to be inserted."""
         self.dirty = False
+        self.known: tuple[int, ...] | None = None
+        """For the database's own use: by what it will know that the row is still as it was written last."""
 
     def is_open(self) -> bool:
         return bool(self.status == RUNNING)

@@ -31,14 +31,14 @@ class Counts:
         return places
 
 
-def send_drawing(wire: Wire, drawing: Drawing, batch: int, counts: Counts) -> None:
+def send_drawing(wire: Wire, drawing: Drawing, counts: Counts) -> None:
     """All of it. Heads are clean afterwards."""
     _send_changed(wire, drawing)  # before the new runs: a continuation needs its ancestor closed
     if drawing.created:
         _send_created(wire, drawing.created)
     if drawing.events:
         _, *columns = _columns(drawing.events, 7)
-        wire.queue(sql.INSERT_EVENTS, *columns, counts.place(columns[0]), batch)
+        wire.queue(sql.INSERT_EVENTS, *columns, counts.place(columns[0]))
     if drawing.messages:
         wire.queue(sql.INSERT_MESSAGES, *_columns(drawing.messages, 8))
     if drawing.consumed:
@@ -72,6 +72,7 @@ def _send_created(wire: Wire, created: list[Head]) -> None:
         kept = (*head.mutable(), head.closed_at, head.blocked_for, *_moved(head), *_derived(head))
         rows.append((*head.created, *kept, head.detail or b"", head.status_text or "", head.attributes))
         head.clean()
+        head.known = known_of(head)
     wire.queue(sql.INSERT_RUNS, *zip(*rows, strict=True))
 
 
@@ -82,6 +83,7 @@ def _send_changed(wire: Wire, drawing: Drawing) -> None:
         kept = (*head.mutable(), head.closed_at, head.blocked_for, *_moved(head), *_derived(head))
         rows.append((head.run, *kept, head.detail, head.status_text, head.attributes))
         head.clean()
+        head.known = known_of(head)
         moved.pop(head.run_id, None)
     for head in drawing.created:
         moved.pop(head.run_id, None)
@@ -93,6 +95,13 @@ def _send_changed(wire: Wire, drawing: Drawing) -> None:
             for head in moved.values()
         ]
         wire.queue(sql.MOVE_RUNS, *zip(*steps, strict=True))
+        for head in moved.values():
+            head.known = known_of(head)
+
+
+def known_of(head: Head) -> tuple[int, ...]:
+    """What ``statements.VERIFY_HEADS`` compares."""
+    return head.epoch, head.last_seq, head.bumps, head.inbox_size
 
 
 def _moved(head: Head) -> tuple[int, int | None, int, int]:

@@ -72,6 +72,19 @@ _HEAD = """
     r.strikes, r.bumps, r.closed_at, r.blocked_for, r.last_seq, r.timer_at, r.inbox_size, r.has_tasks
 """
 
+VERIFY_HEADS = Statement(
+    f"""
+    SELECT 1 / (count(*) = cardinality($1))::int FROM (
+        SELECT FROM unnest($1, $2, $3, $4, $5) AS v(run, epoch, last_seq, bumps, inbox_size)
+        JOIN runs AS r ON r.shard = {_shard("v.run")} AND r.run = v.run AND r.epoch = v.epoch
+            AND r.last_seq = v.last_seq AND r.bumps = v.bumps AND r.inbox_size = v.inbox_size
+        ORDER BY r.shard, r.run FOR NO KEY UPDATE OF r) AS unchanged
+    """,
+    *("int8[]",) * 5,
+)
+"""Locks runs, and fails (division by zero) unless all are as they were: whatever changes a run that somebody owns moves
+one of these."""
+
 LOCK_HEADS = Statement(
     f"SELECT {_HEAD} FROM runs AS r WHERE r.run_id = ANY($1) ORDER BY r.shard, r.run FOR NO KEY UPDATE", "text[]"
 )
@@ -184,15 +197,15 @@ CHANGE_RUNS = Statement(
 INSERT_EVENTS = Statement(
     f"""
     INSERT INTO events (shard, run, seq, type, time, key, data, nth, batch)
-    SELECT {_shard("run")}, run, seq, type, time, key, data, nth, $8
+    SELECT {_shard("run")}, run, seq, type, time, key, data, nth, currval('batch_numbers')
     FROM {_unnested("run, seq, type, time, key, data, nth")}
     """,
-    *("int8[]", "int8[]", "text[]", "int8[]", "text[]", "bytea[]", "int8[]", "int8"),
+    *("int8[]", "int8[]", "text[]", "int8[]", "text[]", "bytea[]", "int8[]"),
 )
 
 INSERT_BATCHES = Statement(
-    "INSERT INTO batches (batch, shard, events) SELECT $1, v.shard, v.events FROM unnest($2, $3) AS v(shard, events)",
-    "int8",
+    "INSERT INTO batches (batch, shard, events) SELECT currval('batch_numbers'), v.shard, v.events "
+    "FROM unnest($1, $2) AS v(shard, events)",
     "int8[]",
     "int8[]",
 )
@@ -360,8 +373,13 @@ NEXT_WAKE = Statement(
 
 # Tasks.
 
-LOCK_TASK = Statement(
-    f"SELECT run, owner, epoch FROM tasks WHERE shard = {_shard('$1')} AND task = $1 FOR UPDATE", "int8"
+LOCK_TASKS = Statement(
+    f"""
+    SELECT t.task, t.run, t.owner, t.epoch FROM unnest($1) AS v(task)
+    JOIN tasks AS t ON t.shard = {_shard("v.task")} AND t.task = v.task
+    ORDER BY t.shard, t.task FOR NO KEY UPDATE OF t
+    """,
+    "int8[]",
 )
 
 INSERT_TASK = Statement(

@@ -9,6 +9,9 @@ decisions are told of is locked until the flush ends. Two processes with differe
 * The newest run of a workflow id is looked for and then locked. Where the lock had to wait for a commit that closed it,
   a newer one may be there, so a closed one is looked for once more.
 * What is written is only sent on its way. It is answered with the next question, or at COMMIT.
+* The exception to the first rule saves a round trip: a group that is only about runs which this process owns is decided
+  on how they stood when its last flush ended, *trusting*. Its first statement locks them, and fails unless they still
+  stand there. Then, or if anything at all must be asked, or is refused, everything is done again without trust.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 from keepstep.journal.ask import Ask
 from keepstep.journal.deciding.codes import RUNNING, lease_of, to_json
 from keepstep.journal.deciding.drawing import Drawing
+from keepstep.journal.deciding.head import Head
 from keepstep.journal.deciding.picture import Wants
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
@@ -31,7 +35,7 @@ from . import log
 from . import statements as sql
 from .drawn import Counts, send_drawing
 from .rows import Row, asks_of, run_of, tasks_of
-from .shard import number_in, shard_of
+from .shard import number_in, shard_in, shard_of
 from .statement import Statement
 from .wire import Wire
 
@@ -44,6 +48,10 @@ LOOKS_MAX = 10
 Workflow = tuple[str, str]
 
 
+class Doubt(Exception):
+    """What is known is not enough for a flush that trusts it."""
+
+
 class PostgresTables:
     """See the module. ``wire`` is set, and set anew, by whoever connects."""
 
@@ -52,34 +60,42 @@ class PostgresTables:
     def __init__(self, shards: int) -> None:
         self.shards = shards
         self.last_n = 0
+        self.is_trusting = False
+        """Whether decisions are made on what the last flush has left, to be verified when they are written."""
         self._forget()
 
     # -- a flush
 
     def begin(self) -> bool:
         self._forget()
-        return True
+        return not self.is_trusting
 
     def forget(self) -> None:
         self._forget()
 
+    def verify(self, heads: Sequence[Head]) -> None:
+        """Lock these runs, and have the flush fail where one of them is not any more as it was written last."""
+        known = sorted((shard_in(head.run), head.run, *(head.known or ())) for head in heads)
+        self.wire.queue(sql.VERIFY_HEADS, *list(zip(*known, strict=True))[1:])
+
     def _forget(self) -> None:
         self.last_n = 0
         self._counts = Counts()
-        self._batch: int | None = None
+        self._has_batch = False
         self._drawn_runs: list[int] = []
         self._drawn_arrivals: list[int] = []
         self._heads: dict[str, Row | None] = {}
         """What was asked ahead, and has not been asked for yet; None for what is not there."""
         self._newest: dict[Workflow, str | None] = {}
+        self._tasks: dict[int, Row | None] = {}
 
     def prepare(self, wants: Wants) -> None:
         """Ask for all heads that will be wanted, in the round trip that begins the transaction."""
-        if not (wants.run_ids or wants.workflows):
+        if self.is_trusting or not (wants.run_ids or wants.workflows):
             return
         self._queue_heads(wants.run_ids, wants.workflows)
-        if self._batch is None:
-            self.wire.queue(sql.DRAW_BATCH)
+        if wants.tasks:
+            self.wire.queue(sql.LOCK_TASKS, wants.tasks)
         if wants.starts:
             self.wire.queue(sql.DRAW_RUNS, wants.starts)
         if wants.arrivals:
@@ -89,8 +105,8 @@ class PostgresTables:
             self._drawn_arrivals = [n for (n,) in self.wire.rows(results.pop())][::-1]
         if wants.starts:
             self._drawn_runs = [n for (n,) in self.wire.rows(results.pop())][::-1]
-        if self._batch is None:
-            [(self._batch,)] = self.wire.rows(results.pop())
+        if wants.tasks:
+            self._tasks = dict.fromkeys(wants.tasks) | {row[0]: row for row in self.wire.rows(results.pop())}
         self._heads = dict.fromkeys(wants.run_ids)
         self._take_heads(self.wire.rows(results.pop()), wants.workflows)
         if self._is_doubtful(wants.workflows):
@@ -98,27 +114,28 @@ class PostgresTables:
 
     def write(self, drawing: Drawing) -> None:
         self._heads, self._newest = {}, {}
-        if drawing.events and self._batch is None:
-            [(self._batch,)] = self.wire.ask(sql.DRAW_BATCH)
-        send_drawing(self.wire, drawing, self._batch or 0, self._counts)
+        if drawing.events and not self._has_batch:
+            self.wire.queue(sql.DRAW_BATCH)
+            self._has_batch = True
+        send_drawing(self.wire, drawing, self._counts)
 
     def finish(self) -> None:
         """All events of a batch are written: the log's readers are to find it."""
         shards = self._counts.events
         if shards:
-            self.wire.queue(sql.INSERT_BATCHES, self._batch, list(shards), list(shards.values()))
-            self._counts, self._batch = Counts(), None
+            self.wire.queue(sql.INSERT_BATCHES, list(shards), list(shards.values()))
+            self._counts, self._has_batch = Counts(), False
 
     # -- runs
 
     def next_run(self, namespace: str, workflow_id: str) -> int:
         if not self._drawn_runs:
-            self._drawn_runs = [n for (n,) in self.wire.ask(sql.DRAW_RUNS, DRAWN_AT_LEAST)][::-1]
+            self._drawn_runs = [n for (n,) in self._ask(sql.DRAW_RUNS, DRAWN_AT_LEAST)][::-1]
         return number_in(shard_of(namespace, workflow_id, self.shards), self._drawn_runs.pop())
 
     def next_arrival(self) -> int:
         if not self._drawn_arrivals:
-            self._drawn_arrivals = [n for (n,) in self.wire.ask(sql.DRAW_ARRIVALS, DRAWN_AT_LEAST)][::-1]
+            self._drawn_arrivals = [n for (n,) in self._ask(sql.DRAW_ARRIVALS, DRAWN_AT_LEAST)][::-1]
         return self._drawn_arrivals.pop()
 
     def fetch_heads(self, run_ids: Sequence[str]) -> Sequence[Sequence[Any]]:
@@ -127,7 +144,7 @@ class PostgresTables:
         if len(ahead) < len(run_ids):
             known = {row[1] for row in found}
             self._drawn_runs, self._drawn_arrivals = [], []  # they may be older than what is locked now
-            found += self.wire.ask(sql.LOCK_HEADS, [run_id for run_id in run_ids if run_id not in known])
+            found += self._ask(sql.LOCK_HEADS, [run_id for run_id in run_ids if run_id not in known])
         return found
 
     def fetch_newest(self, workflows: Sequence[Workflow]) -> Sequence[tuple[str, str, str | None]]:
@@ -136,6 +153,11 @@ class PostgresTables:
             self._drawn_runs, self._drawn_arrivals = [], []
             self._look_again(missing)
         return [(*name, self._newest.pop(name)) for name in workflows]
+
+    def _ask(self, statement: Statement, *values: Any) -> list[Row]:
+        if self.is_trusting:
+            raise Doubt
+        return self.wire.ask(statement, *values)
 
     def _queue_heads(self, run_ids: set[str], workflows: Sequence[Workflow] | set[Workflow]) -> None:
         if workflows:
@@ -177,21 +199,21 @@ class PostgresTables:
                 break
 
     def fetch_inboxes(self, runs: Sequence[int]) -> Sequence[Row]:
-        return self.wire.ask(sql.INBOXES, runs)
+        return self._ask(sql.INBOXES, runs)
 
     def fetch_received(self, keys: Sequence[tuple[int, str]]) -> Sequence[Row]:
-        return self.wire.ask(sql.RECEIVED, *zip(*keys, strict=True))
+        return self._ask(sql.RECEIVED, *zip(*keys, strict=True))
 
     def fetch_runs(self, run_ids: Sequence[str]) -> list[Run]:
-        runs = {row[0]: run_of(row) for row in self.wire.ask(sql.READ_RUNS, run_ids)}
+        runs = {row[0]: run_of(row) for row in self._ask(sql.READ_RUNS, run_ids)}
         return [runs[run_id] for run_id in run_ids if run_id in runs]
 
     def run_origin(self, run: int) -> tuple[str, bytes]:
-        [(run_type, digest)] = self.wire.ask(sql.RUN_ORIGIN, run)
+        [(run_type, digest)] = self._ask(sql.RUN_ORIGIN, run)
         return run_type, digest
 
     def run_attributes(self, run: int) -> str | None:
-        [(text,)] = self.wire.ask(sql.RUN_ATTRIBUTES, run)
+        [(text,)] = self._ask(sql.RUN_ATTRIBUTES, run)
         return text  # type: ignore[no-any-return]
 
     def history_bytes(self, run: int) -> int:
@@ -203,8 +225,7 @@ class PostgresTables:
             return []
         queues, languages = zip(*pairs, strict=True)
         return [
-            run_id
-            for (run_id,) in self.wire.ask(sql.CLAIMABLE_RUNS, queues, languages, lease.lease_id, types, now, limit)
+            run_id for (run_id,) in self._ask(sql.CLAIMABLE_RUNS, queues, languages, lease.lease_id, types, now, limit)
         ]
 
     def offer_blocked_runs(self) -> int:
@@ -214,7 +235,7 @@ class PostgresTables:
         return self._count(sql.OFFER_ALL_RUNS)
 
     def _count(self, statement: Statement, *values: Any) -> int:
-        [(count,)] = self.wire.ask(statement, *values)
+        [(count,)] = self._ask(statement, *values)
         return int(count)
 
     # -- leases
@@ -223,18 +244,18 @@ class PostgresTables:
         self.wire.queue(sql.INSERT_LEASE, lease.lease_id, to_json(lease))
 
     def find_lease(self, lease_id: str) -> tuple[int, Lease] | None:
-        rows = self.wire.ask(sql.KEEP_LEASE, lease_id)
+        rows = self._ask(sql.KEEP_LEASE, lease_id)
         return (rows[0][0], lease_of(rows[0][1])) if rows else None
 
     def lease_at_counter(self, lease_id: str, counter: int | None) -> int | None:
-        rows = self.wire.ask(sql.LOCK_LEASE, lease_id, counter)
+        rows = self._ask(sql.LOCK_LEASE, lease_id, counter)
         return int(rows[0][0]) if rows else None
 
     def open_leases(self) -> list[str]:
-        return [lease_id for (lease_id,) in self.wire.ask(sql.OPEN_LEASES)]
+        return [lease_id for (lease_id,) in self._ask(sql.OPEN_LEASES)]
 
     def runs_owned(self, lease: int) -> list[str]:
-        return [run_id for (run_id,) in self.wire.ask(sql.RUN_IDS_OWNED, lease)]
+        return [run_id for (run_id,) in self._ask(sql.RUN_IDS_OWNED, lease)]
 
     def delete_lease(self, lease: int) -> int:
         given_back = self._count(sql.GIVE_BACK_TASKS, lease)
@@ -250,8 +271,11 @@ class PostgresTables:
         self.wire.queue(sql.INSERT_TASK, *named, *order, *held)
 
     def find_task(self, task_id: int) -> tuple[int, int | None, int] | None:
-        rows = self.wire.ask(sql.LOCK_TASK, task_id)
-        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+        if task_id in self._tasks:
+            row = self._tasks.pop(task_id)  # the commit that asks may end it, and the next one is to see that
+        else:
+            row = next(iter(self._ask(sql.LOCK_TASKS, [task_id])), None)
+        return None if row is None else (row[1], row[2], row[3])
 
     def delete_task(self, task_id: int) -> None:
         self.wire.queue(sql.DELETE_TASK, task_id)
@@ -263,12 +287,12 @@ class PostgresTables:
         self.wire.queue(sql.RELEASE_TASK, task_id, visible_at, attempt, data)
 
     def claim_tasks(self, lease: int, queues: Sequence[str], kinds: Sequence[str], now: int, limit: int) -> list[Task]:
-        [(fair, fallback)] = self.wire.ask(sql.TASK_FEATURES)
+        [(fair, fallback)] = self._ask(sql.TASK_FEATURES)
         statement = sql.CLAIMABLE_TASKS_BY_TURN if fair or fallback else sql.CLAIMABLE_TASKS
-        chosen = [task for (task,) in self.wire.ask(statement, queues, kinds, now, limit)]
+        chosen = [task for (task,) in self._ask(statement, queues, kinds, now, limit)]
         if not chosen:
             return []
-        tasks = {task.token.task_id: task for task in tasks_of(self.wire.ask(sql.OWN_TASKS, chosen, lease))}
+        tasks = {task.token.task_id: task for task in tasks_of(self._ask(sql.OWN_TASKS, chosen, lease))}
         return [tasks[task] for task in chosen]
 
     # -- asks
@@ -278,7 +302,7 @@ class PostgresTables:
         self.wire.queue(sql.INSERT_ASK, ask.ask_id, run, ask.kind, ask.name, ask.data, ask.deadline)
 
     def take_asks(self, lease: int, queues: Sequence[str], languages: Sequence[str], now: int, limit: int) -> list[Ask]:
-        return asks_of(self.wire.ask(sql.TAKE_ASKS, lease, queues, languages, now, limit))
+        return asks_of(self._ask(sql.TAKE_ASKS, lease, queues, languages, now, limit))
 
     def insert_answer(self, ask_id: str, data: bytes, deadline: int, now: int) -> None:
         self.wire.queue(sql.FORGET_ANSWERS, now)
@@ -306,8 +330,8 @@ class PostgresTables:
     def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
         for shard in range(self.shards):
             log.extend(self.wire, shard)
-        rows = self.wire.ask(sql.PURGEABLE_RUNS, namespace, closed_before, limit, looked_at_max, events_max)
-        locked = self.wire.ask(sql.LOCK_CLOSED_RUNS, [run for _, run, _ in rows], closed_before)
+        rows = self._ask(sql.PURGEABLE_RUNS, namespace, closed_before, limit, looked_at_max, events_max)
+        locked = self._ask(sql.LOCK_CLOSED_RUNS, [run for _, run, _ in rows], closed_before)
         runs = {run for (run,) in locked}
         gone = [row for row in rows if row[1] in runs]
         if not gone:

@@ -132,7 +132,7 @@ class Flusher(flush.Flusher):
             if one_by_one:
                 self._decide_one_by_one(group)
             else:
-                self._decide(group)
+                self._decide(group, self._wants_of(group))
             self._number += 1
             self._mark()
         except BaseException:

@@ -111,17 +111,20 @@ class Flusher(ABC):
             return True
         return False
 
-    def _decide(self, group: Sequence[Operation]) -> None:
-        picture = self._picture
+    def _wants_of(self, group: Sequence[Operation]) -> Wants:
         wants = Wants()
         for operation in group:
-            operation.error = None
             if operation.want is not None:
                 operation.want(wants, operation.argument)
+        return wants
+
+    def _decide(self, group: Sequence[Operation], wants: Wants) -> None:
+        picture = self._picture
         picture.prefetch(wants)
         for operation in group:
             if operation.deed is not None and self._is_put_off(operation, operation.deed):
                 continue
+            operation.error = None
             try:
                 operation.outcome = operation.verb(picture, operation.argument)
             except JournalError as refused:
