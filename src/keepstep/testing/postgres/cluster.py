@@ -39,7 +39,9 @@ SELECT pg_create_physical_replication_slot('{SLOT}', true)
 WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{SLOT}')
 """
 
-_IS_SYNCHRONOUS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync'"
+_IS_STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+
+_IS_SYNCHRONOUS = f"{_IS_STREAMING} AND sync_state = 'sync'"
 
 _HAS_FLUSHED = "SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '{position}'"
 
@@ -96,14 +98,14 @@ class PostgresCluster:
         """Would the standby have every commit that is acknowledged now?"""
         return self.primary.query(_IS_SYNCHRONOUS) == "1"
 
+    def _is_streaming(self) -> bool:
+        return self.primary.query(_IS_STREAMING) == "1"
+
     def part(self) -> None:
         """The standby listens to the primary no more, which goes on alone if it is not synchronous."""
         self.standby.set_config({"primary_conninfo": ""})
-        wait_until(
-            lambda: self.primary.query("SELECT count(*) FROM pg_stat_replication") == "0",
-            COMMAND_SECONDS_MAX,
-            f"the standby in {self.standby.folder} still listens",
-        )
+        complaint = f"the standby in {self.standby.folder} still listens"
+        wait_until(lambda: not self._is_streaming(), COMMAND_SECONDS_MAX, complaint)
 
     def promote(self) -> None:
         """Make the standby the primary. The old primary is left as it is: dead, or alive and alone.
@@ -141,6 +143,7 @@ class PostgresCluster:
         self.standby.account.own(self.standby.data / "standby.signal")
         self.standby.set_config({"primary_conninfo": self._conninfo(), "primary_slot_name": SLOT})
         self.standby.start()
+        wait_until(self._is_streaming, COMMAND_SECONDS_MAX, f"the standby in {self.standby.folder} does not listen")
         if self._is_meant_synchronous:
             self._make_synchronous()
 

@@ -126,6 +126,8 @@ class Proxy:
         self._writers.add(server_writer)
         try:
             await asyncio.gather(self._pump(reader, server_writer), self._pump(server_reader, writer))
+        except asyncio.CancelledError:
+            """The proxy ends, and nobody awaits this task."""
         finally:
             for each in (writer, server_writer):
                 self._writers.discard(each)

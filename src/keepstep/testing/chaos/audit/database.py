@@ -99,7 +99,7 @@ class PostgresReader(Reader):
         import psycopg
 
         try:
-            self.rows("CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA public")
+            self._connection.execute("CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA public")
             self.rows(_CHECK_INDEXES)
         except psycopg.Error as error:
             return str(error)
