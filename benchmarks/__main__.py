@@ -20,7 +20,10 @@ from . import (
     w6_replay,
     w7_orders,
     w8_flat,
+    w9_pickup,
     w10_idle,
+    w11_processes,
+    w12_bloat,
 )
 from .absurd_peer import ABSURD
 from .bench import Bench
@@ -56,6 +59,11 @@ WORKLOADS: dict[str, dict[str, Workload]] = {
     "SQLite": {**EVERYWHERE, "W7": w7_orders.measure, "W8": w8_flat.measure, "DBOS": DBOS.measure},
     "PostgreSQL": {
         "raw": _pgbench,
+        **EVERYWHERE,
+        "W9": w9_pickup.measure,
+        "W10": _idle,
+        "W11": w11_processes.measure,
+        "W12": w12_bloat.measure,
         "DBOS": DBOS.measure,
         "Absurd": ABSURD.measure,
     },

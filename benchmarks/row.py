@@ -86,7 +86,7 @@ POSTGRES_ROWS = (
     Row("pg.w11.steps_4", "W11", "the same by four", "steps/s", True),
     Row("pg.w12.bytes", "W12", "disk for a step, after {scale.w12_steps:,} steps", "bytes"),
     Row("pg.w12.dead", "W12", "share of all table bytes that is dead or empty, after them", "%"),
-    Row("pg.w12.hot_growth", "W12", "tables other than events: their size after all steps, against after a tenth", "x"),
+    Row("pg.w12.passing_growth", "W12", "tables whose rows pass: their size after them, against after a tenth", "x"),
 )  # fmt: skip
 ROWS = (*SQLITE_ROWS, *POSTGRES_ROWS)
 ROW_OF = {row.key: row for row in ROWS}
