@@ -22,7 +22,8 @@ from .address import Address
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('keepstep migration'), hashtext(%s))"
 
-_HAS_META = "SELECT to_regclass(%s) IS NOT NULL"
+# Read as rows, not by to_regclass: a session that has asked for a name in vain may not hear that it exists since.
+_HAS_META = "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = %s AND tablename = 'meta')"
 
 Connection = psycopg.Connection[Any]
 
@@ -53,7 +54,7 @@ def migrate(db: Connection, address: Address, create: bool) -> int:
 
 
 def _version(db: Connection, address: Address) -> int | None:
-    row = db.execute(_HAS_META, (f"{address.schema}.meta",)).fetchone()
+    row = db.execute(_HAS_META, (address.schema,)).fetchone()
     assert row is not None
     if not row[0]:
         return None
