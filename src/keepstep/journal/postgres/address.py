@@ -17,6 +17,7 @@ import re
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
+import psycopg
 
 from keepstep.journal.errors import InvalidInput
 
@@ -61,6 +62,7 @@ def parse_address(url: str) -> Address:
         raise InvalidInput(f"shards={shards} is not a number from 1 to {SHARDS_MAX}")
     if pooled not in ("true", "false"):
         raise InvalidInput(f"pooled={pooled} is neither true nor false")
+    options = _known_to_libpq(options)
     conninfo = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
     return Address(
         conninfo=conninfo,
@@ -69,6 +71,14 @@ def parse_address(url: str) -> Address:
         pooled=pooled == "true",
         shown=_shown(parts.netloc, parts.path, schema),
     )
+
+
+def _known_to_libpq(options: dict[str, str]) -> dict[str, str]:
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise InvalidInput(f"the database URL has an option that is not known: {unknown[0]!r}; see docs/postgres.md")
+    return options
 
 
 def _shown(netloc: str, path: str, schema: str) -> str:

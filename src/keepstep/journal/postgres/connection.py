@@ -15,7 +15,7 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
-from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.errors import InvalidInput, StoreUnavailable
 
 from .address import Address
 from .statement import Statement
@@ -74,6 +74,17 @@ _SPELT_OUT: dict[type[Exception], str] = {
     errors.IoError: "the server's disk reports an error",
     errors.DivisionByZero: "this process's row was taken away",  # statements.MARK_FLUSH
 }
+
+_SOON = (
+    "too many clients",
+    "too many connections",
+    "connection slots are reserved",
+    "is starting up",
+    "is shutting down",
+    "in recovery mode",
+    "not yet accepting connections",
+    "terminating connection due to administrator command",
+)
 
 _PASSING_CLASSES = ("08", "53", "57", "58", "25", "28", "3D")
 """SQLSTATE classes: connections, resources, an operator's doing, the system, a transaction of the wrong kind, access
@@ -150,8 +161,12 @@ def _check(connection: psycopg.Connection[Any], address: Address) -> None:
 
 
 def is_worth_waiting(error: psycopg.Error) -> bool:
-    """Whether a server that cannot be used now is about to be usable by itself."""
-    return isinstance(error, (errors.TooManyConnections, errors.CannotConnectNow, ConnectionLost))
+    """Whether a server that cannot be used now is about to be usable by itself.
+
+    While a connection is made, libpq gives words and no codes. They are the server's, and where it speaks another
+    language than English nothing is waited for.
+    """
+    return isinstance(error, ConnectionLost) or any(words in str(error) for words in _SOON)
 
 
 def is_contention(error: BaseException) -> bool:
@@ -174,6 +189,16 @@ def passing_trouble(error: BaseException) -> str | None:
     if error.sqlstate in _CONTENTION:
         return "other processes change the same runs"
     return "the server refuses" if error.sqlstate[:2] in _PASSING_CLASSES else None
+
+
+def refusal_of(error: BaseException) -> InvalidInput | None:
+    """What a caller has handed in that PostgreSQL cannot keep."""
+    if isinstance(error, (errors.CharacterNotInRepertoire, errors.UntranslatableCharacter, UnicodeEncodeError)):
+        return InvalidInput(
+            "a name, key or status text holds a NUL or half of a surrogate pair, which PostgreSQL cannot keep; "
+            "leave that out"
+        )
+    return None
 
 
 def is_damage(error: BaseException) -> bool:

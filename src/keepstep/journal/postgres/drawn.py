@@ -11,7 +11,10 @@ from keepstep.journal.deciding.head import Head
 
 from . import statements as sql
 from .shard import shard_in
+from .statement import Statement
 from .wire import Wire
+
+PART_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Counts:
@@ -38,9 +41,10 @@ def send_drawing(wire: Wire, drawing: Drawing, counts: Counts) -> None:
         _send_created(wire, drawing.created)
     if drawing.events:
         _, *columns = _columns(drawing.events, 7)
-        wire.queue(sql.INSERT_EVENTS, *columns, counts.place(columns[0]))
+        columns.append(counts.place(columns[0]))
+        _send_in_parts(wire, sql.INSERT_EVENTS, columns, data=5)
     if drawing.messages:
-        wire.queue(sql.INSERT_MESSAGES, *_columns(drawing.messages, 8))
+        _send_in_parts(wire, sql.INSERT_MESSAGES, _columns(drawing.messages, 8), data=4)
     if drawing.consumed:
         wire.queue(sql.DELETE_MESSAGES, *zip(*drawing.consumed, strict=True))
     if drawing.received:
@@ -63,6 +67,16 @@ def send_drawing(wire: Wire, drawing: Drawing, counts: Counts) -> None:
 def _columns(values: list[Any], width: int) -> list[list[Any]]:
     """The columns of rows that stand one after another."""
     return [values[i::width] for i in range(width)]
+
+
+def _send_in_parts(wire: Wire, statement: Statement, columns: list[Any], data: int) -> None:
+    """So many rows at once as have so many bytes in their column ``data``: a message to the server has a limit."""
+    if sum(map(len, columns[data])) <= PART_BYTES_MAX or len(columns[data]) == 1:
+        wire.queue(statement, *columns)
+        return
+    half = len(columns[data]) // 2
+    _send_in_parts(wire, statement, [column[:half] for column in columns], data)
+    _send_in_parts(wire, statement, [column[half:] for column in columns], data)
 
 
 def _send_created(wire: Wire, created: list[Head]) -> None:
@@ -118,7 +132,7 @@ def _send_state(wire: Wire, drawing: Drawing) -> None:
     kept = [(*key, data) for key, data in drawing.state.items() if data is not None]
     gone = [key for key, data in drawing.state.items() if data is None]
     if kept:
-        wire.queue(sql.UPSERT_STATE, *zip(*kept, strict=True))
+        _send_in_parts(wire, sql.UPSERT_STATE, list(zip(*kept, strict=True)), data=3)
     if gone:
         wire.queue(sql.DELETE_STATE, *zip(*gone, strict=True))
 

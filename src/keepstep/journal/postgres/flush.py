@@ -32,7 +32,7 @@ from keepstep.journal.clock import Clock
 from keepstep.journal.deciding.change import commit_run
 from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.deciding.picture import HEADS_KEPT_MAX, Wants
-from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.errors import JournalError, StoreUnavailable
 from keepstep.journal.writing import flush
 from keepstep.journal.writing.renewal import Renewals
 
@@ -86,6 +86,9 @@ class Flusher(flush.Flusher):
 
     def is_damage(self, error: Exception) -> bool:
         return explained.is_damage(error)
+
+    def refusal_of(self, error: Exception) -> JournalError | None:
+        return explained.refusal_of(error)
 
     def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
         for tries_left in range(CONTENTION_TRIES, -1, -1):

@@ -3,7 +3,7 @@
 Whole columns travel as arrays, so that a statement takes as many rows as a flush has; they are encoded here rather than
 by the driver because a flush of five hundred steps has thousands of values, and the driver looks at each of them twice.
 Numbers go as text, which the server reads faster than Python packs; texts and bytes go in the binary format, which
-needs no quoting.
+needs no quoting and carries lengths: a NUL in a text is refused by the server, not taken for its end by the driver.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _ENCODERS: dict[str, tuple[Encode, int]] = {
     "int4": (_number, TEXT_FORMAT),
     "int8": (_number, TEXT_FORMAT),
     "float8": (_number, TEXT_FORMAT),
-    "text": (_text, TEXT_FORMAT),
+    "text": (_text, BINARY_FORMAT),
     "bytea": (_bytes, BINARY_FORMAT),
     "int8[]": (_numbers, TEXT_FORMAT),
     "float8[]": (_numbers, TEXT_FORMAT),

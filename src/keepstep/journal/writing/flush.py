@@ -77,6 +77,10 @@ class Flusher(ABC):
     def sign_off(self) -> None:
         """Take this process's row away and let go of the database."""
 
+    def refusal_of(self, error: Exception) -> JournalError | None:
+        """What an error of the database says to the caller whose operation alone it was, if it is his to mend."""
+        return None
+
     def _puts_off(self, deed: Deed) -> bool:
         """Whether the deed is left to the next flush."""
         return False
@@ -151,8 +155,10 @@ class Flusher(ABC):
             except Exception as error:
                 if self.passing_trouble(error) is not None or self.is_damage(error):
                     raise
-                log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
-                operation.error = error
+                operation.error = self.refusal_of(error)
+                if operation.error is None:
+                    log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
+                    operation.error = error
                 self._return_to_savepoint()
                 picture.forget()
                 picture.begin(picture.now)
