@@ -35,6 +35,7 @@ from keepstep.runtime.errors import (
 )
 from keepstep.runtime.guard import Nondeterminism, unsafe
 from keepstep.runtime.human_task import HumanTask, human_task
+from keepstep.runtime.marker import deprecate_patch, patched, version
 from keepstep.runtime.saga import Outcome, Saga, saga
 from keepstep.runtime.step import Step, step
 from keepstep.runtime.waiting import receive, sleep, wait_for
@@ -79,10 +80,12 @@ __all__ = [
     "Workflow",
     "WorkflowFailed",
     "callback",
+    "deprecate_patch",
     "heartbeat",
     "human_task",
     "info",
     "now",
+    "patched",
     "random",
     "receive",
     "saga",
@@ -94,6 +97,7 @@ __all__ = [
     "step_info",
     "unsafe",
     "uuid4",
+    "version",
     "wait_for",
     "workflow",
 ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -12,9 +10,9 @@ import keepstep
 from keepstep import Engine, step, workflow
 from keepstep.journal import Condition
 from keepstep.runtime.registry import forget, register
-from keepstep.runtime.workflow import Workflow
 from keepstep.testing import run
 from tests.runtime.crashing import World
+from tests.runtime.deploying import Code, after_deploying, block_of, deploy, result_of, until_shown
 
 
 @step
@@ -30,55 +28,6 @@ async def two(n: int) -> str:
 @step
 async def three(n: int) -> str:
     return f"three {n}"
-
-
-Code = Callable[[], Awaitable[Any]]
-
-
-def deploy(code: Code) -> Workflow[Any, Any]:
-    """The workflow ``changing`` with this code."""
-    forget("workflow", "changing")
-    return workflow(name="changing", guard=False)(code)  # type: ignore[arg-type]
-
-
-async def until_shown(engine: Engine, condition: Condition) -> keepstep.RunInfo:
-    while True:
-        info = await engine.get("changing").describe()
-        if info.condition is condition:
-            return info
-        await asyncio.sleep(0.1)
-
-
-def after_deploying(old: Code, new: Code, judge: Callable[[Engine], Awaitable[Any]]) -> Any:
-    """Run ``old`` until it waits for the signal ``go``, deploy ``new`` in another process, let ``judge`` look."""
-
-    async def main() -> Any:
-        world = World()
-        first = await world.open()
-        await first.start(deploy(old), id="changing")
-        await until_shown(first, Condition.WAITING)
-        await first.close()
-        world.engines.remove(first)
-        deploy(new)
-        engine = await world.open()
-        await engine.signal("changing", "go")
-        judged = await judge(engine)
-        await world.close()
-        return judged
-
-    return run(main)
-
-
-async def result_of(engine: Engine) -> Any:
-    return await engine.get("changing").result(timeout=60)
-
-
-async def block_of(engine: Engine) -> tuple[str, dict[str, Any], list[str]]:
-    info = await until_shown(engine, Condition.BLOCKED)
-    assert info.status == "running"
-    events = [event.type async for event in engine.get("changing").history()]
-    assert info.detail.blocked is not None
-    return info.error or "", info.detail.blocked, events
 
 
 async def original() -> list[str]:

@@ -34,6 +34,7 @@ from .data import decode_failure, rebuild
 from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
+from .marker import Markers
 from .operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
 
 if TYPE_CHECKING:
@@ -133,13 +134,20 @@ class Execution:
         self._main: asyncio.Task[Any] | None = None
         self._detached = False
         self._refusals = 0
+        self.markers = Markers(self)
+        self._contradiction: Contradiction | None = None
+        """Found while code was running, which may have caught the error."""
         self._known: dict[str, Event] = {}
         """Recorded facts that code needs before their event is delivered: the URLs of callbacks."""
 
     # delivering
 
-    def replay(self, events: Sequence[Event]) -> None:
-        """Deliver a recorded history from the first event on. Raises ``Contradiction``."""
+    def replay(self, events: Sequence[Event], *, is_first: bool = False) -> None:
+        """Deliver a recorded history from the first event on. Raises ``Contradiction``.
+
+        ``is_first``: nobody has run any of the code for this history before.
+        """
+        self.markers.read(events, is_first=is_first)
         events, self._loose = without_superseded(events)
         for event in events:
             if event.type == history.CALLBACK_CREATED and event.key is not None:
@@ -180,6 +188,8 @@ class Execution:
             violation = take_violation()
         if violation is not None:
             raise violation
+        if self._contradiction is not None:
+            raise self._contradiction
         if self.outcome is None and self._main is not None and self._main.done() and not self.open_sagas:
             self.outcome = self._ended(self._main)
         if self.loop.errors:
@@ -328,6 +338,14 @@ class Execution:
         self.add(operation)
         return operation
 
+    def choose_version(self, name: str, newest: int, oldest: int, *, records: bool = True) -> int:
+        """The version of a piece of code that the run has; see ``marker``."""
+        try:
+            return self.markers.choose(name, newest, oldest, records=records)
+        except Contradiction as error:
+            self._contradiction = error
+            raise
+
     def random(self) -> random.Random:
         """The run's own generator, seeded by the run."""
         if self._random is None:
@@ -473,6 +491,10 @@ class Execution:
             operation.started.exception()
         operation.future.set_exception(error)
         operation.future.exception()
+
+    def _apply_version_marked(self, event: Event, data: history.VersionMarked) -> None:
+        self._asked(event, "version")
+        self.markers.confirm(data)
 
     def _apply_cancel_requested(self, _: Event, data: history.CancelRequested) -> None:
         """A run is cancelled once: repeating the request, as an impatient caller does, must not cut cleaning up off."""

@@ -26,6 +26,7 @@ CALLBACK_FAILED: Final = "callback_failed"
 CHILD_STARTED: Final = "child_started"
 CHILD_REFUSED: Final = "child_refused"
 CHILD_CLOSED: Final = "child_closed"
+VERSION_MARKED: Final = "version_marked"
 CANCEL_REQUESTED: Final = "cancel_requested"
 TIMEOUT_REACHED: Final = "timeout_reached"
 WORKFLOW_COMPLETED: Final = "workflow_completed"
@@ -141,6 +142,15 @@ class ChildClosed(_Data, frozen=True, array_like=True, gc=False):
     payload: bytes
 
 
+class VersionMarked(_Data, frozen=True, array_like=True, gc=False):
+    """The code chose a version of itself, for as long as the run lives."""
+
+    name: str
+    version: int
+    asked_seq: int
+    """Seq of the event during whose delivery it was chosen; before that the run has none."""
+
+
 class CancelRequested(_Data, frozen=True, array_like=True, gc=False):
     """Somebody asked the run to stop; it may still compensate."""
 
@@ -218,6 +228,7 @@ DATA: Final[dict[str, type[_Data]]] = {
     CHILD_STARTED: ChildStarted,
     CHILD_REFUSED: ChildRefused,
     CHILD_CLOSED: ChildClosed,
+    VERSION_MARKED: VersionMarked,
     CANCEL_REQUESTED: CancelRequested,
     TIMEOUT_REACHED: TimeoutReached,
     WORKFLOW_COMPLETED: WorkflowCompleted,

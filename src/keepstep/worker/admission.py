@@ -175,7 +175,7 @@ class Admission:
         if is_paused(loaded.run.condition, messages):
             resident.stay_paused(messages)
             return
-        resident.begin(loaded.events, loaded.state)
+        resident.begin(loaded.events, loaded.state, is_first=loaded.run.epoch == 1)
         resident.take_messages(messages)
         resident.offer_tasks()
         if loaded.run.condition is Condition.BLOCKED:
@@ -240,6 +240,6 @@ class Admission:
 
     def _begin_adopted(self, resident: Resident, events: Sequence[NewEvent]) -> None:
         if not resident.is_dropped:
-            resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {})
+            resident.begin([history.recorded(seq, each) for seq, each in enumerate(events, 1)], {}, is_first=True)
             resident.take_messages(list(self._early.pop(resident.run_id, {}).values()))
             resident.offer_tasks()

@@ -127,13 +127,15 @@ class Resident:
         self._announced_compensation = False
         self._is_beginning = False
         """What was said to it before it was loaded has not been taken yet."""
+        self._held_back: list[Operation] = []
+        """Asked for after a choice of version that is not durable yet; begun when it is."""
         self._unoffered: list[NewTask] = []
         """Tasks that an owner before this one may have offered already; see ``offer_tasks``."""
 
     # beginning
 
-    def begin(self, events: Sequence[Event], state: dict[tuple[str, str], bytes]) -> None:
-        """Replay what is recorded and go on from there."""
+    def begin(self, events: Sequence[Event], state: dict[tuple[str, str], bytes], *, is_first: bool = False) -> None:
+        """Replay what is recorded and go on from there. ``is_first``: nobody has run any of its code before."""
         self.has_begun = self._is_beginning = True
         self.state_keys.update(state)
         for (kind, key), data in state.items():
@@ -141,7 +143,7 @@ class Resident:
                 self.attempts[key] = decode_attempt(data)
             elif kind == HEARTBEAT:
                 self.heartbeats[key] = data
-        self._guarded(self.execution.replay, events)
+        self._guarded(partial(self.execution.replay, is_first=is_first), events)
 
     def _guarded(self, advance: Callable[[Any], None], what: Any) -> None:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
@@ -184,10 +186,12 @@ class Resident:
         if execution.has_dropped:
             for operation in execution.take_dropped():
                 self._let_go(operation)
+        if execution.markers.unconfirmed:
+            self._record_markers()
         if execution.outcome is not None:
             self._close()
             return
-        if execution.has_new:
+        if execution.has_new or self._held_back:
             self._take_up(execution.take_new())
         if execution.status_text is not None or execution.attributes:
             self._tell_ambient()
@@ -200,6 +204,8 @@ class Resident:
 
     def _take_up(self, new: Sequence[Operation]) -> None:
         """Begin what the code has asked for; whatever must be recorded of it travels in one commit."""
+        if self._held_back or self.execution.markers.unconfirmed:
+            new = self._hold_back(new)
         if len(new) == 1 and type(new[0]) is StepOperation and new[0].step.run_options.queue is None:
             self.worker.steps.begin(self, new[0])
             return
@@ -210,6 +216,31 @@ class Resident:
             self._unoffered += opening.tasks
             opening.tasks.clear()
         opening.commit()
+
+    def _record_markers(self) -> None:
+        """Record which versions the code has chosen."""
+        events = [
+            self.event(
+                history.VERSION_MARKED,
+                each.key,
+                pack(history.VersionMarked(each.marker, each.version, each.asked_seq)),
+            )
+            for each in self.execution.markers.take_new()
+        ]
+        if events:
+            self.append(*events)
+
+    def _hold_back(self, new: Sequence[Operation]) -> Sequence[Operation]:
+        """What may be begun now: nothing while a choice of version is not durable, since a crash may undo that.
+
+        Code that came to the choice anew would perhaps go the other way, and do another thing beside what was begun.
+        """
+        held, self._held_back = [*self._held_back, *new], []
+        if self.execution.markers.unconfirmed:
+            self._held_back = held
+            return ()
+        pending = self.execution.pending
+        return [each for each in held if not each.abandoned and pending.get(each.key) is each]
 
     def offer_tasks(self) -> None:
         """Offer what the replayed code still waits for, once everything in the inbox has been taken.
