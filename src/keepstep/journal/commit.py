@@ -69,8 +69,10 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The run's version right after this start: what the first commit of its owner stands on."""
 
 
-class Commit(msgspec.Struct, kw_only=True, gc=False):
+class Commit(msgspec.Struct, kw_only=True):
     """A change of one run.
+
+    Unlike its neighbours it is known to Python's collector, because what a deed holds may lead back to it.
 
     Exactly one of ``epoch`` (the writer holds the run's lease), ``version`` (nobody holds it, or the writer overrules
     the holder with ``seize``) or ``task_token`` must be given; more of them may be.
