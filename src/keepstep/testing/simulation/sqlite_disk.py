@@ -13,10 +13,12 @@ and its answers. ``sqlite_faults`` makes flushes fail.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -31,6 +33,7 @@ from keepstep.journal.writing.renewal import Renewals
 from keepstep.journal.writing.writer import Writer
 
 from .sqlite_faults import FailFlush, FaultyConnection
+from .sqlite_lending import Content, Lending, LentConnection, restore_content
 from .sqlite_loop import Inline, InlineReader, LocalBus, LocalPeer, LocalProbes, LoopDrive, OnlyThread
 
 
@@ -40,11 +43,15 @@ class SqliteDisk:
     def __init__(self, folder: Path) -> None:
         self.path = folder / "journal.db"
         self.path.write_bytes(_template())
+        self.lending = Lending(self.path)
+        self.handles: dict[SimulatedJournal, None] = {}
+        """Those that have neither crashed nor been closed."""
+        self._begin()
+
+    def _begin(self) -> None:
         self.dead: list[ProcessIdentity] = []
         self.bus = LocalBus()
         self.probes = LocalProbes()
-        self.handles: dict[SimulatedJournal, None] = {}
-        """Those that have neither crashed nor been closed."""
         self._opened = 0
 
     async def open(
@@ -66,19 +73,30 @@ class SqliteDisk:
         number = self._opened
         who = _made_up_process(number) if process is None else process
         judge = self.is_surely_dead if is_surely_dead is None else is_surely_dead
-        db = connect_writer(self.path, "OFF", FaultyConnection)
-        assert isinstance(db, FaultyConnection)
-        register(db, number, clock, who, judge)
-        db.fail_flush = fail_flush
+        raw = self.lending.lend_writer()
+        register(raw, number, clock, who, judge)
+        db = cast(sqlite3.Connection, FaultyConnection(raw, self.lending.take_back_writer, fail_flush))
         return _assemble(self, db, number, who, judge, clock, flush_delay, ids or _numbered(number))
 
     def is_surely_dead(self, process: ProcessIdentity) -> bool:
         return process in self.dead
 
-    def close(self) -> None:
-        """End all processes that are still there, and remove the files."""
+    def clear(self, content: Content) -> None:
+        """End all processes that are still there, and make the file hold that and nothing else."""
+        self._end_processes()
+        self._begin()
+        raw = self.lending.lend_writer()
+        restore_content(raw, content)
+        self.lending.take_back_writer(raw)
+
+    def _end_processes(self) -> None:
         for handle in list(self.handles):
             handle.crash()
+
+    def close(self) -> None:
+        """End all processes that are still there, and remove the files."""
+        self._end_processes()
+        self.lending.close()
         for file in self.path.parent.glob(f"{self.path.name}*"):
             file.unlink()
 
@@ -130,7 +148,7 @@ class SimulatedJournal(SqliteJournal):
 
 def _assemble(
     disk: SqliteDisk,
-    db: FaultyConnection,
+    db: sqlite3.Connection,
     number: int,
     process: ProcessIdentity,
     judge: Callable[[ProcessIdentity], bool],
@@ -140,7 +158,8 @@ def _assemble(
 ) -> SimulatedJournal:
     """What ``open_sqlite`` puts together, from the parts of this module."""
     loop = asyncio.get_running_loop()
-    reader = InlineReader(disk.path)
+    lent = LentConnection(disk.lending.lend_reader(), disk.lending.take_back_reader)
+    reader = InlineReader(disk.path, cast(sqlite3.Connection, lent))
     journal = SimulatedJournal(clock, ids, reader, LocalPeer(disk.bus), disk.probes, judge, disk.path)
     renewals = Renewals(loop.time)
     flusher = Flusher(db, OnlyThread(), clock, number, renewals, performer=Inline())

@@ -15,6 +15,8 @@ import msgspec
 
 from keepstep.journal.sqlite import statements
 
+from .sqlite_lending import LentConnection
+
 
 class Moment(Enum):
     """When a flush fails."""
@@ -53,30 +55,40 @@ FailFlush = Callable[[int], FlushFault | None]
 """Asked at each try of a flush, with the number of the try within its process, from 1."""
 
 
-class FaultyConnection(sqlite3.Connection):
+class FaultyConnection(LentConnection):
     """A writer's connection with trouble by plan."""
 
-    fail_flush: FailFlush | None = None
-    _tries = 0
-    _fault: FlushFault | None = None
+    def __init__(
+        self,
+        raw: sqlite3.Connection,
+        take_back: Callable[[sqlite3.Connection], None],
+        fail_flush: FailFlush | None = None,
+    ) -> None:
+        super().__init__(raw, take_back)
+        self._fail_flush = fail_flush
+        self._tries = 0
+        self._fault: FlushFault | None = None
+        if fail_flush is not None:
+            self._execute, self.execute = self.execute, self._execute_with_trouble
 
-    def execute(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        if statement == "BEGIN IMMEDIATE" and self.fail_flush is not None:
+    def _execute_with_trouble(self, statement: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if statement == "BEGIN IMMEDIATE":
+            assert self._fail_flush is not None
             self._tries += 1
-            self._fault = self.fail_flush(self._tries)
+            self._fault = self._fail_flush(self._tries)
         if self._fault is None:
-            return super().execute(statement, parameters)
+            return self._execute(statement, parameters)
         return self._execute_under(self._fault, statement, parameters)
 
     def _execute_under(self, fault: FlushFault, statement: str, parameters: Any) -> sqlite3.Cursor:
         happens_first = statement == "COMMIT" and fault.moment in (Moment.AFTER_COMMIT, Moment.IN_DOUBT)
         if happens_first:
-            super().execute(statement, parameters)
+            self._execute(statement, parameters)
         if happens_first or _STRIKES_AT.get(fault.moment) == statement:
             looks_twice = statement == "COMMIT" and fault.moment is Moment.IN_DOUBT
             self._fault = fault if looks_twice else None
             fault.strike()
-        return super().execute(statement, parameters)
+        return self._execute(statement, parameters)
 
 
 _STRIKES_AT = {

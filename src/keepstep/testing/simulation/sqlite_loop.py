@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from keepstep.journal import Hint, HintKind
 from keepstep.journal.deciding.operation import Operation
-from keepstep.journal.sqlite.connection import connect_reader
 from keepstep.journal.sqlite.reader import ask
 from keepstep.journal.writing import writer
 from keepstep.journal.writing.bus import Hear
@@ -115,9 +114,9 @@ class LoopDrive:
 class InlineReader:
     """A ``Reader`` that asks on the loop's own thread, in a later iteration."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self._path = path
-        self._db = connect_reader(path)
+        self._db = db
         self._crashed = False
 
     async def read(self, question: Callable[[sqlite3.Connection], T]) -> T:
