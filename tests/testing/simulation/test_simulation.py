@@ -75,6 +75,15 @@ def test_the_story_does_not_hang_on_how_text_hashes(store: str) -> None:
     assert len({tuple(line for line in each.splitlines() if line.startswith("seed")) for each in told}) == 1
 
 
+def test_several_processes_tell_the_same_stories_in_the_same_order() -> None:
+    told = [
+        [line for line in run_program("--seeds", "6", "--hash", "--jobs", jobs).stdout.splitlines() if "seed " in line]
+        for jobs in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) == 6
+
+
 def test_the_program_says_what_it_tried_and_how_to_see_a_failure_again() -> None:
     fine = run_program("--seeds", "2", "--seed", "5")
     score = read_score(fine.stdout)

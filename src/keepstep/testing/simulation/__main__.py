@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import gc
-import multiprocessing
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable
 from contextlib import closing
 
 from keepstep.testing.scoreboard import Score
 
-from .plants import PLANTS, planted
-from .simulation import Report, simulate
+from .plants import PLANTS
+from .runs import Runs
+from .simulation import Report
 from .stores import STORES
 from .world import bury_quietly
 
@@ -44,27 +43,6 @@ def replay_command(report: Report, plant: str | None) -> str:
     """What shows a seed's story again."""
     extra = f" --plant {plant}" if plant else ""
     return f"python -m keepstep.testing.simulation --seeds 1 --seed {report.seed} --store {report.store} --trace{extra}"
-
-
-class Runs:
-    """Runs seeds in this process, or in several others."""
-
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._store = arguments.store
-        self._plant = arguments.plant
-        self._write = print if arguments.trace else None
-
-    def one(self, seed: int) -> Report:
-        with planted(self._plant):
-            return simulate(seed, self._store, write=self._write)
-
-    def many(self, seeds: Iterable[int], jobs: int) -> Generator[Report]:
-        """Reports in the order of the seeds."""
-        if jobs == 1:
-            yield from map(self.one, seeds)
-            return
-        with multiprocessing.get_context("spawn").Pool(jobs, initializer=gc.freeze) as pool:
-            yield from pool.imap(self.one, seeds, chunksize=4)
 
 
 class Tally:
@@ -120,7 +98,7 @@ def main() -> None:
     bury_quietly()
     tally = Tally(arguments.store, arguments.plant)
     seeds = range(arguments.seed, arguments.seed + arguments.seeds)
-    with closing(Runs(arguments).many(seeds, arguments.jobs)) as reports:
+    with closing(Runs(arguments.store, arguments.plant, arguments.trace).many(seeds, arguments.jobs)) as reports:
         for report in reports:
             tally.add(report)
             if arguments.trace or arguments.hash:
