@@ -7,7 +7,7 @@ remote workers, stand on the same port.
 from .ask import Ask
 from .clock import Clock, ClockAnchor, SystemClock
 from .commit import Commit, Committed, NewRun, Started, StateChange
-from .deed import Connection, Cursor, Deed
+from .deed import Connection, Cursor, Deed, Transaction
 from .definition import Definition
 from .errors import (
     AlreadyStarted,
@@ -105,6 +105,7 @@ __all__ = [
     "TaskToken",
     "Timer",
     "TooLarge",
+    "Transaction",
     "TransactionTooLong",
     "Unsupported",
     "is_surely_dead",

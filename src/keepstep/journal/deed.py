@@ -6,16 +6,22 @@ deed that raises is undone and its commit refused with ``DeedFailed``, which cha
 travels with it.
 
 It may be performed more than once, because a transaction may fail: all but the last time it has been undone.
+
+Other stores give out a connection of its own for such work (``Transaction``), because there nobody else has to wait for
+it; the commit that records it is made in that transaction when the work is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from .event import NewEvent
+
+if TYPE_CHECKING:
+    from .commit import Commit, Committed
 
 
 class Cursor(Protocol):
@@ -53,3 +59,20 @@ class Deed(msgspec.Struct, kw_only=True):
     """How long it may take; it is interrupted then, and has failed with ``TransactionTooLong``."""
     failure: BaseException | None = None
     """Set by a store that must not try it again when the transaction is done again: it would fail again."""
+
+
+class Transaction(Protocol):
+    """An open transaction on a connection of its own. What is not committed when it is left, is rolled back."""
+
+    @property
+    def connection(self) -> Any:
+        """The driver's connection, for the caller's own work."""
+        ...
+
+    async def commit(self, commit: Commit) -> Committed:
+        """Make a commit part of the transaction, and end it.
+
+        Raises what ``Journal.commit`` raises, and ``DeedFailed`` where the database refuses what was done in the
+        transaction before. Cancelled, it comes to its end first.
+        """
+        ...

@@ -20,6 +20,7 @@ that is cancelled may or may not have happened.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +28,7 @@ import msgspec
 from .ask import Ask
 from .clock import Clock
 from .commit import Commit, Committed, NewRun, Started
+from .deed import Transaction
 from .definition import Definition
 from .event import Event, LogEntry, Position
 from .hint import Listener
@@ -64,6 +66,8 @@ class Journal(Protocol):
     """What is durable."""
 
     clock: Clock
+    performs_deeds: bool
+    """Whether it does the work that a commit carries (``Commit.deed``); else it gives out a ``transaction`` for it."""
 
     async def close(self) -> None:
         """Flush what is queued and let go of everything. Leases that are still open are closed first."""
@@ -103,6 +107,14 @@ class Journal(Protocol):
 
     async def send(self, message: NewMessage) -> Sent:
         """Say something to a run. Raises ``NotFound``, ``RunClosed``, ``Overloaded``."""
+        ...
+
+    def transaction(self, *, is_async: bool) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction on a connection of its own, of the driver's async or its plain kind.
+
+        Raises ``StoreUnavailable`` where none is to be had, or where it broke before its commit; and ``Unsupported``
+        from stores that perform deeds.
+        """
         ...
 
     def within(self, connection: Any) -> Outbox:

@@ -22,6 +22,9 @@ class Promise(asyncio.Future[Committed]):
     heard: Callable[[Promise], None] | None = None
     """Set right after submitting; must not raise."""
 
+    alone: Callable[[Commit], Promise] | None = None
+    """What hands it in, where that is not ``Journal.submit``; likewise."""
+
     commit: Commit
     """What was submitted; set by a submitter that wants to find it here when it is heard."""
 

@@ -41,9 +41,11 @@ from keepstep.journal import (
     Promise,
     RunClosed,
     StateChange,
+    StoreUnavailable,
     TaskRef,
     Timer,
     TooLarge,
+    Transaction,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Contradiction, Diff
@@ -103,7 +105,9 @@ class Resident:
         self.in_flight = 0
         """Commits submitted and not yet durable."""
         self._held: deque[Promise] | None = None
-        """Commits that wait while a deed is performed: which seq their events get hangs on whether it succeeds."""
+        """Commits that wait while one travels alone: which seq their events get hangs on whether that succeeds."""
+        self._handed_in: Promise | None = None
+        """The last commit that was handed in to the journal."""
         self.has_begun = False
         self.is_dropped = False
         self.is_closing = False
@@ -339,12 +343,48 @@ class Resident:
 
     def complete_by_deed(self, operation: StepOperation, deed: Deed, settled: Callable[[Promise], None]) -> None:
         """Let the store do a step's work in the commit that records it. ``settled`` is called with the outcome."""
+        self._complete_alone(operation, settled, self.worker.journal.submit, deed=deed)
+
+    def complete_within(
+        self, transaction: Transaction, operation: StepOperation, event: NewEvent, settled: Callable[[Promise], None]
+    ) -> None:
+        """Record a step's work in the transaction in which it was done, likewise."""
+        self._complete_alone(operation, settled, partial(self._commit_within, transaction), event)
+
+    def _complete_alone(
+        self,
+        operation: StepOperation,
+        settled: Callable[[Promise], None],
+        hand_in: Callable[[Commit], Promise],
+        *events: NewEvent,
+        deed: Deed | None = None,
+    ) -> None:
         key = operation.key
         self.answered.add(key)
         gone = [StateChange(*each, None) for each in ((ATTEMPT, key), (HEARTBEAT, key)) if each in self.state_keys]
-        self.append(state=gone, deed=deed, heard=partial(self._deed_ended, key, settled))
+        heard = partial(self._completed_alone, key, settled)
+        self.append(*events, state=gone, deed=deed, heard=heard, alone=hand_in)
 
-    def _deed_ended(self, key: str, settled: Callable[[Promise], None], done: Promise) -> None:
+    def _commit_within(self, transaction: Transaction, commit: Commit) -> Promise:
+        """The transaction has a connection of its own, so everything before must have come to its end."""
+        promise = Promise(loop=self.worker.loop)
+        before = self._handed_in
+
+        async def commit_in_turn() -> None:
+            try:
+                while before is not None and not before.done():
+                    await asyncio.wait((before,))
+                promise.settle(await transaction.commit(commit), None)
+            except Exception as error:
+                promise.settle(None, error)
+            except BaseException:
+                promise.settle(None, StoreUnavailable("the worker has ended; it may or may not be written"))
+                raise
+
+        self.worker.spawn(commit_in_turn())
+        return promise
+
+    def _completed_alone(self, key: str, settled: Callable[[Promise], None], done: Promise) -> None:
         error = done.exception()
         if error is None:
             self.forget_state(key)
@@ -362,16 +402,16 @@ class Resident:
         self._committed(done)
 
     def _let_go_of_held(self, missing: int) -> None:
-        """Submit what has waited for a deed, up to the next one. ``missing`` events less than foreseen come before."""
+        """Hand in what has waited, up to the next that travels alone. So many events less than foreseen go before."""
         held, self._held = self._held or deque(), None
         for promise in held:
             if promise.commit.first_seq is not None:
                 promise.commit.first_seq -= missing
         while held and self._held is None:
             promise = held.popleft()
-            if promise.commit.deed is not None:
+            if promise.alone is not None:
                 self._held = held
-            self._hand_in(promise.commit, partial(_pass_on, promise))
+            self._hand_in(promise.commit, partial(_pass_on, promise), promise.alone)
 
     def answer(self, operation: Operation, type_: str, data: bytes) -> None:
         """Record what answers an operation, once."""
@@ -449,6 +489,7 @@ class Resident:
         consume: Sequence[int] = (),
         deed: Deed | None = None,
         heard: Callable[[Promise], None] | None = None,
+        alone: Callable[[Commit], Promise] | None = None,
         **changes: Any,
     ) -> Promise:
         """Submit one commit under this worker's lease; deliver its events once they are durable.
@@ -459,7 +500,7 @@ class Resident:
             changes["condition"] = Condition.COMPENSATING if self.execution.compensating else Condition.NONE
             changes["detail"] = b""
         self.is_shown = False
-        if self.is_suspect and events:
+        if self.is_suspect and events and alone is None:
             changes["clear_strikes"] = True
         if "clear_strikes" in changes:
             self.is_suspect = self.is_probed = False
@@ -477,28 +518,33 @@ class Resident:
         self.last_seq += count
         self.in_flight += 1
         self.quiet_since = events[0].time if events else self.worker.journal.clock.now()
-        return self._submit(commit, heard or self._committed)
+        return self._submit(commit, heard or self._committed, alone)
 
-    def _submit(self, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
-        """Submit to the journal, or wait for the deed that is being performed."""
+    def _submit(
+        self, commit: Commit, heard: Callable[[Promise], None], alone: Callable[[Commit], Promise] | None = None
+    ) -> Promise:
+        """Submit to the journal, or wait for the commit that travels alone. This one does if ``alone`` hands it in."""
         if self._held is not None:
             promise = Promise(loop=self.worker.loop)
-            promise.commit, promise.heard = commit, heard
+            promise.commit, promise.heard, promise.alone = commit, heard, alone
             self._held.append(promise)
             return promise
-        if commit.deed is not None:
+        if alone is not None:
             self._held = deque()
-        return self._hand_in(commit, heard)
+        return self._hand_in(commit, heard, alone)
 
-    def _hand_in(self, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
+    def _hand_in(
+        self, commit: Commit, heard: Callable[[Promise], None], alone: Callable[[Commit], Promise] | None
+    ) -> Promise:
         """A refusal at the door comes back like any other."""
         try:
-            promise = self.worker.journal.submit(commit)
+            promise = (alone or self.worker.journal.submit)(commit)
         except Exception as error:
             promise = Promise(loop=self.worker.loop)
             self.worker.loop.call_soon(promise.settle, None, error)
         promise.commit = commit
         promise.heard = heard
+        self._handed_in = promise
         return promise
 
     def _committed(self, done: Promise) -> None:

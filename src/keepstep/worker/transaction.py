@@ -1,23 +1,30 @@
-"""Transactional steps: an attempt whose function is called within the transaction that records its result.
+"""Transactional steps: an attempt whose function's changes are committed together with the event that records it.
 
-The store performs it, as the *deed* of the commit (``keepstep.journal.deed``). Which seq the run's next events get is
-known only when that has succeeded or failed; commits of the same run that are made meanwhile wait in the ``Resident``.
+There are two ways, as the store has it:
+
+* The store performs it, as the *deed* of the commit (``keepstep.journal.deed``), while everybody else who writes waits.
+* The store gives out a *transaction* on a connection of its own. The function has its time; when it has returned, the
+  commit is made in that transaction.
+
+Either way the commit travels alone: which seq the run's next events get is known only when it has succeeded or failed,
+and commits of the same run that are made meanwhile wait in the ``Resident``.
 
 An attempt that fails has been undone and has recorded nothing; what follows from it is recorded as for any other step.
-It never is uncertain: nothing of it can have happened.
+It never is uncertain: nothing of it can have happened. One whose connection broke is no attempt, and is begun anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from keepstep.journal import Deed, DeedFailed, InvalidInput, NewEvent, Promise
+from keepstep.journal import Deed, DeedFailed, InvalidInput, NewEvent, Promise, StoreUnavailable, Transaction
 from keepstep.runtime import history
-from keepstep.runtime.errors import Exited
+from keepstep.runtime.errors import Exited, TimedOut
 from keepstep.runtime.history import pack
 
 from .attempt import Attempt, AttemptRecord, enter_step, sealed_result
@@ -26,8 +33,13 @@ if TYPE_CHECKING:
     from .steps import Steps
     from .worker import Worker
 
+logger = logging.getLogger("keepstep.worker")
+
 SECONDS_MAX = 1.0
 """How long the function may keep a database to itself that has one writer."""
+
+RETRY_SECONDS_FIRST, RETRY_SECONDS_MAX = 0.05, 5.0
+"""Between two tries to get a connection that does not break."""
 
 
 class Withdrawn(Exception):
@@ -44,34 +56,31 @@ class Transactions:
     async def execute(self, attempt: Attempt) -> None:
         """Execute an attempt; the work of ``Steps``."""
         resident = attempt.resident
-        if resident.is_probed:
-            await self._worker.probe.on_thread(resident, self._submit(attempt))
-        else:
-            await self._submit(attempt)
-
-    async def _submit(self, attempt: Attempt) -> None:
-        resident, operation = attempt.resident, attempt.operation
-        record = self._steps.record_of(resident, operation)
+        record = self._steps.record_of(resident, attempt.operation)
         attempt.number = record.attempts + 1
-        began = self._worker.journal.clock.now()
-        over: asyncio.Future[None] = self._worker.loop.create_future()
-        try:
-            deed = self._deed(attempt, record, began)
-        except Exception as error:
-            self._failed(attempt, record, began, error)
-        else:
-            resident.complete_by_deed(operation, deed, partial(self._settled, attempt, record, began, over))
-            await over
+        trial = _Trial(attempt, record, self._worker.journal.clock.now(), self._worker.loop.create_future())
+        work = self._submit(trial) if self._worker.journal.performs_deeds else self._attend(trial)
+        await (self._worker.probe.on_thread(resident, work) if resident.is_probed else work)
 
-    def _deed(self, attempt: Attempt, record: AttemptRecord, now: int) -> Deed:
-        """The attempt as a deed. Its event has the time of now: what is recorded after it may have been made before."""
-        step, operation = attempt.operation.step, attempt.operation
+    # performed by the store
+
+    async def _submit(self, trial: _Trial) -> None:
+        try:
+            deed = self._deed(trial)
+        except Exception as error:
+            self._failed(trial, error)
+        else:
+            trial.attempt.resident.complete_by_deed(trial.attempt.operation, deed, partial(self._settled, trial))
+            await asyncio.wait((trial.over,))  # a cancelled waiter leaves it alone
+
+    def _deed(self, trial: _Trial) -> Deed:
+        attempt, step = trial.attempt, trial.attempt.operation.step
         if step.is_async:
             raise InvalidInput(
                 f"step {step.name!r} is async: on SQLite a transaction=True step is a plain def, "
                 "because everybody who writes waits for it"
             )
-        args, kwargs = step.signature.decode_args(operation.arguments)
+        args, kwargs = step.signature.decode_args(attempt.operation.arguments)
         enter_step(attempt)
         context = contextvars.copy_context()
 
@@ -79,37 +88,100 @@ class Transactions:
             if attempt.is_cancelled:
                 raise Withdrawn
             call = partial(step.fn, connection, *args, **kwargs)
-            payload = sealed_result(step, context.copy().run(_without_exit, step.name, call))
-            data = pack(history.StepCompleted(operation.digest, payload, attempt.number, ""))
-            return (NewEvent(history.STEP_COMPLETED, now, operation.key, data),)
+            value = context.copy().run(_without_exit, step.name, call)
+            return (trial.event(sealed_result(step, value), trial.began),)
 
-        left = self._steps.seconds_left(step, record)
+        left = self._steps.seconds_left(step, trial.record)
         return Deed(do=do, seconds_max=SECONDS_MAX if left is None else min(left, SECONDS_MAX))
 
-    def _settled(
-        self, attempt: Attempt, record: AttemptRecord, began: int, over: asyncio.Future[None], done: Promise
-    ) -> None:
-        """The outcome is known; called before the run hears of it."""
-        if not over.done():
-            over.set_result(None)
-        error = done.exception()
-        if isinstance(error, DeedFailed):
-            self._failed(attempt, record, began, error.__cause__ or error)
-            return
-        self._steps.freed()
-        if attempt.is_current():
-            del attempt.resident.running[attempt.operation.key]
+    # in a transaction of its own
 
-    def _failed(self, attempt: Attempt, record: AttemptRecord, began: int, error: BaseException) -> None:
-        resident, operation = attempt.resident, attempt.operation
-        self._steps.freed()
+    async def _attend(self, trial: _Trial) -> None:
+        """Call the function within a transaction. One that breaks is followed by another, which is no new attempt."""
+        pause = RETRY_SECONDS_FIRST
+        while trial.attempt.is_current() and not trial.over.done():
+            try:
+                async with self._worker.journal.transaction(
+                    is_async=trial.attempt.operation.step.is_async
+                ) as transaction:
+                    await self._call_within(transaction, trial)
+            except asyncio.CancelledError:
+                if trial.attempt.is_cancelled or self._worker.steps.is_stopping:
+                    self._ended(trial)
+                    raise
+                self._failed(
+                    trial, TimedOut(f"step {trial.attempt.operation.step.name!r} was cancelled by its own code")
+                )
+            except StoreUnavailable as error:
+                if not trial.over.done():
+                    logger.warning("a transaction for a step could not be had (%s); trying again", error)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, RETRY_SECONDS_MAX)
+            except (GeneratorExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._failed(trial, error)
+        self._ended(trial)
+
+    async def _call_within(self, transaction: Transaction, trial: _Trial) -> None:
+        attempt, step = trial.attempt, trial.attempt.operation.step
+        args, kwargs = step.signature.decode_args(attempt.operation.arguments)
+        enter_step(attempt)
+        call = self._steps.invoke(step.fn, (transaction.connection, *args), kwargs)
+        value = await self._steps.within_limits(step, call, trial.record, attempt.heart)
+        event = trial.event(sealed_result(step, value), self._worker.journal.clock.now())
         if not attempt.is_current():
             return
-        del resident.running[operation.key]
-        if not attempt.is_cancelled:
-            self._steps.failed(resident, operation, record, began, error)
+        attempt.resident.complete_within(transaction, attempt.operation, event, partial(self._settled, trial))
+        while not trial.over.done():  # nobody interrupts a commit
+            try:
+                await asyncio.wait((trial.over,))
+            except asyncio.CancelledError:
+                continue
+
+    # what came of it
+
+    def _settled(self, trial: _Trial, done: Promise) -> None:
+        """The outcome of the commit is known; called before the run hears of it."""
+        error = done.exception()
+        if isinstance(error, DeedFailed):
+            self._failed(trial, error.__cause__ or error)
+        else:
+            self._ended(trial)
+
+    def _ended(self, trial: _Trial) -> None:
+        if trial.over.done():
+            return
+        trial.over.set_result(None)
+        self._steps.freed()
+        if trial.attempt.is_current():
+            del trial.attempt.resident.running[trial.attempt.operation.key]
+
+    def _failed(self, trial: _Trial, error: BaseException) -> None:
+        attempt, resident, operation = trial.attempt, trial.attempt.resident, trial.attempt.operation
+        is_wanted = attempt.is_current() and not attempt.is_cancelled and not trial.over.done()
+        self._ended(trial)
+        if is_wanted:
+            self._steps.failed(resident, operation, trial.record, trial.began, error)
         if resident.is_parking:
             resident.attempt_ended(operation.key)
+
+
+class _Trial:
+    """One attempt in a transaction."""
+
+    def __init__(self, attempt: Attempt, record: AttemptRecord, began: int, over: asyncio.Future[None]) -> None:
+        self.attempt = attempt
+        self.record = record
+        self.began = began
+        self.over = over
+        """Done when it is known what came of it."""
+
+    def event(self, payload: bytes, now: int) -> NewEvent:
+        """What records its result. ``now``: when its commit is handed in; what is made from then on comes after it."""
+        operation = self.attempt.operation
+        data = pack(history.StepCompleted(operation.digest, payload, self.attempt.number, ""))
+        return NewEvent(history.STEP_COMPLETED, now, operation.key, data)
 
 
 def _without_exit(name: str, call: Callable[[], Any]) -> Any:

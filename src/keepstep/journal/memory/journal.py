@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+from keepstep.journal import deed
 from keepstep.journal.ask import Ask
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
@@ -46,6 +48,8 @@ class MemoryJournal:
     ``process`` is who the simulated process is (made up if None), ``is_surely_dead`` judges others (the disk's list of
     crashed processes if None), ``flush_delay`` gives the seconds that each flush takes (none: the next iteration).
     """
+
+    performs_deeds = True  # by refusing them: see ``change``
 
     def __init__(
         self,
@@ -110,6 +114,9 @@ class MemoryJournal:
     async def start(self, new: NewRun) -> Started:
         check_new_run(new)
         return await self._write(lambda tx: start.start(tx, new))
+
+    def transaction(self, *, is_async: bool) -> AbstractAsyncContextManager[deed.Transaction]:
+        raise Unsupported("a store in memory has no transactions of yours; use SQLite or PostgreSQL")
 
     def within(self, connection: Any) -> Outbox:
         raise Unsupported("a store in memory has no transactions of yours; use SQLite or PostgreSQL")

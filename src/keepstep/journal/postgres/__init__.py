@@ -7,6 +7,7 @@
 ``flush``          a group of operations in one transaction, and what becomes of it when the connection breaks
 ``tables``         what decisions ask and have done; ``drawn`` writes what they have drawn
 ``wire``           statements that travel together; ``statement`` says how their values do
+``transaction``    sessions for transactional steps, whose commit is made in their own transaction
 ``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two
 ``herald``         hints to the other processes, by NOTIFY
 ``parts``          the parts of the table of events

@@ -9,6 +9,8 @@ is the stronger ``remote_apply``.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -54,6 +56,9 @@ _SETTINGS = {
     "enable_mergejoin": "off",
     "jit": "off",
 }
+
+_STEP_SETTINGS = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3"}
+"""Sessions in which steps do their own work are the users'. The server finds out by itself whose network was cut."""
 
 _FACTS = """
 SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('default_transaction_read_only')
@@ -112,6 +117,37 @@ def connect(address: Address, *, application: str = "keepstep", settings: dict[s
 def open_plainly(address: Address) -> psycopg.Connection[Any]:
     """The driver's own connection, for what is done once: migrating."""
     return _connect(address, "keepstep opening", {"client_min_messages": "warning"})
+
+
+def open_session(address: Address) -> psycopg.Connection[Any]:
+    """The driver's own connection, for work of a step's own."""
+    return _connect(address, "keepstep step", _STEP_SETTINGS)
+
+
+@contextmanager
+def joining(session: psycopg.Connection[Any], address: Address) -> Iterator[Wire]:
+    """Use a session for statements of the journal, within the transaction that it is in.
+
+    The settings that they want hold until that transaction ends. What else is to be told to the session's user goes
+    there again afterwards.
+    """
+    notice_handler = session.pgconn.notice_handler
+    wire = Wire(session, _preamble(_SETTINGS | {"search_path": address.schema}))
+    try:
+        wire.join()
+        yield wire
+    finally:
+        wire.part()
+        session.pgconn.notice_handler = notice_handler
+
+
+def commit_something(address: Address) -> bool:
+    """Commit something that changes nothing; whether the server made no reservations about it."""
+    with open_plainly(address) as db:
+        warnings: list[object] = []
+        db.add_notice_handler(warnings.append)
+        db.execute("SELECT pg_logical_emit_message(true, 'keepstep', '')")
+        return not warnings
 
 
 def _connect(address: Address, application: str, settings: dict[str, str]) -> psycopg.Connection[Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from keepstep.journal.clock import Clock
+from keepstep.journal.deed import Transaction
 from keepstep.journal.errors import Fenced, Unsupported
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
@@ -16,11 +18,14 @@ from keepstep.journal.writing.questions import Reader
 
 from . import statements as sql
 from .query import Queries
+from .transaction import Sessions
 from .wire import Wire
 
 
 class PostgresJournal(GroupJournal[Wire]):
     """A ``Journal`` in one PostgreSQL schema. Made by ``open_postgres``; belongs to the event loop that opened it."""
+
+    performs_deeds = False
 
     def __init__(
         self,
@@ -29,10 +34,21 @@ class PostgresJournal(GroupJournal[Wire]):
         reader: Reader[Wire],
         queries: Queries,
         herald: Bus,
+        sessions: Sessions,
         is_surely_dead: Callable[[ProcessIdentity], bool],
     ) -> None:
         super().__init__(clock, ids, reader, queries, herald, is_surely_dead)
         self._queries = queries
+        self._sessions = sessions
+
+    async def close(self) -> None:
+        await super().close()
+        self._sessions.close()
+
+    def transaction(self, *, is_async: bool) -> AbstractAsyncContextManager[Transaction]:
+        if self._closed:
+            self._refuse()
+        return self._sessions.begin(is_async)
 
     def within(self, connection: Any) -> Outbox:
         raise Unsupported("transactions of yours are taken part in on SQLite only; start and send without connection=")

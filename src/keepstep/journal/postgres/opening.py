@@ -36,6 +36,7 @@ from .parts import Parts
 from .query import Queries
 from .reader import ReaderPool
 from .tables import PostgresTables
+from .transaction import Sessions
 from .wire import Wire
 
 OPENING_SECONDS_MAX = 30.0
@@ -72,7 +73,9 @@ class _Opened:
     def assemble(self, clock: Clock, ids: IdFactory) -> PostgresJournal:
         address = self._address
         reader = ReaderPool(lambda: connect(address, application="keepstep reader"), address.shown)
-        journal = PostgresJournal(clock, ids, reader, Queries(self._shards), self._herald(), is_surely_dead)
+        sessions = Sessions(address, self._shards, clock.now)
+        queries = Queries(self._shards)
+        journal = PostgresJournal(clock, ids, reader, queries, self._herald(), sessions, is_surely_dead)
         writer = Writer(self._flusher, self._renewals, clock, journal.resolve, time.monotonic)
         journal.attach(writer, ThreadDrive(writer))
         return journal

@@ -105,6 +105,20 @@ class Wire:
         if self._preamble is not None:
             self._send(self._preamble, (), wanted=False)
 
+    def join(self) -> None:
+        """The connection is in a transaction of somebody else's: what is queued becomes part of it."""
+        self._is_begun = True
+        if self._preamble is not None:
+            self._send(self._preamble, (), wanted=False)
+
+    def part(self) -> None:
+        """Give the connection back to whoever began the transaction."""
+        if self.is_lost:
+            return
+        if self._queued:
+            self._drain()
+        self._pgconn.exit_pipeline_mode()
+
     def commit(self) -> list[pq.abc.PGresult]:
         """Queue the end of the transaction, and exchange."""
         self._send(COMMIT, (), wanted=False)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from keepstep.journal.clock import Clock
-from keepstep.journal.errors import Fenced
+from keepstep.journal.deed import Transaction
+from keepstep.journal.errors import Fenced, Unsupported
 from keepstep.journal.hint import Hint, HintKind
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
@@ -25,6 +27,8 @@ from .probes import Probes
 
 class SqliteJournal(GroupJournal[sqlite3.Connection]):
     """A ``Journal`` on one SQLite file. Made by ``open_sqlite``; belongs to the event loop that opened it."""
+
+    performs_deeds = True
 
     def __init__(
         self,
@@ -43,6 +47,9 @@ class SqliteJournal(GroupJournal[sqlite3.Connection]):
     async def close(self) -> None:
         await super().close()
         self._probes.close()
+
+    def transaction(self, *, is_async: bool) -> AbstractAsyncContextManager[Transaction]:
+        raise Unsupported("SQLite has one writer: work of the caller's own is done as the deed of a commit")
 
     def within(self, connection: Any) -> SqliteOutbox:
         if self._closed:
