@@ -46,6 +46,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--every", type=float, nargs=2, metavar=("A", "B"), default=(5.0, 40.0), help="seconds from trouble to trouble"
     )
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="start at least so many in each round")
+    parser.add_argument("--troubles", type=int, default=0, metavar="N", help="at least so many in each round")
     parser.add_argument("--runs-per-second", type=float, default=10.0, metavar="N", help="default: %(default)s")
     parser.add_argument("--lease-seconds", type=float, default=0.4, metavar="T", help="default: %(default)s")
     parser.add_argument("--kills-per-round", type=int, default=300, metavar="N", help="default: %(default)s")
@@ -98,6 +99,7 @@ def _campaign(options: argparse.Namespace, kills: int, until: float) -> Campaign
     return Campaign(
         kills=kills,
         runs=options.runs,
+        troubles=options.troubles,
         runs_per_second=options.runs_per_second,
         lease_seconds=options.lease_seconds,
         ending_seconds=options.ending_seconds,
@@ -121,6 +123,8 @@ def _options_again(options: argparse.Namespace) -> str:
     again = [f"--kills {min(options.kills, options.kills_per_round)}"]
     if options.store != "sqlite":
         again += [f"--store {options.store} --trouble {options.trouble}", "--every {:g} {:g}".format(*options.every)]
+    if options.troubles:
+        again.append(f"--troubles {options.troubles}")
     if options.runs:
         again.append(f"--runs {options.runs} --runs-per-second {options.runs_per_second:g}")
     return " ".join(again)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from keepstep.testing.postgres import Access
 from keepstep.testing.postgres.access import ServerFailed
+
+PIPE_BYTES = 65536
 
 
 class Home(Protocol):
@@ -29,8 +32,11 @@ class Home(Protocol):
     def begin_trouble(self) -> None:
         """From now on it may be away."""
 
-    def end_trouble(self) -> int:
-        """From now on it is there; how often it was in trouble."""
+    def end_trouble(self) -> None:
+        """From now on it is there."""
+
+    def troubles(self) -> int:
+        """How often it was in trouble since trouble began."""
 
     def leave(self, folder: Path, *, is_kept: bool) -> None:
         """The round is over. What is wrong with its database is kept in its folder."""
@@ -53,7 +59,10 @@ class SqliteHome:
     def begin_trouble(self) -> None:
         """It is never away."""
 
-    def end_trouble(self) -> int:
+    def end_trouble(self) -> None:
+        """It was never away."""
+
+    def troubles(self) -> int:
         return 0
 
     def leave(self, folder: Path, *, is_kept: bool) -> None:
@@ -74,21 +83,27 @@ class PostgresHome:
              "--trouble", trouble, "--every", *every, "--seed", str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
         )  # fmt: skip
+        self._heard = b""
+        self._troubles = 0
         self._access = Access.described(self._hear()["access"])
 
     def url_of(self, folder: Path) -> str:
         return self._access.create_database(_name_of(folder))
 
     def begin_trouble(self) -> None:
+        self._troubles = 0
         self._tell("storm")
 
-    def end_trouble(self) -> int:
+    def end_trouble(self) -> None:
         self._tell("calm")
-        while "calm" not in (said := self._hear()):
+        while "calm" not in self._hear():
             """A trouble that has passed."""
-        return int(said["troubles"])
+
+    def troubles(self) -> int:
+        while self._has_more():
+            self._hear()
+        return self._troubles
 
     def leave(self, folder: Path, *, is_kept: bool) -> None:
         if is_kept:
@@ -103,16 +118,27 @@ class PostgresHome:
 
     def _tell(self, what: str) -> None:
         assert self._program.stdin is not None
-        self._program.stdin.write(f"{what}\n")
+        self._program.stdin.write(f"{what}\n".encode())
         self._program.stdin.flush()
 
     def _hear(self) -> dict[str, Any]:
+        """The next thing that the program says."""
         assert self._program.stdout is not None
-        line = self._program.stdout.readline()
-        if not line:
-            raise ServerFailed(f"the program of the PostgreSQL server ended with {self._program.wait()}")
+        while b"\n" not in self._heard:
+            more = os.read(self._program.stdout.fileno(), PIPE_BYTES)
+            if not more:
+                raise ServerFailed(f"the program of the PostgreSQL server ended with {self._program.wait()}")
+            self._heard += more
+        line, _, self._heard = self._heard.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
+        if "failed" in said:
+            raise ServerFailed(said["failed"])
+        self._troubles += "trouble" in said
         return said
+
+    def _has_more(self) -> bool:
+        assert self._program.stdout is not None
+        return b"\n" in self._heard or bool(select.select([self._program.stdout.fileno()], [], [], 0)[0])
 
 
 def _name_of(folder: Path) -> str:

@@ -12,6 +12,7 @@ import select
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 from random import Random
 
@@ -55,8 +56,9 @@ class Child:
 class Nursery:
     """See the module. ``kills`` counts the lives that SIGKILL has ended, by what they had come to."""
 
-    def __init__(self, scene: Scene, dice: Random) -> None:
+    def __init__(self, scene: Scene, dice: Random, count_troubles: Callable[[], int] = lambda: 0) -> None:
         self._scene = scene
+        self._count_troubles = count_troubles
         self._dice = dice
         self._ledger = Ledger(scene.ledger_path, 0)
         self._poll = select.poll()
@@ -86,7 +88,12 @@ class Nursery:
         self._due.clear()
 
     def _is_enough(self) -> bool:
-        return self._scene.campaign.is_enough(self.kills.total(), self._scene.frontier.newest(), time.monotonic())
+        return self._scene.campaign.is_enough(
+            kills=self.kills.total(),
+            runs=self._scene.frontier.newest(),
+            troubles=self._count_troubles(),
+            now=time.monotonic(),
+        )
 
     def _bear(self, place: int) -> None:
         role = ROLES[place]

@@ -47,7 +47,7 @@ def play_round(seed: int, campaign: Campaign, folder: Path, home: Home) -> Round
     began = time.monotonic()
     frontier = Frontier(seed, began, campaign.runs_per_second, campaign.runs)
     scene = Scene(home.url_of(folder), folder, campaign, frontier, home.is_troubled)
-    nursery = Nursery(scene, Random(seed))
+    nursery = Nursery(scene, Random(seed), home.troubles)
     gc.freeze()
     try:
         home.begin_trouble()
@@ -58,10 +58,10 @@ def play_round(seed: int, campaign: Campaign, folder: Path, home: Home) -> Round
         _end(nursery, campaign.ending_seconds, frontier.newest())
     finally:
         nursery.leave()
-    troubles = home.end_trouble()
+    home.end_trouble()
     findings, counts = judge(scene)
     if home.is_troubled:
-        counts["troubles"] = troubles
+        counts["troubles"] = home.troubles()
     counts |= {"lives": nursery.births, "freezes": nursery.freezes, "closed in peace": nursery.closed}
     counts["seconds of killing"] = round(killed_in)
     home.leave(folder, is_kept=bool(findings))

@@ -62,12 +62,12 @@ class Storm:
         trouble: Trouble,
         dice: Random,
         every_seconds: tuple[float, float],
-        tell: Callable[[str, float], None] = lambda what, seconds: _say(trouble=what, seconds=seconds),
+        say: Callable[..., None] = _say,
     ) -> None:
         self._trouble = trouble
         self._dice = dice
         self._every = every_seconds
-        self._tell = tell
+        self._say = say
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
         self.troubles = 0
@@ -92,10 +92,10 @@ class Storm:
                 began = time.monotonic()
                 what = self._trouble.strike(self._dice)
                 self.troubles += 1
-                self._tell(what, round(time.monotonic() - began, 3))
+                self._say(trouble=what, seconds=round(time.monotonic() - began, 3))
         except BaseException as error:
             self.error = error
-            self._tell(f"the storm failed: {error}", 0.0)
+            self._say(failed=f"no more trouble can be brought about: {error}")
 
 
 if __name__ == "__main__":

@@ -56,8 +56,19 @@ class Fortune(msgspec.Struct):
 class Case:
     """See the module. All facts of the ledger, by what they are about."""
 
-    def __init__(self, url: str, folder: Path, lines: Iterable[Line], endings: list[Ending], retried: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        lines: Iterable[Line],
+        endings: list[Ending],
+        retried: int,
+        *,
+        is_troubled: bool = False,
+    ) -> None:
         self.url = url
+        self.is_troubled = is_troubled
+        """The database was away for a while, again and again."""
         self.folder = folder
         self.endings = {each.name: each for each in endings}
         self.retried = retried
@@ -149,4 +160,6 @@ def used_receipts(result: Any) -> list[str]:
 def open_case(scene: Scene) -> Case:
     """Read what a round has left behind."""
     retried, endings = read_endings(scene.endings_path) if scene.endings_path.exists() else (0, [])
-    return Case(scene.url, scene.folder, read_ledger(scene.ledger_path), endings, retried)
+    return Case(
+        scene.url, scene.folder, read_ledger(scene.ledger_path), endings, retried, is_troubled=scene.is_troubled
+    )

@@ -15,6 +15,9 @@ from .case import NEVER, Case, Execution, Fortune, used_receipts
 RECORDING_SECONDS_MAX = 6.0
 """How long a result may take to be durable: the machine is busy, and a frozen process may hold the right to write."""
 
+TROUBLED_SECONDS_MAX = 45.0
+"""The same where the database is away for a while, again and again."""
+
 
 def check_repeats(case: Case) -> Iterator[str]:
     known_since = _known_since(case)
@@ -39,7 +42,8 @@ def _known_since(case: Case) -> dict[str, float]:
 
 def _check_same(case: Case, same: list[Execution], known_since: dict[str, float]) -> Iterator[str]:
     where = f"{same[0].run}: step {same[0].place}, attempt {same[0].attempt}"
-    unexplained = [each for each in same if not _is_cut_off(each, case.fortunes[each.life])]
+    recorded_in = TROUBLED_SECONDS_MAX if case.is_troubled else RECORDING_SECONDS_MAX
+    unexplained = [each for each in same if not _is_cut_off(each, case.fortunes[each.life], recorded_in)]
     if len(unexplained) > 1:
         lives = ", ".join(str(each.life) for each in unexplained)
         yield f"{where} was done {len(same)} times, and nothing befell the lives {lives} meanwhile"
@@ -49,8 +53,8 @@ def _check_same(case: Case, same: list[Execution], known_since: dict[str, float]
             yield f"{where} was begun in life {each.life} {each.began - recorded:.3f} s after its result was in use"
 
 
-def _is_cut_off(execution: Execution, fortune: Fortune) -> bool:
+def _is_cut_off(execution: Execution, fortune: Fortune, recorded_in: float) -> bool:
     ended = min(execution.done, execution.raised)
-    if fortune.killed < NEVER and (ended == NEVER or fortune.killed - ended < RECORDING_SECONDS_MAX):
+    if fortune.killed < NEVER and (ended == NEVER or fortune.killed - ended < recorded_in):
         return True
     return fortune.was_stale() or fortune.gave_back < NEVER
