@@ -6,12 +6,16 @@ PEERS := .venv-peers
 ORDERS := .benchmarks/.has-orders
 SOURCES := src tests examples benchmarks
 
+# Torture of a fleet on a PostgreSQL server of its own; the patient have the default lease and time to come to an end.
+CHAOS := PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.chaos --store postgres
+PATIENT := --lease-seconds 10 --ending-seconds 300
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick chaos torture coverage mutants clean
+.PHONY: help demo test lint format bench bench-quick chaos chaos-postgres torture coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.for-demo  ## 300 real orders through workers that are killed again and again, and the audit of the books
 	@echo "keepstep: running the demo (about a minute and a half; keepstep demo --help shows what can be changed)"
@@ -42,6 +46,14 @@ bench-quick: $(VENV)/.for-tests $(PEERS)/.for-bench $(ORDERS)  ## the same bench
 chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
 	@echo "keepstep: killing workers and clients; ARGS='--kills 10000' for a campaign, --help for the rest"
 	@$(BIN)/python -m keepstep.testing.chaos --kills 1000 $(ARGS)
+
+chaos-postgres: $(VENV)/.for-tests  ## the same on PostgreSQL: kills, restarts while 20,000 runs finish, 200 failovers (about an hour)
+	@echo "keepstep: killing workers and clients on PostgreSQL"
+	@$(CHAOS) --kills 1000
+	@echo "keepstep: restarting the server every 5 to 40 seconds while 20,000 runs finish"
+	@$(CHAOS) --kills 0 --trouble restart --every 5 40 --runs 20000 --runs-per-second 25 $(PATIENT)
+	@echo "keepstep: failing over to a synchronous standby, 200 times"
+	@$(CHAOS) --kills 0 --trouble failover --every 0.5 3 --troubles 200 $(PATIENT)
 
 torture: $(VENV)/.for-tests  ## everything that tries to lose something, for SECONDS (600); writes docs/reliability.md
 	@echo "keepstep: the whole torture for $(or $(SECONDS),600) seconds; make torture SECONDS=36000 for a night of it"

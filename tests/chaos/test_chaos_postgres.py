@@ -28,7 +28,7 @@ async def test_kills_lose_nothing_on_postgresql(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("trouble", "times"), [("restart", 4), ("terminate", 8), ("network", 4), ("failover", 3)])
+@pytest.mark.parametrize(("trouble", "times"), [("restart", 3), ("terminate", 5), ("network", 3), ("failover", 2)])
 async def test_a_server_in_trouble_loses_nothing(trouble: str, times: int, tmp_path: Path) -> None:
     options = ("--trouble", trouble, "--troubles", str(times), "--every", "0.5", "1.5")
     code, output, score = await play(tmp_path / "rounds", *PATIENT, *options)
