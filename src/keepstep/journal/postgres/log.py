@@ -55,12 +55,19 @@ def _reach(wire: Wire, shard: int) -> int | None:
     if not purged:
         return None
     if is_behind:
-        wire.begin()
-        try:
+        with wire.transaction():
             extend(wire, shard)
-            wire.commit()
-        except BaseException:
-            wire.roll_back()
-            raise
         purged = wire.ask(sql.LOG_PURGED, shard)
     return int(purged[0][0])
+
+
+def extend_all(wire: Wire) -> None:
+    """Inside a transaction: give positions to everything that is committed by now."""
+    for (shard,) in wire.ask(sql.SHARDS_BEHIND):
+        extend(wire, shard)
+
+
+def forget(wire: Wire) -> None:
+    """Forget the places of batches of which retention has left nothing."""
+    for (shard,) in wire.ask(sql.LIST_SHARDS):
+        wire.ask(sql.FORGET_LOG, shard, BATCHES_AT_ONCE)

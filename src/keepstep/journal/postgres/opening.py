@@ -115,7 +115,7 @@ def _enter(address: Address, create: bool, clock: Clock) -> _Opened:
         shards = migrate(db, address, create)
     process, renewals = secrets.randbits(62), Renewals(time.monotonic)
     tables = PostgresTables(shards)
-    parts = Parts(time.monotonic)
+    parts = Parts(clock.now, time.monotonic)
 
     def connect_writer() -> Wire:
         return connect(address, application="keepstep writer")

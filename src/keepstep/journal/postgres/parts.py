@@ -1,44 +1,66 @@
-"""Parts: the parts of the table of events, made ahead of need, and dropped when no run of theirs is left.
+"""Parts: the parts of the table of events. They are made ahead of need, and dropped when no run of theirs is left.
 
-Events are parted by run numbers, which grow: a part holds all events of so many runs that were started one after
-another. Retention removes runs one by one, and their events with them; a part of which all runs are gone is dropped as
-a whole, which frees its disk at once. One long run holds its own part, and no other.
+Events are parted by run numbers, which grow: a part holds all events of the runs that were started in about the same
+time. A new part is begun after so many runs, or after a week (the sequence of run numbers then jumps to its beginning).
+So what retention does to events is cheap: it removes runs and leaves their events lie, which nobody can find without
+the run; a part of which all runs are gone is dropped as a whole, which frees its disk at once and leaves nothing to be
+vacuumed. Where open runs hold a part that retention has otherwise emptied, the others' events are deleted row by row.
+
+A part is made beside the table and attached, and detached concurrently and then dropped: neither keeps anybody from
+reading and writing. Whoever is interrupted in between is finished by the next.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+from psycopg import errors
+
+from . import log
 from . import statements as sql
 from .shard import SHARD_BITS
 from .statement import Statement
 from .wire import Wire
 
+logger = logging.getLogger("keepstep.journal")
+
 RUNS_A_PART = 1_000_000
+PART_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
 
 PARTS_AHEAD = 2
 """Parts that are there beyond the one that is being filled."""
 
+JUMP_MARGIN = 10_000
+"""The sequence does not jump where it is about to arrive by itself."""
+
 LOOK_SECONDS = 60.0
 
-PARTS_DROPPED_MAX = 4
+PARTS_EXAMINED_MAX = 8
 """At one look."""
+
+ROWS_DELETED_MAX = 20_000
+"""At one look and of one part."""
 
 
 class Parts:
     """See the module."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], int], monotonic: Callable[[], float]) -> None:
+        self._now = now
         self._monotonic = monotonic
         self._look_at = 0.0
+        self._swept: dict[int, int] = {}
+        """Parts in which nothing was left to delete when they had so many runs."""
 
     def look_after(self, wire: Wire) -> None:
-        """Make and drop parts, now and then. Called about once a second."""
+        """Make, begin, empty and drop parts, now and then. Called about once a second."""
         now = self._monotonic()
         if now < self._look_at:
             return
         self._look_at = now + LOOK_SECONDS
         self.make(wire)
+        self.begin_next(wire)
         self.drop(wire)
 
     def make(self, wire: Wire) -> None:
@@ -47,38 +69,76 @@ class Parts:
         missing = [part for part in range(first, first + PARTS_AHEAD + 1) if part not in there]
         if not missing:
             return
-        wire.begin()
         try:
-            wire.ask(sql.LOCK_PARTS)
-            there = self._there(wire)  # somebody else may have been first
-            for part in missing:
-                if part not in there:
-                    for statement in _making(part):
+            with wire.transaction():
+                wire.ask(sql.LOCK_PARTS)
+                there = self._there(wire)  # somebody else may have been first
+                for part in missing:
+                    for statement in () if part in there else _making(part):
                         wire.queue(statement)
-            wire.commit()
-        except BaseException:
-            wire.roll_back()
-            raise
+        except errors.InsufficientPrivilege:
+            if first in missing:
+                raise
+            logger.warning(
+                "this role may not make the next part of the table of events; open the journal as the owner of its "
+                "schema before %d more runs are started", _begin(first + 1) - self._last_run(wire)
+            )  # fmt: skip
+
+    def begin_next(self, wire: Wire) -> None:
+        """Let new runs go to the next part, if the one that is being filled is old enough."""
+        with wire.transaction():
+            wire.ask(sql.LOCK_PARTS)
+            begun, now = wire.ask(sql.READ_META, "part begun"), self._now()
+            if not begun:
+                wire.queue(sql.WRITE_META, "part begun", str(now))
+            elif now - int(begun[0][0]) > PART_MICROSECONDS:
+                boundary = (self._filling(wire) + 1) * RUNS_A_PART
+                wire.queue(sql.JUMP_TO_RUN, boundary, boundary - JUMP_MARGIN, boundary - RUNS_A_PART)
+                wire.queue(sql.UPDATE_META, "part begun", str(now))
 
     def drop(self, wire: Wire) -> None:
-        """Drop parts whose runs are gone."""
-        first = self._filling(wire)
-        for part in sorted(self._there(wire))[:PARTS_DROPPED_MAX]:
-            if part >= first - 1 or wire.ask(sql.ANY_RUNS_BETWEEN, _begin(part), _begin(part + 1))[0][0]:
-                break
-            wire.begin()
-            try:
-                wire.ask(sql.LOCK_PARTS)
-                if part in self._there(wire):
-                    wire.queue(Statement(f"DROP TABLE {_name(part)}"))
-                wire.commit()
-            except BaseException:
-                wire.roll_back()
-                raise
+        """Drop parts whose runs are gone, and empty those that are held by open ones."""
+        for name in wire.ask(sql.LOOSE_PARTS):
+            wire.ask(Statement(f"DROP TABLE IF EXISTS {name[0]}", is_kept=False))
+        filling = self._filling(wire)
+        full = sorted(part for part in self._there(wire) if part < filling)
+        dropped = False
+        for part in full[:PARTS_EXAMINED_MAX]:
+            [(runs, closed)] = wire.ask(sql.RUNS_BETWEEN, _begin(part), _begin(part + 1))
+            if not runs:
+                self._drop(wire, part)
+                dropped = True
+            elif not closed and self._swept.get(part) != runs:
+                self._sweep(wire, part, runs)
+        if dropped:
+            log.forget(wire)
+
+    def _drop(self, wire: Wire, part: int) -> None:
+        name = _name(part)
+        if wire.is_pooled:  # what is concurrent wants a session
+            wire.ask(Statement(f"DROP TABLE IF EXISTS {name}", is_kept=False))
+            return
+        try:
+            wire.ask(Statement(f"ALTER TABLE events DETACH PARTITION {name} CONCURRENTLY", is_kept=False))
+        except errors.ObjectNotInPrerequisiteState:  # somebody was interrupted when he had begun to
+            wire.ask(Statement(f"ALTER TABLE events DETACH PARTITION {name} FINALIZE", is_kept=False))
+        except (errors.UndefinedTable, errors.LockNotAvailable):
+            return  # somebody else does it, or somebody reads it for long
+        wire.ask(Statement(f"DROP TABLE IF EXISTS {name}", is_kept=False))
+
+    def _sweep(self, wire: Wire, part: int, runs: int) -> None:
+        """Delete the events of runs that are gone, some at a time."""
+        statement = Statement(sql.SWEEP_PART.format(part=_name(part)), "int8", is_kept=False)
+        [(deleted,)] = wire.ask(statement, ROWS_DELETED_MAX)
+        if deleted < ROWS_DELETED_MAX:
+            self._swept[part] = runs
 
     def _filling(self, wire: Wire) -> int:
         """The part that new runs go to."""
-        return int(wire.ask(sql.LAST_RUN)[0][0]) // RUNS_A_PART
+        return self._last_run(wire) // RUNS_A_PART
+
+    def _last_run(self, wire: Wire) -> int:
+        return int(wire.ask(sql.LAST_RUN)[0][0])
 
     def _there(self, wire: Wire) -> set[int]:
         return {int(name.removeprefix("events_")) for (name,) in wire.ask(sql.LIST_PARTS)}
@@ -93,15 +153,14 @@ def _name(part: int) -> str:
 
 
 def _making(part: int) -> list[Statement]:
-    """Made beside the table and then attached, which locks out nobody who reads or writes it."""
+    """An empty table, so that nothing in it has to be looked at when it is attached."""
     name, begin, end = _name(part), _begin(part), _begin(part + 1)
     return [
-        Statement(f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"),
-        Statement(
+        Statement(text, is_kept=False)
+        for text in (
+            f"CREATE TABLE {name} (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)",
             f"ALTER TABLE {name} SET (autovacuum_vacuum_insert_scale_factor = 0.1, "
-            "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)"
-        ),
-        Statement(f"ALTER TABLE {name} ADD CONSTRAINT {name}_runs CHECK (run >= {begin} AND run < {end})"),
-        Statement(f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ({begin}) TO ({end})"),
-        Statement(f"ALTER TABLE {name} DROP CONSTRAINT {name}_runs"),
+            "autovacuum_analyze_scale_factor = 0.05)",
+            f"ALTER TABLE events ATTACH PARTITION {name} FOR VALUES FROM ({begin}) TO ({end})",
+        )
     ]

@@ -86,10 +86,14 @@ _ENCODERS: dict[str, tuple[Encode, int]] = {
 
 
 class Statement:
-    """A statement whose ``$1`` … have these types, as in ``Statement("… $1 … $2", "int8", "text[]")``."""
+    """A statement whose ``$1`` … have these types, as in ``Statement("… $1 … $2", "int8", "text[]")``.
 
-    def __init__(self, text: str, *types: str) -> None:
+    ``is_kept=False`` is for one that is made where it is needed, and not prepared.
+    """
+
+    def __init__(self, text: str, *types: str, is_kept: bool = True) -> None:
         self.text = text.encode()
+        self.is_kept = is_kept
         self.oids = [_OIDS[each] for each in types]
         self.formats = [_ENCODERS[each][1] for each in types]
         self._encoders = [_ENCODERS[each][0] for each in types]

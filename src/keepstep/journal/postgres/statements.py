@@ -710,6 +710,23 @@ EVENTS_OF_BATCHES = Statement(
 LOG_PURGED = Statement("SELECT log_purged FROM shards WHERE shard = $1", "int4")
 """How far retention has removed the log."""
 
+SHARDS_BEHIND = Statement("SELECT DISTINCT shard FROM batches ORDER BY shard")
+
+LIST_SHARDS = Statement("SELECT shard FROM shards ORDER BY shard")
+
+FORGET_LOG = Statement(
+    """
+    WITH gone AS (
+        SELECT l.shard, l.first_n FROM log AS l
+        WHERE l.shard = $1 AND l.first_n + l.events - 1 <= (SELECT log_purged FROM shards WHERE shard = $1)
+            AND NOT EXISTS (SELECT FROM events AS e WHERE e.shard = l.shard AND e.batch = l.batch)
+        LIMIT $2)
+    DELETE FROM log USING gone WHERE log.shard = gone.shard AND log.first_n = gone.first_n
+    """,
+    "int4",
+    "int8",
+)
+
 # Subscribers, definitions, retention.
 
 SAVE_CURSOR = Statement(
@@ -768,8 +785,9 @@ PURGE_RUNS = tuple(
         f"DELETE FROM {table} AS t USING unnest($1) AS v(run) WHERE t.shard = {_shard('v.run')} AND t.run = v.run",
         "int8[]",
     )
-    for table in ("events", "state", "messages", "received", "timers", "tasks", "asks", "audit", "runs")
+    for table in ("state", "messages", "received", "timers", "tasks", "asks", "audit", "runs")
 )
+"""Their events go with the part that they lie in (parts.py)."""
 
 MARK_PURGED = Statement(
     "UPDATE shards SET log_purged = greatest(log_purged, v.n) FROM unnest($1, $2) AS v(shard, n) "
@@ -781,6 +799,8 @@ MARK_PURGED = Statement(
 # Facts.
 
 READ_META = Statement("SELECT value FROM meta WHERE name = $1", "text")
+
+UPDATE_META = Statement("UPDATE meta SET value = $2 WHERE name = $1", "text", "text")
 
 WRITE_META = Statement("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", "text", "text")
 
@@ -795,15 +815,44 @@ LIST_PARTS = Statement(
     "WHERE i.inhparent = 'events'::regclass"
 )
 
-ANY_RUNS_BETWEEN = Statement(
+LOOSE_PARTS = Statement(
     """
-    SELECT EXISTS (SELECT FROM shards AS s CROSS JOIN LATERAL (
-        SELECT FROM runs WHERE runs.shard = s.shard AND run >= $1 AND run < $2 LIMIT 1) AS found)
+    SELECT c.relname::text FROM pg_class AS c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname ~ '^events_[0-9]{6,}$'
+        AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
+    """
+)
+"""Parts that somebody has detached, and not dropped."""
+
+RUNS_BETWEEN = Statement(
+    """
+    SELECT coalesce(sum(found.runs), 0)::bigint, coalesce(sum(found.closed), 0)::bigint
+    FROM shards AS s CROSS JOIN LATERAL (
+        SELECT count(*) AS runs, count(*) FILTER (WHERE closed_at > 0) AS closed FROM (
+            SELECT closed_at FROM runs WHERE runs.shard = s.shard AND run >= $1 AND run < $2 LIMIT 1000) AS first_ones
+    ) AS found
     """,
     "int8",
     "int8",
 )
+"""How many runs have numbers in between, and how many of them are closed; of each shard up to a thousand."""
 
+SWEEP_PART = """
+    WITH gone AS (
+        SELECT e.shard, e.run, e.seq FROM {part} AS e
+        WHERE NOT EXISTS (SELECT FROM runs AS r WHERE r.shard = e.shard AND r.run = e.run) LIMIT $1),
+    deleted AS (
+        DELETE FROM {part} AS e USING gone WHERE e.shard = gone.shard AND e.run = gone.run AND e.seq = gone.seq
+        RETURNING 1)
+    SELECT count(*) FROM deleted
+"""
+
+JUMP_TO_RUN = Statement(
+    "SELECT setval('run_numbers', $1) FROM run_numbers WHERE last_value < $2 AND last_value > $3",
+    *("int8", "int8", "int8"),
+)
+
+# Hints.
 # Hints.
 
 NOTIFY = Statement("SELECT pg_notify($1, $2)", "text", "text")

@@ -328,8 +328,7 @@ class PostgresTables:
         self.wire.queue(sql.FORGET_COMMIT_IDS, before)
 
     def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
-        for shard in range(self.shards):
-            log.extend(self.wire, shard)
+        log.extend_all(self.wire)
         rows = self._ask(sql.PURGEABLE_RUNS, namespace, closed_before, limit, looked_at_max, events_max)
         locked = self._ask(sql.LOCK_CLOSED_RUNS, [run for _, run, _ in rows], closed_before)
         runs = {run for (run,) in locked}

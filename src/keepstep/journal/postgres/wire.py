@@ -15,6 +15,8 @@ takes; that a server is gone for good is found by TCP (``connection.py`` sets it
 from __future__ import annotations
 
 import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -71,8 +73,8 @@ class Wire:
         return bool(self._pgconn.status == _BAD)
 
     @property
-    def server_version(self) -> int:
-        return self._pgconn.server_version
+    def is_pooled(self) -> bool:
+        return self._preamble is not None
 
     @property
     def backend_pid(self) -> int:
@@ -141,6 +143,17 @@ class Wire:
         self._send(savepoint, (), wanted=False)
         self._exchange()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction around what is asked within; rolled back by whatever is raised."""
+        self.begin()
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            self.roll_back()
+            raise
+
     # -- statements
 
     def queue(self, statement: Statement, *values: Any) -> None:
@@ -168,7 +181,7 @@ class Wire:
     def _send(self, statement: Statement, values: tuple[Any, ...], *, wanted: bool) -> None:
         pgconn, encoded = self._pgconn, statement.encode(values)
         try:
-            if self._preamble is not None:
+            if self._preamble is not None or not statement.is_kept:
                 pgconn.send_query_params(statement.text, encoded, statement.oids, statement.formats, BINARY_FORMAT)
             else:
                 name = self._prepared.get(statement)

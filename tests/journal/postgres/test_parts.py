@@ -1,0 +1,149 @@
+"""Parts of the table of events: made ahead of need, begun by number and by time, dropped when their runs are gone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from keepstep.journal import Status
+from keepstep.journal.postgres import PostgresJournal, parts
+from keepstep.journal.postgres.address import parse_address
+from keepstep.journal.postgres.connection import connect
+from keepstep.journal.postgres.parts import Parts
+from keepstep.journal.postgres.wire import Wire
+from tests.journal.postgres.conftest import Open
+from tests.journal.scene import START, ManualClock, advance, event, get, lease, new_run
+
+WEEK = parts.PART_MICROSECONDS
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "RUNS_A_PART", 10)
+    monkeypatch.setattr(parts, "JUMP_MARGIN", 0)
+
+
+@pytest.fixture
+async def journal(open_journal: Open) -> PostgresJournal:
+    journal = await open_journal(clock=ManualClock())
+    await journal.open_lease(lease())
+    return journal
+
+
+@pytest.fixture
+def wire(journal: PostgresJournal, postgres_url: str) -> Iterator[Wire]:
+    made = connect(parse_address(postgres_url))
+    yield made
+    made.close()
+
+
+def there(url: str) -> list[str]:
+    with psycopg.connect(url) as db:
+        rows = db.execute("SELECT relname FROM pg_class WHERE relname ~ '^events_[0-9]+$' ORDER BY 1").fetchall()
+        return [name for (name,) in rows]
+
+
+def rows_in(url: str, part: str) -> int:
+    with psycopg.connect(url) as db:
+        row = db.execute(f"SELECT count(*) FROM keepstep.{part}").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def start_many(journal: PostgresJournal, first: int, count: int, *, close: bool) -> None:
+    for n in range(first, first + count):
+        run = await get(journal, (await journal.start(new_run(f"w{n}", lease_id="L"))).run_id)
+        await advance(journal, run, events=(event(),), status=Status.COMPLETED if close else None)
+
+
+async def test_parts_are_made_before_they_are_needed(journal: PostgresJournal, wire: Wire, postgres_url: str) -> None:
+    assert there(postgres_url) == ["events_000000", "events_000001", "events_000002"]
+    keeper = Parts(lambda: START, lambda: 0.0)
+    await start_many(journal, 0, 15, close=False)
+    keeper.make(wire)
+    assert there(postgres_url)[-1] == "events_000003"
+    await start_many(journal, 15, 20, close=False)
+    assert rows_in(postgres_url, "events_000003") > 0
+    assert await journal.count_runs("default") == 35
+
+
+async def test_a_part_whose_runs_are_gone_is_dropped_and_one_that_is_held_is_emptied(
+    journal: PostgresJournal, wire: Wire, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "ROWS_DELETED_MAX", 4)
+    keeper = Parts(lambda: START, lambda: 0.0)
+    await start_many(journal, 0, 8, close=True)
+    held = await get(journal, (await journal.start(new_run("held", lease_id="L"))).run_id)
+    await start_many(journal, 10, 4, close=True)
+    opened = await get(journal, (await journal.start(new_run("open", lease_id="L"))).run_id)
+    await start_many(journal, 15, 10, close=True)
+    assert await journal.purge("default", START + 1) == 22
+    before = there(postgres_url)
+    keeper.drop(wire)
+    assert there(postgres_url) == before
+    for _ in range(8):
+        keeper.drop(wire)
+    for run in (held, opened):
+        assert [each.seq for each in await journal.read_events(run.run_id)] == [1]
+    assert rows_in(postgres_url, "events_000000") < 3
+    await advance(journal, held, events=(event("last"),), status=Status.COMPLETED)
+    await advance(journal, opened, events=(event("last"),), status=Status.COMPLETED)
+    assert await journal.purge("default", START + 1) == 2
+    keeper.drop(wire)
+    assert not {"events_000000", "events_000001"} & set(there(postgres_url))
+    with psycopg.connect(postgres_url) as db:
+        assert db.execute("SELECT count(*) FROM keepstep.log").fetchone() != (0,)
+    assert (await journal.start(new_run("next", lease_id="L"))).created
+
+
+async def test_a_part_that_somebody_has_detached_and_not_dropped_is_dropped(
+    journal: PostgresJournal, wire: Wire, postgres_url: str
+) -> None:
+    keeper = Parts(lambda: START, lambda: 0.0)
+    await start_many(journal, 0, 25, close=True)
+    await journal.purge("default", START + 1)
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("ALTER TABLE keepstep.events DETACH PARTITION keepstep.events_000000")
+    keeper.drop(wire)
+    assert "events_000000" not in there(postgres_url)
+    assert "events_000001" not in there(postgres_url)
+
+
+async def test_a_new_part_is_begun_after_a_week(journal: PostgresJournal, wire: Wire, postgres_url: str) -> None:
+    now = START
+    keeper = Parts(lambda: now, lambda: 0.0)
+    await start_many(journal, 0, 3, close=False)
+    keeper.begin_next(wire)
+    await start_many(journal, 3, 1, close=False)
+    assert rows_in(postgres_url, "events_000001") == 0
+    now += WEEK + 1
+    keeper.begin_next(wire)
+    await start_many(journal, 4, 1, close=False)
+    assert rows_in(postgres_url, "events_000001") == 2
+    keeper.begin_next(wire)
+    await start_many(journal, 5, 1, close=False)
+    assert rows_in(postgres_url, "events_000001") == 4
+
+
+async def test_a_role_without_the_right_to_make_parts_is_told_before_it_matters(
+    journal: PostgresJournal, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute("CREATE ROLE hand LOGIN PASSWORD 'p'")
+        db.execute("GRANT USAGE ON SCHEMA keepstep TO hand")
+        db.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA keepstep TO hand")
+        db.execute("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA keepstep TO hand")
+    await start_many(journal, 0, 12, close=False)
+    wire = connect(parse_address(f"postgresql://hand:p@{postgres_url.rpartition('@')[2]}"))
+    try:
+        with caplog.at_level(logging.WARNING, "keepstep.journal"):
+            Parts(lambda: START, lambda: 0.0).make(wire)
+        assert "this role may not make the next part of the table of events" in caplog.text
+    finally:
+        wire.close()
+        with psycopg.connect(postgres_url, autocommit=True) as db:
+            db.execute("DROP OWNED BY hand")
+            db.execute("DROP ROLE hand")
