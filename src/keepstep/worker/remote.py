@@ -38,6 +38,7 @@ from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step, with_published_options
 
 from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sealed_error, sealed_result
+from .bell import Bell
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
 from .unheard import Doubt
@@ -90,7 +91,7 @@ class RemoteSteps:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._busy: set[asyncio.Task[None]] = set()
         self._in_hand: set[TaskToken] = set()
         self._doubt = Doubt(worker.journal.clock, worker.options.lease_seconds)
@@ -99,7 +100,7 @@ class RemoteSteps:
 
     def wake(self) -> None:
         """There may be a task."""
-        self._news.set()
+        self._news.ring()
 
     async def serve(self) -> None:
         """Claim and execute until cancelled."""
@@ -118,11 +119,7 @@ class RemoteSteps:
             for task in claimed:
                 self._begin(task)
             if not claimed:
-                try:
-                    async with asyncio.timeout(options.poll_seconds):
-                        await self._news.wait()
-                except TimeoutError:
-                    pass
+                await self._news.wait(options.poll_seconds)
 
     async def _claim(self, room: int) -> list[Task]:
         """Tasks to be begun: first those that an earlier claim has brought unheard."""
@@ -158,7 +155,7 @@ class RemoteSteps:
         self._busy.discard(running)
         self._in_hand.discard(token)
         self._cut_off.discard(running)
-        self._news.set()
+        self._news.ring()
         self._worker.check_emptied()
         if not running.cancelled() and running.exception() is not None:
             logger.error("executing a step for a queue failed: %r", running.exception())

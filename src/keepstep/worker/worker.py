@@ -37,6 +37,7 @@ from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
 from .alarms import Alarms
+from .bell import Bell
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
@@ -109,10 +110,10 @@ class Worker:
         self.residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
         self._unshown: deque[Resident] = deque()
-        self._work = asyncio.Event()
-        self._mail = asyncio.Event()
+        self._work = Bell()
+        self._mail = Bell()
         self._emptied = asyncio.Event()
-        self._to_tend = asyncio.Event()
+        self._to_tend = Bell()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._inbox_cursor = 0
@@ -215,12 +216,12 @@ class Worker:
 
     def _hear(self, hint: Hint) -> None:
         if hint.kind is HintKind.READY:
-            self._work.set()
+            self._work.ring()
         elif hint.kind is HintKind.CLOSED:
             for closing in hint.closings:
                 self._closed_elsewhere(closing.run_id)
         elif hint.kind is HintKind.INBOX:
-            self._mail.set()
+            self._mail.ring()
         elif hint.kind is HintKind.TASKS:
             self.remote.wake()
         elif hint.kind is HintKind.LEASE_LOST and hint.lease_id == self.lease_id:
@@ -258,7 +259,7 @@ class Worker:
                 logger.warning("no new lease could be opened (%s); trying again in %.1f s", error, pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
-        self._work.set()
+        self._work.ring()
 
     # claiming
 
@@ -283,7 +284,7 @@ class Worker:
                 pause = trouble = min(max(trouble * 2, 0.1), 10.0)
                 logger.warning("claiming failed (%s); trying again in %.1f s", error, pause)
                 self._doubt.begin()
-            await _within(pause, self._work)
+            await self._work.wait(pause)
 
     async def _seconds_to_wake(self) -> float:
         """How long to wait for a hint before looking again; 0 or less if there is something to claim."""
@@ -373,7 +374,7 @@ class Worker:
             del self.residents[resident.run_id]
         self._idle.pop(resident.run_id, None)
         if self._room() == 1:
-            self._work.set()
+            self._work.ring()
         self.check_emptied()
 
     def reload(self, resident: Resident) -> None:
@@ -408,7 +409,7 @@ class Worker:
         if error is not None and not isinstance(error, Fenced):
             logger.warning("a run could not be given back (%s); it is taken up again if it is still owned", error)
             self._doubt.begin()
-        self._work.set()
+        self._work.ring()
 
     # resting
 
@@ -419,7 +420,7 @@ class Worker:
         if not resident.is_shown and not resident.is_to_be_shown and not resident.is_closing:
             resident.is_to_be_shown = True
             self._unshown.append(resident)
-            self._to_tend.set()
+            self._to_tend.ring()
         if resident.is_idle:
             resident.is_resting = True
             self._idle[resident.run_id] = resident
@@ -450,7 +451,7 @@ class Worker:
             await asyncio.sleep(self.options.show_after_seconds / 2)
             if not self._unshown:
                 self._to_tend.clear()
-                await _within(self.options.idle_seconds_max / 2, self._to_tend)
+                await self._to_tend.wait(self.options.idle_seconds_max / 2)
             now = self.journal.clock.now()
             show_before = now - round(self.options.show_after_seconds * 1e6)
             idle_before = now - round(self.options.idle_seconds_max * 1e6)
@@ -477,7 +478,7 @@ class Worker:
 
     async def _inbox_loop(self) -> None:
         while True:
-            await _within(self.options.poll_seconds, self._mail)
+            await self._mail.wait(self.options.poll_seconds)
             self._mail.clear()
             try:
                 await self._read_inbox()
