@@ -20,7 +20,7 @@ def check(record: Record) -> Iterator[str]:
         if run.status in (Status.RUNNING, Status.TERMINATED):
             continue
         end, ends = _end_of(loaded), []
-        for workflow in _served(run.type):
+        for workflow in _served(loaded):
             ends.append(_replay(workflow, loaded))
             if ends[-1] == end:
                 break
@@ -28,10 +28,12 @@ def check(record: Record) -> Iterator[str]:
             yield f"replaying {run.workflow_id} ({run_id}) gives {ends}, and its history has {end}"
 
 
-def _served(type_: str) -> Iterator[Workflow[Any, Any]]:
-    """The versions of a workflow, that first which most runs have come to their end with."""
-    for version in (NEWEST, *(each for each in VERSIONS if each != NEWEST)):
-        yield from (each for each in VERSIONS[version] if each.name == type_)
+def _served(loaded: Loaded) -> Iterator[Workflow[Any, Any]]:
+    """The versions of a run's workflow; that first which its result names, and else that which most runs end with."""
+    last = loaded.events[-1].data
+    named = [version for version in VERSIONS if f'"version {version}"'.encode() in last]
+    for version in dict.fromkeys((*named, NEWEST, *VERSIONS)):
+        yield from (each for each in VERSIONS[version] if each.name == loaded.run.type)
 
 
 def _end_of(loaded: Loaded) -> Any:
