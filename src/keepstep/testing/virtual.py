@@ -72,7 +72,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._microseconds = 0
         self._scheduled: list[tuple[float, Any]] = []
         self._timers_cancelled = 0
-        """Those that are still in ``_scheduled``."""
+        """About so many of those in ``_scheduled``; some have come due unnoticed."""
 
     def time(self) -> float:
         """Seconds since the loop was made."""
@@ -103,9 +103,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """One iteration: time jumps if nothing is ready; then what is ready or due runs, and nothing it makes ready."""
-        if self._timers_cancelled:
-            self._drop_cancelled()
         scheduled, ready = self._scheduled, self._ready
+        if scheduled and (
+            scheduled[0][1]._cancelled or self._timers_cancelled * 2 > len(scheduled) > TIMERS_SIFTED_MIN
+        ):
+            self._drop_cancelled()
         if not ready and not self._stopping:
             if not scheduled:
                 self._tell_stuck()

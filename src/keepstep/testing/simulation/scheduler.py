@@ -95,13 +95,6 @@ class SimulationLoop(VirtualLoop):
 
     iterations = 0
 
-    def _run_once(self) -> None:
-        self.iterations += 1
-        if self.iterations > ITERATIONS_MAX:
-            self.iterations = 0
-            raise Livelock(f"no end after {ITERATIONS_MAX:,} iterations of the loop, at {self.time():.3f} s")
-        super()._run_once()
-
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
@@ -127,6 +120,10 @@ class SimulationLoop(VirtualLoop):
 
     def _run_ready(self, count: int) -> None:
         """Run the next so many callbacks, except those whose process is dead or frozen."""
+        self.iterations += 1
+        if self.iterations > ITERATIONS_MAX:
+            self.iterations = 0
+            raise Livelock(f"no end after {ITERATIONS_MAX:,} iterations of the loop, at {self.time():.3f} s")
         ready = self._ready
         for _ in range(count):
             handle = ready.popleft()

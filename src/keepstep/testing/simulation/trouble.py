@@ -143,10 +143,11 @@ class TroubledJournal:
         self._answered_at = max(self._loop.time() + seconds, self._answered_at + 1e-6)
         return self._answered_at
 
-    async def _answer_time(self, outcome: Outcome = Outcome.FINE) -> None:
-        arrived = self._loop.create_future()
+    def _answer_time(self, outcome: Outcome = Outcome.FINE) -> asyncio.Future[None]:
+        """To be awaited: the answer is on its way."""
+        arrived: asyncio.Future[None] = self._loop.create_future()
         self._loop.call_at(self._next_answer_at(outcome), _arrive, arrived)
-        await arrived
+        return arrived
 
     # commits
 
