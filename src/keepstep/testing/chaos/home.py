@@ -5,6 +5,7 @@ The server is another process (``python -m keepstep.testing.postgres``), because
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -76,6 +77,7 @@ class PostgresHome:
     """A server for all rounds, and a database for each."""
 
     def __init__(self, trouble: str, every_seconds: tuple[float, float], seed: int) -> None:
+        importlib.import_module("keepstep.journal.postgres")  # by us, before there are lives to import it each
         every = [str(seconds) for seconds in every_seconds]
         self.is_troubled = trouble != "calm"
         self._program = subprocess.Popen(
