@@ -57,10 +57,10 @@ class Command:
     def json(self, *arguments: str) -> Any:
         return json.loads(self(*arguments, "--json").stdout)
 
-    def start_worker(self, *options: str) -> subprocess.Popen[str]:
+    def start_worker(self, *options: str, module: str = "app") -> subprocess.Popen[str]:
         """A worker that has said that it is ready."""
         worker = subprocess.Popen(
-            [sys.executable, "-u", "-m", "keepstep.cli", "worker", "app", *options],
+            [sys.executable, "-u", "-m", "keepstep.cli", "worker", module, *options],
             cwd=self.folder,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -72,8 +72,8 @@ class Command:
         return worker
 
     @contextmanager
-    def worker(self, *options: str) -> Iterator[subprocess.Popen[str]]:
-        worker = self.start_worker(*options)
+    def worker(self, *options: str, module: str = "app") -> Iterator[subprocess.Popen[str]]:
+        worker = self.start_worker(*options, module=module)
         try:
             yield worker
         finally:

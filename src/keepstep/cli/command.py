@@ -31,6 +31,7 @@ _COMMANDS = {
     "pause": "speak",
     "resume": "speak",
     "resolve": "speak",
+    "check": "check",
     "tasks": "people",
     "complete": "people",
     "doctor": "doctor",

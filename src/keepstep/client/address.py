@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from keepstep.journal import InvalidInput, Journal, SystemClock
 
 if TYPE_CHECKING:
     from keepstep.journal import Clock
+    from keepstep.journal.writing.view import View
 
 DEFAULT_URL = "sqlite:///keepstep.db"
 
@@ -49,9 +50,30 @@ async def open_journal(url: str, *, create: bool = True, clock: Clock | None = N
     return await open_sqlite(await asyncio.to_thread(path.absolute), create=create, clock=clock)
 
 
-async def _open_postgres(url: str, create: bool, clock: Clock | None) -> Journal:
+def open_view(url: str) -> View[Any]:
+    """The store that the URL names, for a process that only looks; nothing is made or brought up to date.
+
+    Raises ``StoreUnavailable`` for a store that is not there or of an older version, ``InvalidInput``.
+    """
+    if url in ("memory:", "memory://"):
+        raise InvalidInput("memory: is gone with its process, so there is nothing in it to look at; write another URL")
+    if str(url).startswith(("postgresql:", "postgres:")):
+        _check_driver()
+        from keepstep.journal.postgres.viewing import view_postgres
+
+        return view_postgres(url)
+    from keepstep.journal.sqlite.viewing import view_sqlite
+
+    return view_sqlite(sqlite_path(url).absolute())
+
+
+def _check_driver() -> None:
     if find_spec("psycopg") is None:
         raise InvalidInput("PostgreSQL needs its driver; run: pip install 'keepstep[postgres]'")
+
+
+async def _open_postgres(url: str, create: bool, clock: Clock | None) -> Journal:
+    _check_driver()
     from keepstep.journal.postgres import open_postgres
 
     return await open_postgres(url, create=create, clock=clock)

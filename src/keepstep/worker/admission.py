@@ -32,6 +32,7 @@ from keepstep.runtime.execution import Execution, Identity
 from keepstep.runtime.history import pack
 from keepstep.runtime.workflow import Workflow
 
+from .identity import identity_of
 from .pause import is_paused
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
 
@@ -139,7 +140,7 @@ class Admission:
         parent = None
         if run.parent_run_id is not None:
             parent = ParentLink(run.parent_run_id, run.parent_key or "")
-        execution = Execution(workflow, self._identity(run))
+        execution = Execution(workflow, identity_of(run, self._worker.options.callback_base))
         resident = Resident(self._worker, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
         resident.is_suspect = run.strikes > 0
         resident.is_probed = run.strikes >= PROBE_STRIKES
@@ -195,19 +196,6 @@ class Admission:
             return
         if not resident.is_dropped:
             self._begin_loaded(resident, loaded)
-
-    def _identity(self, run: Run) -> Identity:
-        return Identity(
-            run_id=run.run_id,
-            workflow_id=run.workflow_id,
-            namespace=run.namespace,
-            type=run.type,
-            queue=run.queue,
-            started_at=run.started_at,
-            parent_run_id=run.parent_run_id,
-            continued_from=run.continued_from,
-            callback_base=self._worker.options.callback_base,
-        )
 
     def _set_timeout(self, resident: Resident, started: bytes) -> None:
         seconds = history.unpack(history.WORKFLOW_STARTED, started).timeout_seconds

@@ -48,10 +48,8 @@ from keepstep.journal import (
     Transaction,
 )
 from keepstep.runtime import history
-from keepstep.runtime.blocked import Contradiction, Diff
-from keepstep.runtime.errors import Restless
+from keepstep.runtime.blocked import Diff
 from keepstep.runtime.execution import Execution
-from keepstep.runtime.guard import Nondeterminism
 from keepstep.runtime.history import pack
 from keepstep.runtime.operation import ChildOperation, Operation, StepOperation, TimerOperation
 
@@ -59,6 +57,7 @@ from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_att
 from .ending import ending_of
 from .heart import HEARTBEAT
 from .inbox import answer
+from .misfit import diff_of, is_foreseen
 from .opening import HUMAN_TASK, Opening
 from .pause import of_pausing
 from .remote import state_of_remote
@@ -161,14 +160,8 @@ class Resident:
             finally:
                 if watchdog.leave():  # the code may have caught the error, or a task of it ended with it
                     raise TurnTooLong
-        except Contradiction as error:
-            self.block(error.diff)
-        except (Nondeterminism, Restless, InvalidInput) as error:
-            self.block(Diff(str(error)))
-        except SystemExit:
-            self.block(Diff("the workflow's code asked the process to exit; raise an error instead"))
-        except (Exception, asyncio.CancelledError, GeneratorExit) as error:
-            self._block_unexpected(error)
+        except (Exception, SystemExit, asyncio.CancelledError, GeneratorExit) as error:
+            self._block_for(error)
         self._after_turn()
 
     def _after_turn(self) -> None:
@@ -177,13 +170,14 @@ class Resident:
             if self.blocked is None:
                 self._follow_up()
         except Exception as error:
-            self._block_unexpected(error)
+            self._block_for(error)
         if self.blocked is not None:
             self._finish_parking()
 
-    def _block_unexpected(self, error: BaseException) -> None:
-        logger.error("run %s: unexpected error while advancing", self.run_id, exc_info=error)
-        self.block(Diff(f"Keepstep met an unexpected error while advancing the run: {error!r}"))
+    def _block_for(self, error: BaseException) -> None:
+        if not is_foreseen(error):
+            logger.error("run %s: unexpected error while advancing", self.run_id, exc_info=error)
+        self.block(diff_of(error))
 
     def _follow_up(self) -> None:
         execution = self.execution

@@ -30,14 +30,13 @@ from keepstep.journal import (
     Promise,
     Status,
 )
-from keepstep.runtime.completion import make_completion_ordered
-from keepstep.runtime.guard import scan_again, watch
 from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
 from .alarms import Alarms
 from .bell import Bell
+from .preparing import prepare_to_run
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
@@ -127,11 +126,7 @@ class Worker:
 
     async def start(self) -> None:
         """Open the lease, publish what is served, and begin to work."""
-        make_completion_ordered()
-        watch()
-        for workflow in self._workflows():
-            if workflow.is_guarded:
-                scan_again(workflow.fn)
+        prepare_to_run(self._workflows())
         self.loop = asyncio.get_running_loop()
         self.is_open = True
         self.journal.listen(self._hear)

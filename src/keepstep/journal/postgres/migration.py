@@ -53,6 +53,25 @@ def migrate(db: Connection, address: Address, create: bool) -> int:
         return int(_meta(db, "shards") or 0)
 
 
+def shards_of(db: Connection, address: Address) -> int:
+    """The number of a schema's shards, without bringing it up to date.
+
+    Raises ``StoreUnavailable`` for a schema that is missing or older than this program, ``SchemaTooNew``.
+    """
+    known = len(migrations())
+    with db.transaction():
+        version = _version(db, address)
+        if version is None:
+            raise StoreUnavailable(f"{address.shown} holds no journal; name another schema")
+        if version < known:
+            raise StoreUnavailable(
+                f"{address.shown} has schema version {version}, and this Keepstep reads version {known}; looking at "
+                "it changes nothing, so bring it up to date first: keepstep doctor does"
+            )
+        _check(db, address, version, known)
+        return int(_meta(db, "shards") or 0)
+
+
 def _version(db: Connection, address: Address) -> int | None:
     row = db.execute(_HAS_META, (address.schema,)).fetchone()
     assert row is not None

@@ -1,0 +1,54 @@
+"""Judge: one process that replays batches of runs with the workflows that it has imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keepstep.client.address import open_view
+from keepstep.journal import NotFound, Run
+from keepstep.journal.writing.view import View
+from keepstep.runtime.blocked import Diff
+from keepstep.runtime.registry import find_workflow, workflows
+from keepstep.worker.preparing import prepare_to_run
+from keepstep.worker.watchdog import Watchdog
+
+from .verdict import Verdict, trouble, verdict_on
+
+
+class Judge:
+    """``with Judge(url) as judge: judge.judge(runs)``; the code was imported before."""
+
+    def __init__(self, url: str) -> None:
+        prepare_to_run(workflows())
+        self._view: View[Any] = open_view(url)
+        self._watchdog = Watchdog()
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.stop()
+        self._view.close()
+
+    def judge(self, run_ids: Sequence[str]) -> Verdict:
+        """What the code would do to these runs. One that is gone by now is passed over."""
+        total = Verdict()
+        for run_id in run_ids:
+            total = total.with_more(self._judge(run_id))
+        return total
+
+    def _judge(self, run_id: str) -> Verdict:
+        try:
+            loaded = self._view.load(run_id)
+        except NotFound:
+            return Verdict()
+        workflow = find_workflow(loaded.run.type)
+        if workflow is None:
+            return Verdict(runs=1, troubles=(trouble(loaded.run, unknown(loaded.run)),))
+        return verdict_on(loaded, workflow, self._watchdog)
+
+
+def unknown(run: Run) -> Diff:
+    """There is no code for a run here."""
+    return Diff(f"There is no workflow {run.type!r} in this code: workers with nothing else would never take it up.")

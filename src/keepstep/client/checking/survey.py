@@ -1,0 +1,181 @@
+"""Survey: all open runs of a store, and if wanted the newest closed ones, judged by several processes.
+
+The processes are made anew, so that each imports the code as a worker would, and a run whose code brings its process
+down costs that process alone: what it had in hand is judged again, run by run, until it is known which run it was.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import msgspec
+
+from keepstep.client.address import open_view
+from keepstep.journal import Run, Status
+from keepstep.journal.writing.view import View
+from keepstep.runtime.blocked import Diff
+
+from .judge import Judge
+from .verdict import Verdict, trouble
+
+BATCH_EVENTS = 20_000
+"""A batch is handed to a process when its histories are so long together."""
+
+BATCH_RUNS_MAX = 500
+BATCHES_WAITING_MAX = 3
+"""For each process: enough to keep it busy, and few enough to be dropped when somebody interrupts."""
+
+CLOSED = tuple(each for each in Status if each is not Status.RUNNING)
+
+Import = tuple[Callable[..., object], tuple[Any, ...]]
+"""What a process calls to import the code: a function and its arguments, both of which can be pickled."""
+
+
+class Survey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be judged."""
+
+    url: str
+    load_code: Import
+    """Called in each process before anything else."""
+    namespace: str = "default"
+    types: tuple[str, ...] = ()
+    """Of which workflows; of all if empty."""
+    closed_max: int = 0
+    """So many of the newest closed runs, beside all open ones."""
+    processes: int = 1
+
+
+def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
+    """Judge all of it. ``tell`` is called from time to time with what is known, and how many runs there are in all.
+
+    Raises ``StoreUnavailable``, and ``InvalidInput`` where the code cannot be imported.
+    """
+    view = open_view(what.url)
+    try:
+        total = view.count(what.namespace, [Status.RUNNING], what.types)
+        if what.closed_max:
+            total += min(view.count(what.namespace, CLOSED, what.types), what.closed_max)
+        bench = _Bench(what, lambda verdict: tell(verdict, total))
+        for batch in _batches(_wanted(view, what)):
+            bench.hand_out(batch)
+        return bench.finish()
+    finally:
+        view.close()
+
+
+def _wanted(view: View[Any], what: Survey) -> Iterator[Run]:
+    yield from view.runs(what.namespace, [Status.RUNNING], what.types)
+    if what.closed_max:
+        yield from view.runs(what.namespace, CLOSED, what.types, what.closed_max)
+
+
+def _batches(runs: Iterator[Run]) -> Iterator[list[Run]]:
+    batch: list[Run] = []
+    events = 0
+    for run in runs:
+        batch.append(run)
+        events += run.last_seq
+        if events >= BATCH_EVENTS or len(batch) >= BATCH_RUNS_MAX:
+            yield batch
+            batch, events = [], 0
+    if batch:
+        yield batch
+
+
+class _Bench:
+    """The processes, and the batches that they have in hand."""
+
+    def __init__(self, what: Survey, tell: Callable[[Verdict], None]) -> None:
+        self._what = what
+        self._tell = tell
+        self._pool = self._make_pool(what.processes)
+        self._in_hand: dict[Future[Verdict], list[Run]] = {}
+        self._verdict = Verdict()
+
+    def _make_pool(self, processes: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            processes,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(self._what.url, self._what.load_code, sys.path),
+        )
+
+    def hand_out(self, batch: list[Run]) -> None:
+        """Have a batch judged; waits while the processes have enough in hand."""
+        while len(self._in_hand) >= self._what.processes * BATCHES_WAITING_MAX:
+            self._gather()
+        self._in_hand[self._pool.submit(_judge, [each.run_id for each in batch])] = batch
+
+    def finish(self) -> Verdict:
+        """Wait for all that was handed out."""
+        try:
+            while self._in_hand:
+                self._gather()
+            return self._verdict
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _gather(self) -> None:
+        done, _ = wait(self._in_hand, return_when=FIRST_COMPLETED)
+        suspects: list[list[Run]] = []
+        for future in done:
+            batch = self._in_hand.pop(future)
+            try:
+                self._add(future.result())
+            except BrokenProcessPool:
+                suspects.append(batch)
+        if suspects:
+            self._judge_suspects([*suspects, *self._in_hand.values()])
+
+    def _add(self, verdict: Verdict) -> None:
+        self._verdict = self._verdict.with_more(verdict)
+        self._tell(self._verdict)
+
+    def _judge_suspects(self, batches: Sequence[list[Run]]) -> None:
+        """A process has died, and with it the pool: judge what was in hand in a process each, halving until it is
+        known which runs do it."""
+        self._in_hand.clear()
+        self._pool.shutdown()
+        waiting = list(batches)
+        while waiting:
+            batch = waiting.pop()
+            with self._make_pool(1) as alone:
+                try:
+                    self._add(alone.submit(_judge, [each.run_id for each in batch]).result())
+                    continue
+                except BrokenProcessPool:
+                    pass
+            if len(batch) == 1:
+                self._add(Verdict(runs=1, troubles=(trouble(batch[0], _DEADLY),)))
+            else:
+                half = len(batch) // 2
+                waiting += [batch[half:], batch[:half]]
+        self._pool = self._make_pool(self._what.processes)
+
+
+_DEADLY = Diff("The code brought its process down while it was replayed; a worker would die of it, too.")
+
+_judges: list[Judge | BaseException] = []
+"""Of this process: one, made when it began, or why there is none."""
+
+
+def _begin(url: str, load_code: Import, path: list[str]) -> None:
+    sys.path[:] = path
+    function, arguments = load_code
+    try:
+        function(*arguments)
+        _judges.append(Judge(url))
+    except Exception as error:
+        _judges.append(error)
+
+
+def _judge(run_ids: list[str]) -> Verdict:
+    [judge] = _judges
+    if isinstance(judge, BaseException):
+        raise judge
+    return judge.judge(run_ids)

@@ -1,0 +1,123 @@
+"""Verdict: what a run's history says about the code that is to go on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from keepstep.journal import Condition, Loaded, Run, Status
+from keepstep.runtime.blocked import Asked, Contradiction, Diff, site_of
+from keepstep.runtime.execution import Execution
+from keepstep.runtime.operation import Operation
+from keepstep.runtime.workflow import Workflow
+from keepstep.worker.identity import identity_of
+from keepstep.worker.misfit import diff_of
+from keepstep.worker.watchdog import TurnTooLong
+
+ENDED_BY_CODE = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT)
+"""Closed runs whose code has come to its end, and must come to it again."""
+
+ASKED_SHOWN_MAX = 10
+
+
+class TurnLimit(Protocol):
+    """What interrupts code that does not come back, as a worker's watchdog does."""
+
+    def enter(self) -> None: ...
+
+    def leave(self) -> bool: ...
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that the code would not go on with."""
+
+    id: str
+    run_id: str
+    type: str
+    status: Status
+    diff: Diff
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one run, or of many."""
+
+    runs: int = 0
+    events: int = 0
+    troubles: tuple[Trouble, ...] = ()
+    freed: tuple[str, ...] = ()
+    """Ids of runs that are blocked today, and that this code would go on with."""
+
+    def with_more(self, other: Verdict) -> Verdict:
+        return Verdict(
+            runs=self.runs + other.runs,
+            events=self.events + other.events,
+            troubles=self.troubles + other.troubles,
+            freed=self.freed + other.freed,
+        )
+
+
+def verdict_on(loaded: Loaded, workflow: Workflow[Any, Any], limit: TurnLimit) -> Verdict:
+    """Replay a run as a worker that claims it would."""
+    run = loaded.run
+    execution = Execution(workflow, identity_of(run))
+    try:
+        diff = _replay(execution, loaded, limit)
+        if diff is None and run.status is not Status.RUNNING:
+            diff = _end_missed(execution, run)
+    finally:
+        execution.detach()
+    if diff is not None:
+        return Verdict(runs=1, events=run.last_seq, troubles=(trouble(run, diff),))
+    freed = (run.workflow_id,) if run.condition is Condition.BLOCKED else ()
+    return Verdict(runs=1, events=run.last_seq, freed=freed)
+
+
+def trouble(run: Run, diff: Diff) -> Trouble:
+    return Trouble(id=run.workflow_id, run_id=run.run_id, type=run.type, status=run.status, diff=diff)
+
+
+def _replay(execution: Execution, loaded: Loaded, limit: TurnLimit) -> Diff | None:
+    """The diff of a run that the code contradicts."""
+    limit.enter()
+    try:
+        try:
+            execution.replay(loaded.events, is_first=loaded.run.epoch == 0)
+        finally:
+            if limit.leave():
+                raise TurnTooLong
+    except Contradiction as error:
+        return error.diff
+    except (Exception, SystemExit, asyncio.CancelledError, GeneratorExit) as error:
+        return msgspec.structs.replace(diff_of(error), seq=execution.seen_seq)
+    return None
+
+
+def _end_missed(execution: Execution, run: Run) -> Diff | None:
+    """The diff of a closed run to whose end the code does not come."""
+    if run.status not in ENDED_BY_CODE:
+        return None
+    outcome = execution.outcome
+    if outcome is None:
+        summary = f"The code goes on where the run had {_WORDS[run.status]}."
+        return Diff(summary, run.last_seq, f"the run's end ({run.status})", _asked(execution.pending.values()))
+    if outcome.status is not run.status:
+        because = f": {outcome.error!r}" if outcome.error is not None else ""
+        summary = f"The code comes to another end than the run had: {outcome.status}{because}."
+        return Diff(summary, run.last_seq, f"the run's end ({run.status})")
+    return None
+
+
+_WORDS = {
+    Status.COMPLETED: "completed",
+    Status.FAILED: "failed",
+    Status.CANCELLED: "been cancelled",
+    Status.TIMED_OUT: "timed out",
+}
+
+
+def _asked(pending: Iterable[Operation]) -> tuple[Asked, ...]:
+    asked: Sequence[Operation] = list(pending)[:ASKED_SHOWN_MAX]
+    return tuple(Asked(each.key, each.name, site_of(each.task)) for each in asked)
