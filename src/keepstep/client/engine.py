@@ -39,7 +39,7 @@ from .filter import parse_filter, parse_task_filter
 from .handle import RunHandle
 from .info import RunInfo, run_info
 from .published import Published
-from .start import StartRequest, policy, start_request, start_within
+from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 
 R = TypeVar("R")
 
@@ -173,7 +173,7 @@ class Engine:
         )  # fmt: skip
         if connection is not None:
             started = await start_within(self.journal, connection, new)
-            return self._handle(new, started)
+            return await self._handle(new, started)
         if self.worker is not None and self.worker.can_adopt(new):
             new = msgspec.structs.replace(new, lease_id=self.worker.lease_id)
         try:
@@ -186,14 +186,14 @@ class Engine:
             if self.worker is not None and new.lease_id is not None:
                 self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
             raise
-        handle = self._handle(new, started)
+        handle = await self._handle(new, started)
         if started.leased and self.worker is not None:
             self.worker.admission.adopt(new, started)
         return handle
 
-    def _handle(self, new: NewRun, started: Started) -> RunHandle[Any]:
+    async def _handle(self, new: NewRun, started: Started) -> RunHandle[Any]:
         """The run that was started, or attached to. Raises ``AlreadyStarted`` if that is of another kind."""
-        if not started.created and (started.type, started.input_digest) != (new.type, new.input_digest):
+        if not started.created and not await asks_for_the_same(self.journal, new, started):
             raise AlreadyStarted(
                 f"a run with the id {new.workflow_id!r} exists already with another type or input; "
                 'choose another id, or start with if_running="restart" or if_closed="restart"'

@@ -11,7 +11,18 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Definition, IfRunning, InvalidInput, Journal, NewRun, Started
+from keepstep.journal import (
+    Definition,
+    Event,
+    IfRunning,
+    InvalidInput,
+    Journal,
+    NewEvent,
+    NewRun,
+    Started,
+    unseal,
+)
+from keepstep.runtime import history
 from keepstep.runtime.data import encode, parse_json_inputs, within_limit
 from keepstep.runtime.registry import find_workflow
 from keepstep.runtime.workflow import Workflow
@@ -78,3 +89,20 @@ async def start_within(journal: Journal, connection: Any, new: NewRun) -> Starte
             "leave out connection=, or terminate it before"
         )
     return await journal.within(connection).start(new)
+
+
+async def asks_for_the_same(journal: Journal, new: NewRun, started: Started) -> bool:
+    """Whether a run that was there is of the type and input that a start asks for.
+
+    Runs that were started by a function in SQL have no digest of their input; it is compared itself.
+    """
+    if started.type != new.type:
+        return False
+    if started.input_digest:
+        return started.input_digest == new.input_digest
+    there = await journal.read_events(started.run_id, limit=1)
+    return bool(there) and _input_of(there[0]) == _input_of(new.events[0])
+
+
+def _input_of(first: Event | NewEvent) -> Any:
+    return msgspec.json.decode(unseal(history.unpack(first.type, first.data).payload).content)

@@ -150,7 +150,9 @@ async def test_a_schema_that_newer_programs_have_closed_to_this_one_is_refused(
     await open_journal()
     with psycopg.connect(postgres_url, autocommit=True) as db:
         db.execute("UPDATE keepstep.meta SET value = '99' WHERE name IN ('version', 'oldest')")
-    with pytest.raises(SchemaTooNew, match="schema version 99, which programs that know versions up to 1 cannot use"):
+    with pytest.raises(
+        SchemaTooNew, match=r"schema version 99, which programs that know versions up to \d+ cannot use"
+    ):
         await open_postgres(postgres_url)
 
 
@@ -176,7 +178,7 @@ async def test_a_migration_is_run_while_an_older_program_goes_on(
     assert (await advance(journal, run, events=(event(),))).last_seq == 2
     assert (await get(newer[0], run.run_id)).last_seq == 2
     with psycopg.connect(postgres_url) as db:
-        assert db.execute("SELECT value FROM keepstep.meta WHERE name = 'version'").fetchone() == ("2",)
+        assert db.execute("SELECT value FROM keepstep.meta WHERE name = 'version'").fetchone() == (str(len(steps)),)
 
 
 async def test_a_migration_that_fails_leaves_everything_as_it_was(

@@ -8,6 +8,7 @@
 ``tables``         what decisions ask and have done; ``drawn`` writes what they have drawn
 ``wire``           statements that travel together; ``statement`` says how their values do
 ``transaction``    sessions for transactional steps, whose commit is made in their own transaction
+``outbox``         starts and messages in transactions of the users' own, by functions of the schema
 ``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two
 ``herald``         hints to the other processes, by NOTIFY
 ``parts``          the parts of the table of events

@@ -8,7 +8,7 @@ from typing import Any
 
 from keepstep.journal.clock import Clock
 from keepstep.journal.deed import Transaction
-from keepstep.journal.errors import Fenced, Unsupported
+from keepstep.journal.errors import Fenced
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.outbox import Outbox
@@ -17,6 +17,7 @@ from keepstep.journal.writing.journal import GroupJournal
 from keepstep.journal.writing.questions import Reader
 
 from . import statements as sql
+from .outbox import PostgresOutbox, asking
 from .query import Queries
 from .transaction import Sessions
 from .wire import Wire
@@ -36,10 +37,13 @@ class PostgresJournal(GroupJournal[Wire]):
         herald: Bus,
         sessions: Sessions,
         is_surely_dead: Callable[[ProcessIdentity], bool],
+        schema: str,
     ) -> None:
         super().__init__(clock, ids, reader, queries, herald, is_surely_dead)
         self._queries = queries
         self._sessions = sessions
+        self._schema = schema
+        self._id: str | None = None
 
     async def close(self) -> None:
         await super().close()
@@ -51,7 +55,15 @@ class PostgresJournal(GroupJournal[Wire]):
         return self._sessions.begin(is_async)
 
     def within(self, connection: Any) -> Outbox:
-        raise Unsupported("transactions of yours are taken part in on SQLite only; start and send without connection=")
+        if self._closed:
+            self._refuse()
+        return PostgresOutbox(asking(connection), self._schema, self._read_id)
+
+    async def _read_id(self) -> str:
+        """What tells this journal from others."""
+        if self._id is None:
+            self._id = str((await self._read(_read_meta, "journal"))[0][0])
+        return self._id
 
     async def probe(self, lease_id: str, run_id: str | None) -> None:
         """One short statement, which need not be on disk: what the server has been told outlives our process."""
@@ -65,6 +77,10 @@ class PostgresJournal(GroupJournal[Wire]):
     def _forget_probe(self, lease_id: str) -> None:
         """Its note went with the lease."""
         self._queries.forget_inbox(lease_id)
+
+
+def _read_meta(db: Wire, name: str) -> list[tuple[Any, ...]]:
+    return db.ask(sql.READ_META, name)
 
 
 def _note_probe(db: Wire, lease_id: str, run_id: str | None) -> None:

@@ -75,7 +75,7 @@ class _Opened:
         reader = ReaderPool(lambda: connect(address, application="keepstep reader"), address.shown)
         sessions = Sessions(address, self._shards, clock.now)
         queries = Queries(self._shards)
-        journal = PostgresJournal(clock, ids, reader, queries, self._herald(), sessions, is_surely_dead)
+        journal = PostgresJournal(clock, ids, reader, queries, self._herald(), sessions, is_surely_dead, address.schema)
         writer = Writer(self._flusher, self._renewals, clock, journal.resolve, time.monotonic)
         journal.attach(writer, ThreadDrive(writer))
         return journal
