@@ -11,7 +11,17 @@ import psycopg
 import pytest
 
 import keepstep
-from keepstep import Engine, Retry, StatementRefused, StepFailed, TimedOut, WorkflowFailed, step, workflow
+from keepstep import (
+    Engine,
+    Retry,
+    StatementRefused,
+    StepFailed,
+    StoreUnavailable,
+    TimedOut,
+    WorkflowFailed,
+    step,
+    workflow,
+)
 from keepstep.journal import Commit, Fenced
 from keepstep.journal.postgres import transaction as sessions
 from tests.journal.scene import event, lease, start_owned
@@ -287,6 +297,28 @@ async def test_a_session_that_is_cut_is_no_attempt(engine: Engine, db: psycopg.C
     at_will["a"] = lose_three_times
     assert await engine.run(have_one_done_on_postgres, do_at_will_on_postgres.name, "a") == 1
     assert (len(calls), effects(db)) == (4, ["mine", "again"])
+
+
+@pytest.mark.parametrize("happens", [True, False])
+async def test_a_commit_of_unknown_outcome_leaves_one_effect(
+    engine: Engine, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, happens: bool
+) -> None:
+    commit = sessions.PostgresTransaction._commit
+    lost: list[Commit] = []
+
+    async def lose(transaction: sessions.PostgresTransaction, asked: Commit) -> Any:
+        if len(lost) == 2:
+            return await commit(transaction, asked)
+        lost.append(asked)
+        if happens:
+            await commit(transaction, asked)
+        raise StoreUnavailable("nobody knows whether it happened")
+
+    monkeypatch.setattr(sessions.PostgresTransaction, "_commit", lose)
+    run = await engine.start(note_all_on_postgres, ["a", "b", "c"])
+    assert await run.result() == ["a", "b", "c"]
+    assert (len(lost), effects(db)) == (2, ["a", "b", "c"])
+    assert len(calls) == (3 if happens else 5)
 
 
 async def test_a_zombie_commits_nothing_of_its_work(engine: Engine, db: psycopg.Connection[Any]) -> None:
