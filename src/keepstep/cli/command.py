@@ -31,6 +31,7 @@ _COMMANDS = {
     "pause": "speak",
     "resume": "speak",
     "resolve": "speak",
+    "fork": "fork",
     "check": "check",
     "tasks": "people",
     "complete": "people",

@@ -80,7 +80,7 @@ async def _show(id: str, as_json: bool, url: str) -> None:
         around = await Surroundings.of(engine.journal, info)
         said = progress(info, around)
         if as_json:
-            print_json({**_as_data(info), "progress": said})
+            print_json({**_as_data(info), "forked_from": await _origin(engine, info), "progress": said})
             return
         click.echo(f"{info.id}  {info.type}  {_state(info)}")
         click.echo(f"  run id    {info.run_id}")
@@ -89,6 +89,8 @@ async def _show(id: str, as_json: bool, url: str) -> None:
             click.echo(f"  closed    {clock_time(info.closed_at)} ({ago(info.closed_at)})")
         if info.parent_run_id:
             click.echo(f"  parent    {info.parent_run_id}")
+        if (origin := await _origin(engine, info)) is not None:
+            click.echo(f"  forked    from {origin['id']} at seq {origin['at']} (run {origin['run_id']})")
         click.echo(f"  history   {info.events} event{'' if info.events == 1 else 's'}")
         for name, value in info.attributes.items():
             click.echo(f"  {name} = {value!r}")
@@ -99,6 +101,16 @@ async def _show(id: str, as_json: bool, url: str) -> None:
             click.echo(line)
         for line in await _values(engine, info):
             click.echo(line)
+
+
+async def _origin(engine: Engine, info: RunInfo) -> dict[str, Any] | None:
+    """Where the run was forked, if it was."""
+    [first] = await engine.journal.read_events(info.run_id, 0, 1)
+    at = history.unpack(first.type, first.data).forked_at if first.type == history.WORKFLOW_STARTED else 0
+    if not at or not (found := await engine.journal.read_events(info.run_id, at, 1)):
+        return None
+    forked = history.unpack(found[0].type, found[0].data)
+    return {"id": forked.workflow_id, "run_id": forked.run_id, "at": forked.at, "replaced": forked.replaced}
 
 
 async def _values(engine: Engine, info: RunInfo) -> list[str]:

@@ -67,10 +67,11 @@ async def _check_form(journal: Journal, run_id: str, key: str, payload: bytes) -
     if task is None:
         return
     form = msgspec.json.decode(task, type=HumanTask).form
-    _check_fit(payload, form, "the answer does not fit the task's form")
+    check_fit(payload, form, "the answer does not fit the task's form")
 
 
-def _check_fit(payload: bytes, schema: dict[str, Any], complaint: str) -> None:
+def check_fit(payload: bytes, schema: dict[str, Any], complaint: str) -> None:
+    """Raises ``InvalidInput`` for a sealed value that does not fit a published schema."""
     try:
         check_json(reader()(payload), schema)
     except Misfit as misfit:
@@ -143,4 +144,4 @@ async def _check_result(published: Published, info: RunInfo, key: str, payload: 
     name = next((each.name for each in info.waiting_for if each.key == key), "")
     definition = await published.find_step(name)
     if definition is not None:
-        _check_fit(payload, schema_of(definition).get("result", {}), f"step {name!r} could not have returned this")
+        check_fit(payload, schema_of(definition).get("result", {}), f"step {name!r} could not have returned this")

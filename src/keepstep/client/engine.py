@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from random import Random
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -220,6 +221,15 @@ class Engine:
             seed=self._surroundings.random.randbytes(16),
             **options,
         )
+
+    @property
+    def chance(self) -> Random:
+        """Where the seeds of runs come from."""
+        return self._surroundings.random
+
+    def new_id(self) -> str:
+        """An id for a new run."""
+        return self._surroundings.make_id()
 
     def _remember_type(self, run_id: str, name: str) -> None:
         if len(self.known_types) > 100_000:

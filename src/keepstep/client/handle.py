@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -28,6 +28,7 @@ from keepstep.runtime.registry import find_workflow
 from .answer import resolve_step
 from .closing import Closed, last_event
 from .ending import terminate
+from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, run_info
 from .pausing import pause, resume
 
@@ -185,6 +186,24 @@ class RunHandle(Generic[R]):
             await self._reopen(run)
         else:
             raise InvalidInput(f"run {self.id!r} is {run.status}; only failed and parked runs can be retried")
+
+    async def fork(
+        self, at: int | None = None, replace: Mapping[str, Any] | None = None, *, id: str | None = None
+    ) -> RunHandle[R]:
+        """Start a new run whose history is this one's up to and including the event ``at``, open or closed.
+
+        :param at: by default the last result that is replaced; if none is, the last event before the run's end.
+        :param replace: other results for steps, children and callbacks, by key: ``{"charge": Payment(...)}``.
+        :param id: the new run's id; by default made from this one's.
+
+        What comes after that event is done anew, with new idempotency keys. Raises ``InvalidInput`` for an event that
+        is none of its own, a result that does not fit, or a child that is still open; ``AlreadyStarted`` if an open
+        run has the id.
+        """
+        wanted = Fork(at=at, replace=dict(replace or {}), id=id, run_id=self._engine.new_id())
+        source = await self._run()
+        workflow_id, run_id = await fork(self._journal, self._engine.published, source, wanted, self._engine.chance)
+        return RunHandle(self._engine, workflow_id, run_id)
 
     async def _retry_parked(self, run: Run) -> None:
         if run.condition is Condition.QUARANTINED:

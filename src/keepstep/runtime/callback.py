@@ -70,12 +70,12 @@ class Callback:
     @property
     def token(self) -> str:
         """Completes this callback: ``engine.complete_callback(token, value)``."""
-        return self._operation.token
+        return self._operation.told[0]
 
     @property
     def url(self) -> str:
         """Where a webhook can be posted to; empty if no worker was told its ``callback_url``."""
-        return self._operation.url
+        return self._operation.told[1]
 
     @overload
     async def result(self, type: type[T], timeout: Duration | None = None) -> T: ...

@@ -44,7 +44,7 @@ class ChildCall(DurableCall[Any]):
         self.operation: ChildOperation | None = None
 
     def begin(self) -> WorkflowFuture:
-        identity = self.execution.identity
+        identity = self.execution.known_as
         workflow_id = self.options.get("id") or f"{identity.workflow_id}/{self.key}"
         digest = digest_of(self.workflow.name, self.arguments)
         self.operation = ChildOperation(

@@ -32,6 +32,7 @@ from .blocked import Contradiction, Diff, asked_differently, never_asked
 from .callback import make_token
 from .data import decode_failure, rebuild
 from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
+from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
@@ -92,7 +93,9 @@ class Execution:
         self.workflow = workflow
         self.identity = identity
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]
-        self.now = identity.started_at
+        self.known_as = identity
+        """Which run the code is told to be in: another one while what was copied from it is replayed (``fork``)."""
+        self.now = self._base = identity.started_at
         self.pending: dict[str, Operation] = {}
         self.outcome: Outcome | None = None
         self.compensating = 0
@@ -152,14 +155,25 @@ class Execution:
         for event in events:
             if event.type == history.CALLBACK_CREATED and event.key is not None:
                 self._known[event.key] = event
+        forks = Forks(self.identity, events)
+        if forks:
+            self.known_as = forks.known_as()
+            self.loop.number_as(self.known_as.run_id)
+            self.now = self._base = self.known_as.started_at
         last = len(events) - 1
         for index, event in enumerate(events):
-            if event.type != history.RESUMED:
-                now = event.time
-                while index < last and events[index + 1].type == history.RESUMED:
-                    index += 1
-                    now = events[index].time
-                self.deliver(event, now)
+            if event.type in history.MOMENTS:
+                continue
+            now = event.time
+            while index < last and events[index + 1].type in history.MOMENTS:
+                index += 1
+                now = events[index].time
+                if events[index].type == history.FORKED:
+                    self._random = random.Random(forks.pass_one())
+                    self.known_as = forks.known_as()
+                    if is_first and not forks:
+                        self.markers.live_from = event.seq
+            self.deliver(event, now)
 
     def deliver(self, event: Event, now: int | None = None) -> None:
         """Deliver one event and run until quiet. ``now`` is the turn's time where it is not the event's own."""
@@ -174,7 +188,7 @@ class Execution:
         self._settle()
 
     def _settle(self) -> None:
-        seconds = (self.now - self.identity.started_at) / 1e6
+        seconds = (self.now - self._base) / 1e6
         turn_begins()
         try:
             self.loop.run_until_quiet(seconds)
@@ -329,12 +343,14 @@ class Execution:
         """A token that somebody outside completes."""
         key = self.loop.current_scope().key(name)
         token = make_token(self.identity.run_id, key, self.seed)
+        url = f"{self.identity.callback_base}/callbacks/{token}" if self.identity.callback_base else ""
         known = self._known.pop(key, None)
-        if known is not None:
-            url = history.unpack(known.type, known.data).url
+        told_url = url if known is None else history.unpack(known.type, known.data).url
+        if self.known_as is self.identity:
+            operation = CallbackOperation(self, key, token, told_url, person)
         else:
-            url = f"{self.identity.callback_base}/callbacks/{token}" if self.identity.callback_base else ""
-        operation = CallbackOperation(self, key, token, url, person)
+            operation = CallbackOperation(self, key, token, url, person)
+            operation.told = make_token(self.known_as.run_id, key, self.seed), told_url
         self.add(operation)
         return operation
 
@@ -353,7 +369,7 @@ class Execution:
         return self._random
 
     def info(self) -> RunInfo:
-        identity = self.identity
+        identity = self.known_as
         return RunInfo(
             workflow_id=identity.workflow_id,
             run_id=identity.run_id,

@@ -15,6 +15,7 @@ from keepstep.journal import Event, NewEvent
 
 WORKFLOW_STARTED: Final = "workflow_started"
 RESUMED: Final = "resumed"
+FORKED: Final = "forked"
 STEP_COMPLETED: Final = "step_completed"
 STEP_FAILED: Final = "step_failed"
 TIMER_STARTED: Final = "timer_started"
@@ -57,10 +58,38 @@ class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     continued_from: str = ""
     parent: str = ""
     """Run id of the parent, if this run is a child."""
+    forked_at: int = 0
+    """So many events were copied from another run; the next one is ``forked``. 0 for a run of its own."""
 
 
 class Resumed(_Data, frozen=True, array_like=True, gc=False):
     """The run goes on some time after the event before it; ``now()`` moves to this event's time."""
+
+
+class KnownAs(_Data, frozen=True, array_like=True, gc=False):
+    """Which run the code was told to be in, in the part of a history that was copied."""
+
+    run_id: str
+    workflow_id: str
+    queue: str
+    started_at: int
+    parent_run_id: str | None = None
+    continued_from: str | None = None
+
+
+class Forked(_Data, frozen=True, array_like=True, gc=False):
+    """What comes before this was copied; from here on the run goes its own way, with chance and keys of its own."""
+
+    run_id: str
+    """Of the run whose history was copied."""
+    workflow_id: str
+    at: int
+    """Seq of the last event that was copied."""
+    seed: bytes
+    """What ``random()`` and ``uuid4()`` come from, from here on."""
+    known_as: KnownAs
+    replaced: tuple[str, ...] = ()
+    """Keys of the operations whose results were replaced."""
 
 
 class StepCompleted(_Data, frozen=True, array_like=True, gc=False):
@@ -217,6 +246,7 @@ class WorkflowReopened(_Data, frozen=True, array_like=True, gc=False):
 DATA: Final[dict[str, type[_Data]]] = {
     WORKFLOW_STARTED: WorkflowStarted,
     RESUMED: Resumed,
+    FORKED: Forked,
     STEP_COMPLETED: StepCompleted,
     STEP_FAILED: StepFailed,
     TIMER_STARTED: TimerStarted,
@@ -239,6 +269,9 @@ DATA: Final[dict[str, type[_Data]]] = {
     WORKFLOW_CONTINUED: WorkflowContinued,
     WORKFLOW_REOPENED: WorkflowReopened,
 }
+
+MOMENTS: Final = (RESUMED, FORKED)
+"""Events that are not delivered: they say when the turn of the event before them was run."""
 
 CLOSING: Final = frozenset(
     (

@@ -140,14 +140,19 @@ class WorkflowLoop(OwnerOfGenerators):
         self.execution = execution
         self._ready: deque[Ready] = deque()
         self._now_seconds = 0.0
-        self._numbers = crc32(execution.identity.run_id.encode()) << 20
+        self._numbers: int
         """Numbers of different runs lie far apart: asyncio keeps all tasks of a process in one set."""
+        self.number_as(execution.identity.run_id)
         self._tasks: set[WorkflowTask] = set()
         self.generators: WeakSet[Any] = WeakSet()
         self._closed = False
         self._running = False
         self.root = Scope("")
         self.errors: list[BaseException] = []
+
+    def number_as(self, run_id: str) -> None:
+        """Number as in another run, so that sets of tasks iterate as they did there."""
+        self._numbers = crc32(run_id.encode()) << 20
 
     # running
 

@@ -78,12 +78,16 @@ class Markers:
         """Turns from that seq on have never been run by anybody else."""
 
     def read(self, events: Sequence[Event], *, is_first: bool) -> None:
-        """Look for the choices in a history that is about to be replayed."""
+        """Look for the choices in a history that is about to be replayed.
+
+        ``is_first``: nobody has run its code before, except for what was copied from the run that it was forked from.
+        """
+        is_copy = any(event.type == history.FORKED for event in events)
         for event in events:
             if event.type == history.VERSION_MARKED:
                 data = history.unpack(event.type, event.data)
                 self._recorded[data.name] = data
-        self.live_from = 0 if is_first else events[-1].seq + 1
+        self.live_from = 0 if is_first and not is_copy else events[-1].seq + 1
 
     def choose(self, name: str, newest: int, oldest: int, *, records: bool = True) -> int:
         """The version of ``name`` that the run has. Raises ``Contradiction`` for one that the code does not know."""

@@ -103,7 +103,7 @@ class TimerOperation(Operation):
 class CallbackOperation(Operation):
     """Waits for somebody outside to complete a token: a callback, or a task for a person."""
 
-    __slots__ = ("is_recorded", "person", "token", "url")
+    __slots__ = ("is_recorded", "person", "token", "told", "url")
 
     kind = "callback"
 
@@ -114,6 +114,8 @@ class CallbackOperation(Operation):
         self.person = person
         """For a human task: its sealed description (title, form, assignee, due)."""
         self.is_recorded = False
+        self.told = token, url
+        """What the code is told. Code that was copied from another run hears of that run's; the token is this run's."""
 
     @property
     def name(self) -> str:

@@ -73,11 +73,10 @@ class Opening:
         self.resident.wake_at(operation.key, operation.fire_at)
 
     def _begin_callback(self, operation: CallbackOperation) -> None:
-        if operation.is_recorded:
-            return
-        created = history.CallbackCreated(operation.url, operation.name)
-        self._record(history.CALLBACK_CREATED, operation.key, pack(created))
-        if operation.person is not None:
+        if not operation.is_recorded:
+            created = history.CallbackCreated(operation.url, operation.name)
+            self._record(history.CALLBACK_CREATED, operation.key, pack(created))
+        if operation.person is not None and (HUMAN_TASK, operation.key) not in self.resident.state_keys:
             person = msgspec.json.decode(operation.person)
             person |= {"token": operation.token, "url": operation.url}
             self.state.append(StateChange(HUMAN_TASK, operation.key, msgspec.json.encode(person)))
