@@ -536,3 +536,75 @@ async def test_a_store_without_tables_refuses_transactional_steps() -> None:
     failure = failed.value.__cause__
     assert isinstance(failure, StepFailed)
     assert isinstance(failure.__cause__, Unsupported)
+
+
+@workflow
+async def give_up_a_transaction(name: str) -> str:
+    try:
+        async with asyncio.timeout(0.05):
+            return str(await do_at_will(name))
+    except TimeoutError:
+        return f"instead of {name}, {await note_effect('instead')}"
+
+
+async def test_a_transaction_that_is_under_way_comes_before_what_would_give_it_up(engine: Engine, file: Path) -> None:
+    at_will["gate"] = threading.Event()
+
+    def linger(db: Any) -> str:
+        db.execute("INSERT INTO effects (what, attempt) VALUES ('late', 0)")
+        at_will["gate"].wait(20)
+        return "late"
+
+    at_will["linger"] = linger
+    run = await engine.start(give_up_a_transaction, "linger")
+    while not calls:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.1)
+    at_will["gate"].set()
+    assert await run.result() == "late"
+    assert effects(file) == ["late"]
+
+
+async def test_an_engine_that_closes_waits_for_the_transaction_that_is_under_way(file: Path) -> None:
+    at_will["gate"] = threading.Event()
+
+    def linger(db: Any) -> str:
+        db.execute("INSERT INTO effects (what, attempt) VALUES ('mine', 0)")
+        at_will["gate"].wait(20)
+        return "done"
+
+    at_will["linger"] = linger
+    url = f"sqlite:///{file}"
+    async with Engine(url) as engine:
+        outside(file).executescript(SCHEMA).close()
+        run = await engine.start(have_it_tried, "linger", id="linger")
+        while not (await run.describe()).waiting_for:
+            await asyncio.sleep(0.001)
+        asyncio.get_running_loop().call_later(0.1, at_will["gate"].set)
+    async with Engine(url) as engine:
+        assert await engine.get("linger").result() == "done"
+    assert effects(file) == ["mine"]
+
+
+@workflow
+async def undo_in_a_transaction(name: str) -> str:
+    async with keepstep.saga() as saga:
+        await saga.run(note_effect, "deed", undo=undo_effect)
+        await do_at_will(name)
+    return "never"
+
+
+@step(transaction=True, retry=QUICK)
+def undo_effect(db: Connection, what: str, outcome: keepstep.Outcome) -> None:
+    db.execute("DELETE FROM effects WHERE what = ?", (what,))
+    db.execute("INSERT INTO effects (what, attempt) VALUES (?, 0)", (f"undone {what} that has {outcome.status}",))
+
+
+async def test_a_saga_undoes_in_transactions_too(engine: Engine, file: Path) -> None:
+    def fail(db: Any) -> None:
+        raise LookupError("no luck")
+
+    at_will["fail"] = fail
+    with pytest.raises(WorkflowFailed, match="no luck"):
+        await engine.run(undo_in_a_transaction, "fail")
+    assert effects(file) == ["undone deed that has succeeded"]

@@ -362,3 +362,48 @@ async def test_so_many_transactions_at_once_are_enough(engine: Engine, db: psyco
     at_will["a"] = count
     await asyncio.gather(*(engine.run(have_one_done_on_postgres, do_at_will_on_postgres.name, "a") for _ in range(30)))
     assert most == sessions.SESSIONS_MAX
+
+
+@workflow
+async def give_up_on_postgres(name: str) -> str:
+    try:
+        async with asyncio.timeout(0.1):
+            return str(await do_at_will_on_postgres(name))
+    except TimeoutError:
+        return await note_on_postgres("instead")
+
+
+async def test_what_nobody_waits_for_any_more_is_rolled_back(engine: Engine, db: psycopg.Connection[Any]) -> None:
+    async def linger(own: psycopg.AsyncConnection[Any]) -> None:
+        await own.execute(NOTE, ("late", 0))
+        await asyncio.sleep(20)
+
+    at_will["a"] = linger
+    assert await engine.run(give_up_on_postgres, "a") == "instead"
+    while db.execute(IN_TRANSACTION).fetchall():
+        await asyncio.sleep(0.01)
+    assert effects(db) == ["instead"]
+
+
+IN_TRANSACTION = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'keepstep step' AND state LIKE 'idle in%'"
+
+
+async def test_an_engine_that_closes_leaves_no_transaction_open(engine: Engine, db: psycopg.Connection[Any]) -> None:
+    begun = asyncio.Event()
+
+    async def linger(own: psycopg.AsyncConnection[Any]) -> str:
+        await own.execute(NOTE, ("mine", 0))
+        begun.set()
+        await asyncio.sleep(0 if calls.count("a") > 1 else 20)
+        return "done"
+
+    at_will["a"] = linger
+    async with Engine(engine.url, workers=True, queues=("default", "mine")) as other:
+        run = await other.start(have_one_done_on_postgres, do_at_will_on_postgres.name, "a", queue="mine")
+        await begun.wait()
+        assert db.execute(IN_TRANSACTION).fetchall() == [(1,)]
+        await other.close(grace_seconds=0.05)
+    assert (db.execute(IN_TRANSACTION).fetchall(), effects(db)) == ([], [])
+    async with Engine(engine.url, queues=("mine",)) as next_one:
+        assert await next_one.get(run.id).result() == "done"
+    assert effects(db) == ["mine"]

@@ -11,7 +11,6 @@ those before it in reverse order wait for it.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -182,7 +181,7 @@ def _step(undo: Any) -> Step[Any, Any]:
 
 def _takes(undo: Step[Any, Any], count: int) -> bool:
     try:
-        inspect.signature(undo.fn).bind(*range(count))
+        undo.signature.signature.bind(*range(count))
     except TypeError:
         return False
     return True
