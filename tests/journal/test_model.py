@@ -8,6 +8,7 @@ model beside them knows only what the port promises: who may write, how seq and 
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,8 @@ from keepstep.journal import (
     Timer,
 )
 from keepstep.testing import run as run_virtually
-from tests.journal.scene import SCENES, START, Scene, TroubledSqliteScene, event, lease, new_run
+from keepstep.testing.postgres import Access
+from tests.journal.scene import SCENES, START, PostgresScene, Scene, TroubledSqliteScene, event, lease, new_run
 
 RUNS = 4
 HANDLES = 2
@@ -290,11 +292,16 @@ class Play:
 
 async def play(kind: str, sequence: list[Step]) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
-        scene = TroubledSqliteScene(Path(folder)) if kind == "troubled" else SCENES[kind](Path(folder))
-        try:
-            return await Play(scene).perform(sequence)
-        finally:
-            await scene.close()
+        return await play_in(
+            TroubledSqliteScene(Path(folder)) if kind == "troubled" else SCENES[kind](Path(folder)), sequence
+        )
+
+
+async def play_in(scene: Scene, sequence: list[Step]) -> list[Any]:
+    try:
+        return await Play(scene).perform(sequence)
+    finally:
+        await scene.close()
 
 
 def flat(answers: list[Any]) -> list[str]:
@@ -308,6 +315,30 @@ def test_both_stores_answer_any_sequence_of_operations_alike_and_as_the_model_do
     memory = asyncio.run(play("memory", sequence))
     sqlite = asyncio.run(play("sqlite", sequence))
     assert flat(memory) == flat(sqlite)
+
+
+_GIVEN_OUT = re.compile(r"((?:Sent|Message)\(run_id='[^']*', n=|TaskToken\(task_id=)(\d+)")
+
+
+def renumbered(answers: list[Any]) -> list[str]:
+    """The same, with arrival numbers and task ids by the order of their appearance: they need only grow."""
+    given_out: dict[tuple[str, str], int] = {}
+
+    def renumber(found: re.Match[str]) -> str:
+        kind = "task" if found[1].startswith("TaskToken") else "message"
+        return f"{found[1]}{given_out.setdefault((kind, found[2]), len(given_out))}"
+
+    return [_GIVEN_OUT.sub(renumber, answer) for answer in flat(answers)]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sequence=st.lists(steps, min_size=15, max_size=40))
+def test_postgres_answers_any_sequence_of_operations_as_memory_does(
+    postgres_server: Access, sequence: list[Step]
+) -> None:
+    memory = asyncio.run(play("memory", sequence))
+    postgres = asyncio.run(play_in(PostgresScene(postgres_server.url), sequence))
+    assert renumbered(memory) == renumbered(postgres)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

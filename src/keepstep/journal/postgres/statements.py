@@ -353,10 +353,10 @@ _CLAIMABLE = """
 CLAIMABLE_RUNS = Statement(
     f"""
     SELECT chosen.run_id FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (
-        SELECT run_id, offered_at FROM runs
+        SELECT run_id, run, offered_at FROM runs
         WHERE queue = pair.queue AND language = pair.language AND offered_at <= $5 AND {_CLAIMABLE}
-        ORDER BY offered_at LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED) AS chosen
-    ORDER BY chosen.offered_at LIMIT $6
+        ORDER BY offered_at, run LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED) AS chosen
+    ORDER BY chosen.offered_at, chosen.run LIMIT $6
     """,
     *("text[]", "text[]", "text", "text[]", "int8", "int8"),
 )

@@ -70,7 +70,7 @@ CREATE TABLE runs (
 CREATE UNIQUE INDEX runs_by_id ON runs (run_id, shard);
 CREATE INDEX runs_of_workflow ON runs (shard, namespace, workflow_id, run);
 CREATE UNIQUE INDEX runs_open ON runs (shard, namespace, workflow_id) WHERE status = 0;
-CREATE INDEX runs_claimable ON runs (queue, language, offered_at) WHERE offered_at IS NOT NULL;
+CREATE INDEX runs_claimable ON runs (queue, language, offered_at, run) WHERE offered_at IS NOT NULL;
 CREATE INDEX runs_owned ON runs (owner) WHERE owner IS NOT NULL;
 CREATE INDEX runs_newest ON runs (namespace, started_at, run_id);
 CREATE INDEX runs_of_status ON runs (namespace, status, started_at, run_id);
