@@ -113,7 +113,10 @@ def _timer_early() -> list[Replacement]:
 def _lost_wake() -> list[Replacement]:
     """A signal does not wake a run that is asleep."""
 
-    async def softly(handle: RunHandle[Any], kind: str, name: str, data: bytes, id: str | None) -> None:
+    async def softly(
+        handle: RunHandle[Any], kind: str, name: str, data: bytes, id: str | None, connection: Any = None
+    ) -> None:
+        assert connection is None, "nobody in a simulation sends within a transaction of their own"
         address = {"namespace": handle._engine.namespace, "workflow_id": handle.id}
         await handle._journal.send(NewMessage(kind=kind, name=name, data=data, id=id, wakes=False, **address))
 
