@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,6 @@ from keepstep.journal import (
     Promise,
     RunClosed,
     StateChange,
-    StoreUnavailable,
     TaskRef,
     Timer,
     TooLarge,
@@ -57,6 +55,7 @@ from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_att
 from .ending import ending_of
 from .heart import HEARTBEAT
 from .inbox import answer
+from .lane import HandIn, Lane
 from .misfit import diff_of, is_foreseen
 from .opening import HUMAN_TASK, Opening
 from .pause import of_pausing
@@ -103,10 +102,7 @@ class Resident:
         self.inbox_seen = 0
         self.in_flight = 0
         """Commits submitted and not yet durable."""
-        self._held: deque[Promise] | None = None
-        """Commits that wait while one travels alone: which seq their events get hangs on whether that succeeds."""
-        self._handed_in: Promise | None = None
-        """The last commit that was handed in to the journal."""
+        self._lane = Lane(worker)
         self.has_begun = False
         self.is_dropped = False
         self.is_closing = False
@@ -259,7 +255,7 @@ class Resident:
         self._unoffered += tasks
         self.in_flight += 1
         commit = Commit(run_id=self.run_id, epoch=self.epoch, tasks=tasks, inbox_seen=self.inbox_seen)
-        self._submit(commit, self._offered)
+        self._lane.submit(commit, self._offered)
 
     def _offered(self, done: Promise) -> None:
         self.in_flight -= 1
@@ -343,13 +339,13 @@ class Resident:
         self, transaction: Transaction, operation: StepOperation, event: NewEvent, settled: Callable[[Promise], None]
     ) -> None:
         """Record a step's work in the transaction in which it was done, likewise."""
-        self._complete_alone(operation, settled, partial(self._commit_within, transaction), event)
+        self._complete_alone(operation, settled, partial(self._lane.commit_within, transaction), event)
 
     def _complete_alone(
         self,
         operation: StepOperation,
         settled: Callable[[Promise], None],
-        hand_in: Callable[[Commit], Promise],
+        hand_in: HandIn,
         *events: NewEvent,
         deed: Deed | None = None,
     ) -> None:
@@ -359,25 +355,6 @@ class Resident:
         heard = partial(self._completed_alone, key, settled)
         self.append(*events, state=gone, deed=deed, heard=heard, alone=hand_in)
 
-    def _commit_within(self, transaction: Transaction, commit: Commit) -> Promise:
-        """The transaction has a connection of its own, so everything before must have come to its end."""
-        promise = Promise(loop=self.worker.loop)
-        before = self._handed_in
-
-        async def commit_in_turn() -> None:
-            try:
-                while before is not None and not before.done():
-                    await asyncio.wait((before,))
-                promise.settle(await transaction.commit(commit), None)
-            except Exception as error:
-                promise.settle(None, error)
-            except BaseException:
-                promise.settle(None, StoreUnavailable("the worker has ended; it may or may not be written"))
-                raise
-
-        self.worker.spawn(commit_in_turn())
-        return promise
-
     def _completed_alone(self, key: str, settled: Callable[[Promise], None], done: Promise) -> None:
         error = done.exception()
         if error is None:
@@ -386,7 +363,7 @@ class Resident:
             self.last_seq -= 1
             self.answered.discard(key)
             self.is_shown = self.is_shown or done.commit.condition is not None
-        self._let_go_of_held(0 if error is None else 1)
+        self._lane.go_on(0 if error is None else 1)
         if isinstance(error, DeedFailed):
             self.in_flight -= 1
             settled(done)
@@ -394,18 +371,6 @@ class Resident:
             return
         settled(done)
         self._committed(done)
-
-    def _let_go_of_held(self, missing: int) -> None:
-        """Hand in what has waited, up to the next that travels alone. So many events less than foreseen go before."""
-        held, self._held = self._held or deque(), None
-        for promise in held:
-            if promise.commit.first_seq is not None:
-                promise.commit.first_seq -= missing
-        while held and self._held is None:
-            promise = held.popleft()
-            if promise.alone is not None:
-                self._held = held
-            self._hand_in(promise.commit, partial(_pass_on, promise), promise.alone)
 
     def answer(self, operation: Operation, type_: str, data: bytes) -> None:
         """Record what answers an operation, once."""
@@ -483,7 +448,7 @@ class Resident:
         consume: Sequence[int] = (),
         deed: Deed | None = None,
         heard: Callable[[Promise], None] | None = None,
-        alone: Callable[[Commit], Promise] | None = None,
+        alone: HandIn | None = None,
         **changes: Any,
     ) -> Promise:
         """Submit one commit under this worker's lease; deliver its events once they are durable.
@@ -512,34 +477,7 @@ class Resident:
         self.last_seq += count
         self.in_flight += 1
         self.quiet_since = events[0].time if events else self.worker.journal.clock.now()
-        return self._submit(commit, heard or self._committed, alone)
-
-    def _submit(
-        self, commit: Commit, heard: Callable[[Promise], None], alone: Callable[[Commit], Promise] | None = None
-    ) -> Promise:
-        """Submit to the journal, or wait for the commit that travels alone. This one does if ``alone`` hands it in."""
-        if self._held is not None:
-            promise = Promise(loop=self.worker.loop)
-            promise.commit, promise.heard, promise.alone = commit, heard, alone
-            self._held.append(promise)
-            return promise
-        if alone is not None:
-            self._held = deque()
-        return self._hand_in(commit, heard, alone)
-
-    def _hand_in(
-        self, commit: Commit, heard: Callable[[Promise], None], alone: Callable[[Commit], Promise] | None
-    ) -> Promise:
-        """A refusal at the door comes back like any other."""
-        try:
-            promise = (alone or self.worker.journal.submit)(commit)
-        except Exception as error:
-            promise = Promise(loop=self.worker.loop)
-            self.worker.loop.call_soon(promise.settle, None, error)
-        promise.commit = commit
-        promise.heard = heard
-        self._handed_in = promise
-        return promise
+        return self._lane.submit(commit, heard or self._committed, alone)
 
     def _committed(self, done: Promise) -> None:
         """A commit has ended. It is in flight until its last event is being delivered.
@@ -636,7 +574,7 @@ class Resident:
             **changes,
         )
         self.in_flight += 1
-        self._submit(commit, self._closed)
+        self._lane.submit(commit, self._closed)
 
     def _closed(self, done: Promise) -> None:
         self.in_flight -= 1
@@ -761,7 +699,7 @@ class Resident:
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
         self.worker.drop(self)
-        self._submit(commit, self.worker.released)
+        self._lane.submit(commit, self.worker.released)
 
     def _has_work_to_do(self) -> bool:
         """True if something is cut off or not begun: whoever takes the run next must do that at once."""
@@ -774,9 +712,3 @@ class Resident:
             return False
         record = self.attempts.get(operation.key)
         return operation.key not in self.due and (record is None or not record.is_parked)
-
-
-def _pass_on(promise: Promise, done: Promise) -> None:
-    """A commit that had to wait has ended."""
-    error = done.exception()
-    promise.settle(done.result() if error is None else None, error)

@@ -18,11 +18,13 @@ from keepstep.client.handle import RunHandle
 from keepstep.journal import Commit, Committed, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
 from keepstep.journal.memory import change as memory_change
+from keepstep.journal.sqlite.deeds import Sandbox
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
 from keepstep.worker.attempt import AttemptRecord
+from keepstep.worker.lane import Lane
 from keepstep.worker.resident import Resident
 from keepstep.worker.steps import Steps
 
@@ -79,18 +81,21 @@ def _unwritten_commit() -> list[Replacement]:
 
 def _early_result() -> list[Replacement]:
     """Workflow code sees a step's result before it is durable."""
-    submit = Resident._submit
+    submit = Lane.submit
 
-    def hasty(resident: Resident, commit: Commit, heard: Callable[[Promise], None]) -> Promise:
-        if [each.type for each in commit.events] != [history.STEP_COMPLETED]:
-            return submit(resident, commit, heard)
-        submit(resident, commit, lambda done: _refuse(resident, done))
+    def hasty(
+        lane: Lane, commit: Commit, heard: Callable[[Promise], None], alone: Callable[[Commit], Promise] | None = None
+    ) -> Promise:
+        resident = lane._worker.residents.get(commit.run_id)
+        if resident is None or [each.type for each in commit.events] != [history.STEP_COMPLETED]:
+            return submit(lane, commit, heard, alone)
+        submit(lane, commit, lambda done: _refuse(resident, done))
         done = Promise(loop=asyncio.get_running_loop())
         done.commit, done.heard = commit, heard
         asyncio.get_running_loop().call_soon(done.settle, Committed(0, commit.first_seq or 0, resident.epoch), None)
         return done
 
-    return [(Resident, "_submit", hasty)]
+    return [(Lane, "submit", hasty)]
 
 
 def _refuse(resident: Resident, done: Promise) -> None:
@@ -204,6 +209,15 @@ def _unseeded_random() -> list[Replacement]:
     return [(Execution, "random", unseeded)]
 
 
+def _effect_kept() -> list[Replacement]:
+    """What a transactional step has done stays although its attempt has failed. On SQLite."""
+
+    def keep(sandbox: Sandbox) -> None:
+        sandbox._db.execute("RELEASE keepstep_deed")
+
+    return [(Sandbox, "_undo", keep)]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -219,7 +233,11 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "log-gap": _log_gap,
     "no-takeover": _no_takeover,
     "unseeded-random": _unseeded_random,
+    "effect-kept": _effect_kept,
 }
+
+STORES_OF_PLANTS = {"effect-kept": "sqlite"}
+"""Where a plant is to be found, if not on every store."""
 
 
 @contextmanager

@@ -89,11 +89,14 @@ class Sandbox:
         except TransactionLost:
             raise
         except BaseException:
-            self._db.execute("ROLLBACK TO keepstep_deed")
-            self._db.execute("RELEASE keepstep_deed")
+            self._undo()
             raise
         self._db.execute("RELEASE keepstep_deed")
         self.done.append(deed)
+
+    def _undo(self) -> None:
+        self._db.execute("ROLLBACK TO keepstep_deed")
+        self._db.execute("RELEASE keepstep_deed")
 
     def _perform(self, deed: Deed) -> Sequence[NewEvent]:
         assert self._guard is not None
