@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from keepstep.journal import Status
-from keepstep.journal.postgres import PostgresJournal, parts
+from keepstep.journal.postgres import PostgresJournal, open_postgres, parts
 from keepstep.journal.postgres.address import parse_address
 from keepstep.journal.postgres.connection import connect
 from keepstep.journal.postgres.parts import Parts
@@ -54,6 +54,7 @@ def rows_in(url: str, part: str) -> int:
 
 
 async def start_many(journal: PostgresJournal, first: int, count: int, *, close: bool) -> None:
+    """Runs of the lease ``L``, which whoever has the journal open may use."""
     for n in range(first, first + count):
         run = await get(journal, (await journal.start(new_run(f"w{n}", lease_id="L"))).run_id)
         await advance(journal, run, events=(event(),), status=Status.COMPLETED if close else None)
@@ -129,7 +130,7 @@ async def test_a_new_part_is_begun_after_a_week(journal: PostgresJournal, wire: 
 
 
 async def test_a_role_without_the_right_to_make_parts_is_told_before_it_matters(
-    journal: PostgresJournal, postgres_url: str, caplog: pytest.LogCaptureFixture
+    journal: PostgresJournal, wire: Wire, postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as db:
         db.execute("CREATE ROLE hand LOGIN PASSWORD 'p'")
@@ -137,13 +138,18 @@ async def test_a_role_without_the_right_to_make_parts_is_told_before_it_matters(
         db.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA keepstep TO hand")
         db.execute("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA keepstep TO hand")
     await start_many(journal, 0, 12, close=False)
-    wire = connect(parse_address(f"postgresql://hand:p@{postgres_url.rpartition('@')[2]}"))
+    Parts(lambda: START, lambda: 0.0).begin_next(wire)
+    address = f"postgresql://hand:p@{postgres_url.rpartition('@')[2]}"
+    weaker, by_hand = connect(parse_address(address)), await open_postgres(address)
     try:
-        with caplog.at_level(logging.WARNING, "keepstep.journal"):
-            Parts(lambda: START, lambda: 0.0).make(wire)
-        assert "this role may not make the next part of the table of events" in caplog.text
+        with caplog.at_level(logging.INFO, "keepstep.journal"):
+            Parts(lambda: START + WEEK + 1, lambda: 100.0).look_after(weaker)
+            await start_many(by_hand, 12, 3, close=True)
+        assert "open the journal as the owner of its schema before 8 more runs are started" in caplog.text
+        assert "parts are left to the owner of the schema" in caplog.text
     finally:
-        wire.close()
+        weaker.close()
+        await by_hand.close()
         with psycopg.connect(postgres_url, autocommit=True) as db:
             db.execute("DROP OWNED BY hand")
             db.execute("DROP ROLE hand")

@@ -12,7 +12,8 @@
 ``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two
 ``herald``         hints to the other processes, by NOTIFY
 ``parts``          the parts of the table of events
-``statements``     all SQL; ``rows`` turns rows into nouns; ``shard`` says which part of the journal a run lies in
+``statements``     all SQL of a flush, ``readings`` all other; ``rows`` turns rows into nouns; ``shard`` says which part
+                   of the journal a run lies in
 =================  ====================================================================================================
 
 What it decides, and how groups are made and written, is the same for every SQL database: see the rooms ``deciding`` and

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from keepstep.journal.message import Message
 
+from . import readings
 from . import statements as sql
 from .rows import messages_of
 from .wire import Wire
@@ -34,15 +35,15 @@ class Inbox:
         """Messages above ``after``, and late ones below it that were not given out before, in order."""
         if after < self._floor or after == 0:
             self._given.clear()  # its reader begins anew
-        wire.queue(sql.OLDEST_TRANSACTION)
-        wire.queue(sql.READ_INBOX, lease_id, min(after, self._floor), limit, after, list(self._given))
+        wire.queue(readings.OLDEST_TRANSACTION)
+        wire.queue(readings.READ_INBOX, lease_id, min(after, self._floor), limit, after, list(self._given))
         [(oldest,)], rows = map(wire.rows, wire.exchange())
         found = messages_of(rows)
         self._given.update(message.n for message in found)
         if self._noted is not None and oldest >= self._noted[1]:
             self._raise_floor(self._noted[0] if len(found) < limit else min(self._noted[0], found[-1].n))
         if self._noted is None and self._given:
-            wire.queue(sql.LAST_ARRIVAL)
+            wire.queue(readings.LAST_ARRIVAL)
             wire.queue(sql.OWN_TRANSACTION)
             [(last_drawn,)], [(own,)] = map(wire.rows, wire.exchange())
             self._noted = (last_drawn, own)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from keepstep.journal.errors import PositionGone
 from keepstep.journal.event import LogEntry, Position
 
-from . import statements as sql
+from . import readings
 from .rows import log_of
 from .wire import Wire
 
@@ -22,9 +22,9 @@ BATCHES_AT_ONCE = 10_000
 
 def extend(wire: Wire, shard: int) -> None:
     """Inside a transaction: give positions to all batches of the shard that are committed by now."""
-    wire.ask(sql.LOCK_LOG, shard)
-    while wire.ask(sql.ANY_BATCHES, shard)[0][0]:
-        wire.ask(sql.EXTEND_LOG, shard, BATCHES_AT_ONCE)
+    wire.ask(readings.LOCK_LOG, shard)
+    while wire.ask(readings.ANY_BATCHES, shard)[0][0]:
+        wire.ask(readings.EXTEND_LOG, shard, BATCHES_AT_ONCE)
 
 
 def read_log(wire: Wire, after: Position, limit: int) -> list[LogEntry]:
@@ -38,36 +38,36 @@ def read_log(wire: Wire, after: Position, limit: int) -> list[LogEntry]:
     entries: list[LogEntry] = []
     while len(entries) < limit:
         wanted = limit - len(entries)
-        stretch = wire.ask(sql.LOG_STRETCH, shard, place, wanted)
+        stretch = wire.ask(readings.LOG_STRETCH, shard, place, wanted)
         if not stretch:
             break
         first_ns, events, batches = zip(*stretch, strict=True)
-        entries += log_of(shard, wire.ask(sql.EVENTS_OF_BATCHES, shard, first_ns, batches, place, wanted))
+        entries += log_of(shard, wire.ask(readings.EVENTS_OF_BATCHES, shard, first_ns, batches, place, wanted))
         place = first_ns[-1] + events[-1] - 1
     return entries
 
 
 def _reach(wire: Wire, shard: int) -> int | None:
     """How far retention has removed the log of a shard, which is extended first; None if there is no such shard."""
-    wire.queue(sql.LOG_PURGED, shard)
-    wire.queue(sql.ANY_BATCHES, shard)
+    wire.queue(readings.LOG_PURGED, shard)
+    wire.queue(readings.ANY_BATCHES, shard)
     purged, [(is_behind,)] = map(wire.rows, wire.exchange())
     if not purged:
         return None
     if is_behind:
         with wire.transaction():
             extend(wire, shard)
-        purged = wire.ask(sql.LOG_PURGED, shard)
+        purged = wire.ask(readings.LOG_PURGED, shard)
     return int(purged[0][0])
 
 
 def extend_all(wire: Wire) -> None:
     """Inside a transaction: give positions to everything that is committed by now."""
-    for (shard,) in wire.ask(sql.SHARDS_BEHIND):
+    for (shard,) in wire.ask(readings.SHARDS_BEHIND):
         extend(wire, shard)
 
 
 def forget(wire: Wire) -> None:
     """Forget the places of batches of which retention has left nothing."""
-    for (shard,) in wire.ask(sql.LIST_SHARDS):
-        wire.ask(sql.FORGET_LOG, shard, BATCHES_AT_ONCE)
+    for (shard,) in wire.ask(readings.LIST_SHARDS):
+        wire.ask(readings.FORGET_LOG, shard, BATCHES_AT_ONCE)

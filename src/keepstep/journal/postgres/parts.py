@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from psycopg import errors
 
-from . import log
+from . import log, readings
 from . import statements as sql
 from .shard import SHARD_BITS
 from .statement import Statement
@@ -50,6 +50,7 @@ class Parts:
         self._now = now
         self._monotonic = monotonic
         self._look_at = 0.0
+        self._may_change = True
         self._swept: dict[int, int] = {}
         """Parts in which nothing was left to delete when they had so many runs."""
 
@@ -60,8 +61,13 @@ class Parts:
             return
         self._look_at = now + LOOK_SECONDS
         self.make(wire)
-        self.begin_next(wire)
-        self.drop(wire)
+        if self._may_change:
+            try:
+                self.begin_next(wire)
+                self.drop(wire)
+            except errors.InsufficientPrivilege:
+                self._may_change = False
+                logger.info("this role may not change the journal's tables; parts are left to the owner of the schema")
 
     def make(self, wire: Wire) -> None:
         """Make the parts that will be needed next."""
@@ -71,7 +77,7 @@ class Parts:
             return
         try:
             with wire.transaction():
-                wire.ask(sql.LOCK_PARTS)
+                wire.ask(readings.LOCK_PARTS)
                 there = self._there(wire)  # somebody else may have been first
                 for part in missing:
                     for statement in () if part in there else _making(part):
@@ -81,30 +87,30 @@ class Parts:
                 raise
             logger.warning(
                 "this role may not make the next part of the table of events; open the journal as the owner of its "
-                "schema before %d more runs are started", _begin(first + 1) - self._last_run(wire)
+                "schema before %d more runs are started", (first + 1) * RUNS_A_PART - self._last_run(wire)
             )  # fmt: skip
 
     def begin_next(self, wire: Wire) -> None:
         """Let new runs go to the next part, if the one that is being filled is old enough."""
         with wire.transaction():
-            wire.ask(sql.LOCK_PARTS)
+            wire.ask(readings.LOCK_PARTS)
             begun, now = wire.ask(sql.READ_META, "part begun"), self._now()
             if not begun:
                 wire.queue(sql.WRITE_META, "part begun", str(now))
             elif now - int(begun[0][0]) > PART_MICROSECONDS:
                 boundary = (self._filling(wire) + 1) * RUNS_A_PART
-                wire.queue(sql.JUMP_TO_RUN, boundary, boundary - JUMP_MARGIN, boundary - RUNS_A_PART)
+                wire.queue(readings.JUMP_TO_RUN, boundary, boundary - JUMP_MARGIN, boundary - RUNS_A_PART)
                 wire.queue(sql.UPDATE_META, "part begun", str(now))
 
     def drop(self, wire: Wire) -> None:
         """Drop parts whose runs are gone, and empty those that are held by open ones."""
-        for name in wire.ask(sql.LOOSE_PARTS):
+        for name in wire.ask(readings.LOOSE_PARTS):
             wire.ask(Statement(f"DROP TABLE IF EXISTS {name[0]}", is_kept=False))
         filling = self._filling(wire)
         full = sorted(part for part in self._there(wire) if part < filling)
         dropped = False
         for part in full[:PARTS_EXAMINED_MAX]:
-            [(runs, closed)] = wire.ask(sql.RUNS_BETWEEN, _begin(part), _begin(part + 1))
+            [(runs, closed)] = wire.ask(readings.RUNS_BETWEEN, _begin(part), _begin(part + 1))
             if not runs:
                 self._drop(wire, part)
                 dropped = True
@@ -128,7 +134,7 @@ class Parts:
 
     def _sweep(self, wire: Wire, part: int, runs: int) -> None:
         """Delete the events of runs that are gone, some at a time."""
-        statement = Statement(sql.SWEEP_PART.format(part=_name(part)), "int8", is_kept=False)
+        statement = Statement(readings.SWEEP_PART.format(part=_name(part)), "int8", is_kept=False)
         [(deleted,)] = wire.ask(statement, ROWS_DELETED_MAX)
         if deleted < ROWS_DELETED_MAX:
             self._swept[part] = runs
@@ -138,10 +144,10 @@ class Parts:
         return self._last_run(wire) // RUNS_A_PART
 
     def _last_run(self, wire: Wire) -> int:
-        return int(wire.ask(sql.LAST_RUN)[0][0])
+        return int(wire.ask(readings.LAST_RUN)[0][0])
 
     def _there(self, wire: Wire) -> set[int]:
-        return {int(name.removeprefix("events_")) for (name,) in wire.ask(sql.LIST_PARTS)}
+        return {int(name.removeprefix("events_")) for (name,) in wire.ask(readings.LIST_PARTS)}
 
 
 def _begin(part: int) -> int:

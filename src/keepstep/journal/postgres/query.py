@@ -18,7 +18,7 @@ from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
-from . import log
+from . import log, readings
 from . import statements as sql
 from .inbox import Inbox
 from .rows import events_of, leases_of, messages_of, run_of, tasks_of
@@ -43,10 +43,10 @@ class Queries:
         self._inboxes.pop(lease_id, None)
 
     def read_run(self, db: Wire, run_id: str) -> Run | None:
-        return _one_run(db, sql.READ_RUN, run_id)
+        return _one_run(db, readings.READ_RUN, run_id)
 
     def find_run(self, db: Wire, namespace: str, workflow_id: str) -> Run | None:
-        return _one_run(db, sql.FIND_RUN, shard_of(namespace, workflow_id, self._shards), namespace, workflow_id)
+        return _one_run(db, readings.FIND_RUN, shard_of(namespace, workflow_id, self._shards), namespace, workflow_id)
 
     def list_runs(
         self,
@@ -59,7 +59,7 @@ class Queries:
         limit: int,
     ) -> list[Run]:
         asked, walked, walk = _filter(namespace, statuses, conditions, types)
-        rows = db.ask(sql.LIST_RUNS[walk], *asked, *(before or (None, None)), limit, *walked)
+        rows = db.ask(readings.LIST_RUNS[walk], *asked, *(before or (None, None)), limit, *walked)
         return [run_of(row) for row in rows]
 
     def count_runs(
@@ -71,15 +71,15 @@ class Queries:
         types: Sequence[str],
     ) -> int:
         asked, walked, walk = _filter(namespace, statuses, conditions, types)
-        return int(db.ask(sql.COUNT_RUNS[walk], *asked, *walked)[0][0])
+        return int(db.ask(readings.COUNT_RUNS[walk], *asked, *walked)[0][0])
 
     def load(self, db: Wire, run_id: str) -> Loaded:
         """A run in one snapshot. Events never change, so that a long history may be read behind it."""
         db.begin(BEGIN_SNAPSHOT)
-        db.queue(sql.READ_RUN, run_id)
-        db.queue(sql.READ_EVENTS, run_id, 0, EVENTS_AT_ONCE)
-        db.queue(sql.READ_STATE, run_id, None)
-        db.queue(sql.READ_MESSAGES, run_id)
+        db.queue(readings.READ_RUN, run_id)
+        db.queue(readings.READ_EVENTS, run_id, 0, EVENTS_AT_ONCE)
+        db.queue(readings.READ_STATE, run_id, None)
+        db.queue(readings.READ_MESSAGES, run_id)
         found, events, state, messages = map(db.rows, db.commit())
         if not found:
             raise NotFound(f"there is no run {run_id}")
@@ -92,19 +92,19 @@ class Queries:
         return Loaded(run, history, {(kind, key): data for kind, key, data in state}, messages_of(messages))
 
     def read_events(self, db: Wire, run_id: str, after_seq: int, limit: int) -> list[Event]:
-        return events_of(db.ask(sql.READ_EVENTS, run_id, after_seq, limit))
+        return events_of(db.ask(readings.READ_EVENTS, run_id, after_seq, limit))
 
     def read_state(self, db: Wire, run_id: str, kind: str | None) -> dict[tuple[str, str], bytes]:
-        return {(kind, key): data for kind, key, data in db.ask(sql.READ_STATE, run_id, kind)}
+        return {(kind, key): data for kind, key, data in db.ask(readings.READ_STATE, run_id, kind)}
 
     def list_state(
         self, db: Wire, namespace: str, kind: str, after: tuple[str, str] | None, limit: int
     ) -> list[tuple[str, str, bytes]]:
-        rows = db.ask(sql.LIST_STATE, namespace, kind, *(after or (None, None)), limit)
+        rows = db.ask(readings.LIST_STATE, namespace, kind, *(after or (None, None)), limit)
         return [(run_id, key, data) for run_id, key, data in rows]
 
     def read_messages(self, db: Wire, run_id: str) -> list[Message]:
-        return messages_of(db.ask(sql.READ_MESSAGES, run_id))
+        return messages_of(db.ask(readings.READ_MESSAGES, run_id))
 
     def read_inbox(self, db: Wire, lease_id: str, after: int, limit: int) -> list[Message]:
         return self._inboxes.setdefault(lease_id, Inbox()).read(db, lease_id, after, limit)
@@ -125,10 +125,10 @@ class Queries:
         return log.read_log(db, after, limit)
 
     def read_audit(self, db: Wire, run_id: str) -> list[AuditLine]:
-        return [AuditLine(time, text) for time, text in db.ask(sql.READ_AUDIT, run_id)]
+        return [AuditLine(time, text) for time, text in db.ask(readings.READ_AUDIT, run_id)]
 
     def list_owned_runs(self, db: Wire, lease_id: str) -> list[Run]:
-        return [run_of(row) for row in db.ask(sql.LIST_OWNED_RUNS, lease_id)]
+        return [run_of(row) for row in db.ask(readings.LIST_OWNED_RUNS, lease_id)]
 
     def list_held_tasks(self, db: Wire, lease_id: str) -> list[Task]:
         return tasks_of(db.ask(sql.LIST_HELD_TASKS, lease_id))

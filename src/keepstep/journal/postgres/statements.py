@@ -13,7 +13,8 @@ from .statement import Statement
 _SHARD = f"({{run}} & {SHARD_MASK})::smallint"
 
 
-def _shard(run: str) -> str:
+def shard_sql(run: str) -> str:
+    """The shard that a run's number holds."""
     return _SHARD.format(run=run)
 
 
@@ -76,7 +77,7 @@ VERIFY_HEADS = Statement(
     f"""
     SELECT 1 / (count(*) = cardinality($1))::int FROM (
         SELECT FROM unnest($1, $2, $3, $4, $5) AS v(run, epoch, last_seq, bumps, inbox_size)
-        JOIN runs AS r ON r.shard = {_shard("v.run")} AND r.run = v.run AND r.epoch = v.epoch
+        JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run AND r.epoch = v.epoch
             AND r.last_seq = v.last_seq AND r.bumps = v.bumps AND r.inbox_size = v.inbox_size
         ORDER BY r.shard, r.run FOR NO KEY UPDATE OF r) AS unchanged
     """,
@@ -89,7 +90,7 @@ LOCK_HEADS = Statement(
     f"SELECT {_HEAD} FROM runs AS r WHERE r.run_id = ANY($1) ORDER BY r.shard, r.run FOR NO KEY UPDATE", "text[]"
 )
 
-_NEWEST = """coalesce(
+NEWEST = """coalesce(
     (SELECT run FROM runs WHERE shard = {0}.shard AND namespace = {0}.namespace AND workflow_id = {0}.workflow_id
      AND status = 0),
     (SELECT run FROM runs WHERE shard = {0}.shard AND namespace = {0}.namespace AND workflow_id = {0}.workflow_id
@@ -101,8 +102,8 @@ LOCK_HEADS_AND_NEWEST = Statement(
     SELECT {_HEAD} FROM (
         SELECT run FROM runs WHERE run_id = ANY($1)
         UNION
-        SELECT {_NEWEST.format("w")} FROM unnest($2::bigint[], $3, $4) AS w(shard, namespace, workflow_id)
-    ) AS wanted JOIN runs AS r ON r.shard = {_shard("wanted.run")} AND r.run = wanted.run
+        SELECT {NEWEST.format("w")} FROM unnest($2::bigint[], $3, $4) AS w(shard, namespace, workflow_id)
+    ) AS wanted JOIN runs AS r ON r.shard = {shard_sql("wanted.run")} AND r.run = wanted.run
     ORDER BY r.shard, r.run FOR NO KEY UPDATE OF r
     """,
     "text[]",
@@ -115,7 +116,7 @@ LOCK_HEADS_AND_NEWEST = Statement(
 INBOXES = Statement(
     f"""
     SELECT m.run, m.n, m.wakes FROM unnest($1) AS wanted(run)
-    JOIN messages AS m ON m.shard = {_shard("wanted.run")} AND m.run = wanted.run
+    JOIN messages AS m ON m.shard = {shard_sql("wanted.run")} AND m.run = wanted.run
     """,
     "int8[]",
 )
@@ -123,18 +124,18 @@ INBOXES = Statement(
 RECEIVED = Statement(
     f"""
     SELECT r.run, r.id, r.n FROM unnest($1, $2) AS wanted(run, id)
-    JOIN received AS r ON r.shard = {_shard("wanted.run")} AND r.run = wanted.run AND r.id = wanted.id
+    JOIN received AS r ON r.shard = {shard_sql("wanted.run")} AND r.run = wanted.run AND r.id = wanted.id
     """,
     "int8[]",
     "text[]",
 )
 
-RUN_ORIGIN = Statement(f"SELECT type, input_digest FROM runs WHERE shard = {_shard('$1')} AND run = $1", "int8")
+RUN_ORIGIN = Statement(f"SELECT type, input_digest FROM runs WHERE shard = {shard_sql('$1')} AND run = $1", "int8")
 
-RUN_ATTRIBUTES = Statement(f"SELECT attributes FROM runs WHERE shard = {_shard('$1')} AND run = $1", "int8")
+RUN_ATTRIBUTES = Statement(f"SELECT attributes FROM runs WHERE shard = {shard_sql('$1')} AND run = $1", "int8")
 
 HISTORY_BYTES = Statement(
-    f"SELECT coalesce(sum(length(data)), 0)::bigint FROM events WHERE shard = {_shard('$1')} AND run = $1", "int8"
+    f"SELECT coalesce(sum(length(data)), 0)::bigint FROM events WHERE shard = {shard_sql('$1')} AND run = $1", "int8"
 )
 
 # What one flush writes.
@@ -146,7 +147,7 @@ INSERT_RUNS = Statement(
         parent_key, continued_from, input_digest, status, condition, owner, epoch, wake_at, claimed_seq, strikes,
         bumps, closed_at, blocked_for, last_seq, timer_at, inbox_size, has_tasks, offered_at, parked, detail,
         status_text, attributes)
-    SELECT {_shard("run")}, * FROM {
+    SELECT {shard_sql("run")}, * FROM {
         _unnested(
             "run, run_id, namespace, workflow_id, language, format, type, queue, started_at, parent_run_id, "
             "parent_key, continued_from, input_digest, status, condition, owner, epoch, wake_at, claimed_seq, strikes, "
@@ -166,7 +167,7 @@ MOVE_RUNS = Statement(
     UPDATE runs AS r SET last_seq = v.last_seq, bumps = v.bumps, inbox_size = v.inbox_size, timer_at = v.timer_at,
         has_tasks = v.has_tasks
     FROM {_unnested("run, last_seq, bumps, inbox_size, timer_at, has_tasks")}
-    WHERE r.shard = {_shard("v.run")} AND r.run = v.run
+    WHERE r.shard = {shard_sql("v.run")} AND r.run = v.run
     """,
     *("int8[]",) * 6,
 )
@@ -186,7 +187,7 @@ CHANGE_RUNS = Statement(
             "last_seq, timer_at, inbox_size, has_tasks, offered_at, parked, detail, status_text, attributes"
         )
     }
-    WHERE r.shard = {_shard("v.run")} AND r.run = v.run
+    WHERE r.shard = {shard_sql("v.run")} AND r.run = v.run
     """,
     *("int8[]",) * 10,
     "text[]",
@@ -197,7 +198,7 @@ CHANGE_RUNS = Statement(
 INSERT_EVENTS = Statement(
     f"""
     INSERT INTO events (shard, run, seq, type, time, key, data, nth, batch)
-    SELECT {_shard("run")}, run, seq, type, time, key, data, nth, currval('batch_numbers')
+    SELECT {shard_sql("run")}, run, seq, type, time, key, data, nth, currval('batch_numbers')
     FROM {_unnested("run, seq, type, time, key, data, nth")}
     """,
     *("int8[]", "int8[]", "text[]", "int8[]", "text[]", "bytea[]", "int8[]"),
@@ -215,7 +216,7 @@ DRAW_BATCH = Statement("SELECT nextval('batch_numbers')")
 INSERT_MESSAGES = Statement(
     f"""
     INSERT INTO messages (shard, n, run, kind, name, data, time, id, wakes)
-    SELECT {_shard("run")}, * FROM {_unnested("n, run, kind, name, data, time, id, wakes")}
+    SELECT {shard_sql("run")}, * FROM {_unnested("n, run, kind, name, data, time, id, wakes")}
     """,
     *("int8[]", "int8[]", "text[]", "text[]", "bytea[]", "int8[]", "text[]", "int8[]"),
 )
@@ -223,14 +224,14 @@ INSERT_MESSAGES = Statement(
 DELETE_MESSAGES = Statement(
     f"""
     DELETE FROM messages AS m USING {_unnested("run, n")}
-    WHERE m.shard = {_shard("v.run")} AND m.run = v.run AND m.n = v.n
+    WHERE m.shard = {shard_sql("v.run")} AND m.run = v.run AND m.n = v.n
     """,
     "int8[]",
     "int8[]",
 )
 
 INSERT_RECEIVED = Statement(
-    f"INSERT INTO received (shard, run, id, n) SELECT {_shard('run')}, * FROM {_unnested('run, id, n')}",
+    f"INSERT INTO received (shard, run, id, n) SELECT {shard_sql('run')}, * FROM {_unnested('run, id, n')}",
     "int8[]",
     "text[]",
     "int8[]",
@@ -238,7 +239,8 @@ INSERT_RECEIVED = Statement(
 
 UPSERT_STATE = Statement(
     f"""
-    INSERT INTO state (shard, run, kind, key, data) SELECT {_shard("run")}, * FROM {_unnested("run, kind, key, data")}
+    INSERT INTO state (shard, run, kind, key, data)
+    SELECT {shard_sql("run")}, * FROM {_unnested("run, kind, key, data")}
     ON CONFLICT (shard, run, kind, key) DO UPDATE SET data = excluded.data
     """,
     *("int8[]", "text[]", "text[]", "bytea[]"),
@@ -247,31 +249,32 @@ UPSERT_STATE = Statement(
 DELETE_STATE = Statement(
     f"""
     DELETE FROM state AS s USING {_unnested("run, kind, key")}
-    WHERE s.shard = {_shard("v.run")} AND s.run = v.run AND s.kind = v.kind AND s.key = v.key
+    WHERE s.shard = {shard_sql("v.run")} AND s.run = v.run AND s.kind = v.kind AND s.key = v.key
     """,
     *("int8[]", "text[]", "text[]"),
 )
 
 DELETE_TIMERS = Statement(
-    f"DELETE FROM timers AS t USING unnest($1) AS v(run) WHERE t.shard = {_shard('v.run')} AND t.run = v.run",
+    f"DELETE FROM timers AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run",
     "int8[]",
 )
 
 INSERT_TIMERS = Statement(
     f"""
-    INSERT INTO timers (shard, run, key, fire_at) SELECT {_shard("run")}, * FROM {_unnested("run, key, fire_at")}
+    INSERT INTO timers (shard, run, key, fire_at) SELECT {shard_sql("run")}, * FROM {_unnested("run, key, fire_at")}
     ON CONFLICT (shard, run, key) DO UPDATE SET fire_at = excluded.fire_at
     """,
     *("int8[]", "text[]", "int8[]"),
 )
 
 DELETE_TASKS_OF_RUNS = Statement(
-    f"DELETE FROM tasks AS t USING unnest($1) AS v(run) WHERE t.shard = {_shard('v.run')} AND t.run = v.run", "int8[]"
+    f"DELETE FROM tasks AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run",
+    "int8[]",
 )
 
 INSERT_COMMIT_IDS = Statement(
     f"""
-    INSERT INTO commit_ids (shard, id, time) SELECT {_shard("run")}, id, time FROM {_unnested("run, id, time")}
+    INSERT INTO commit_ids (shard, id, time) SELECT {shard_sql("run")}, id, time FROM {_unnested("run, id, time")}
     ON CONFLICT (shard, id) DO UPDATE SET time = excluded.time
     """,
     *("int8[]", "text[]", "int8[]"),
@@ -284,7 +287,7 @@ WAS_COMMITTED = Statement(
 )
 
 INSERT_AUDIT = Statement(
-    f"INSERT INTO audit (shard, run, time, text) SELECT {_shard('run')}, * FROM {_unnested('run, time, text')}",
+    f"INSERT INTO audit (shard, run, time, text) SELECT {shard_sql('run')}, * FROM {_unnested('run, time, text')}",
     *("int8[]", "int8[]", "text[]"),
 )
 
@@ -376,7 +379,7 @@ NEXT_WAKE = Statement(
 LOCK_TASKS = Statement(
     f"""
     SELECT t.task, t.run, t.owner, t.epoch FROM unnest($1) AS v(task)
-    JOIN tasks AS t ON t.shard = {_shard("v.task")} AND t.task = v.task
+    JOIN tasks AS t ON t.shard = {shard_sql("v.task")} AND t.task = v.task
     ORDER BY t.shard, t.task FOR NO KEY UPDATE OF t
     """,
     "int8[]",
@@ -386,7 +389,7 @@ INSERT_TASK = Statement(
     f"""
     INSERT INTO tasks (shard, task, run, kind, key, queue, data, priority, fairness_key, fairness_weight, visible_at,
         deadline, attempt, fallback_queue, owner, epoch)
-    SELECT {_shard("$1")}, nextval('task_numbers') << {SHARD_BITS} | ($1 & {SHARD_MASK}),
+    SELECT {shard_sql("$1")}, nextval('task_numbers') << {SHARD_BITS} | ($1 & {SHARD_MASK}),
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
     ON CONFLICT (shard, run, kind, key) DO NOTHING
     """,
@@ -394,16 +397,16 @@ INSERT_TASK = Statement(
     *("int8", "int8"),
 )
 
-DELETE_TASK = Statement(f"DELETE FROM tasks WHERE shard = {_shard('$1')} AND task = $1", "int8")
+DELETE_TASK = Statement(f"DELETE FROM tasks WHERE shard = {shard_sql('$1')} AND task = $1", "int8")
 
 DROP_TASK = Statement(
-    f"DELETE FROM tasks WHERE shard = {_shard('$1')} AND run = $1 AND kind = $2 AND key = $3", "int8", "text", "text"
+    f"DELETE FROM tasks WHERE shard = {shard_sql('$1')} AND run = $1 AND kind = $2 AND key = $3", "int8", "text", "text"
 )
 
 RELEASE_TASK = Statement(
     f"""
     UPDATE tasks SET owner = NULL, visible_at = $2, attempt = $3, data = coalesce($4, data)
-    WHERE shard = {_shard("$1")} AND task = $1
+    WHERE shard = {shard_sql("$1")} AND task = $1
     """,
     *("int8", "int8", "int4", "bytea"),
 )
@@ -455,7 +458,7 @@ CLAIMABLE_TASKS_BY_TURN = Statement(
         FROM waiting
     ),
     chosen AS MATERIALIZED (SELECT task FROM turns ORDER BY priority DESC, turn, task LIMIT $4)
-    SELECT tasks.task FROM chosen JOIN tasks ON tasks.shard = {_shard("chosen.task")} AND tasks.task = chosen.task
+    SELECT tasks.task FROM chosen JOIN tasks ON tasks.shard = {shard_sql("chosen.task")} AND tasks.task = chosen.task
     WHERE tasks.owner IS NULL FOR NO KEY UPDATE OF tasks SKIP LOCKED
     """,
     *("text[]", "text[]", "int8", "int8"),
@@ -471,7 +474,7 @@ _RUN_OF_TASK = "JOIN runs AS r ON r.shard = t.shard AND r.run = t.run"
 OWN_TASKS = Statement(
     f"""
     UPDATE tasks AS t SET owner = $2, epoch = t.epoch + 1 FROM unnest($1) AS v(task), runs AS r
-    WHERE t.shard = {_shard("v.task")} AND t.task = v.task AND r.shard = t.shard AND r.run = t.run
+    WHERE t.shard = {shard_sql("v.task")} AND t.task = v.task AND r.shard = t.shard AND r.run = t.run
     RETURNING {_TASK}
     """,
     "int8[]",
@@ -488,7 +491,7 @@ LIST_HELD_TASKS = Statement(
 INSERT_ASK = Statement(
     f"""
     INSERT INTO asks (shard, ask_id, run, kind, name, data, deadline)
-    SELECT {_shard("$2")}, $1, $2, $3, $4, $5, $6
+    SELECT {shard_sql("$2")}, $1, $2, $3, $4, $5, $6
     """,
     *("text", "int8", "text", "text", "bytea", "int8"),
 )
@@ -526,206 +529,6 @@ INSERT_ANSWER = Statement(
 READ_ANSWERS = Statement("SELECT ask_id, data FROM answers WHERE ask_id = ANY($1)", "text[]")
 
 DELETE_ANSWERS = Statement("DELETE FROM answers WHERE ask_id = ANY($1)", "text[]")
-
-# Reading.
-
-_RUN = """
-    r.run_id, r.workflow_id, r.namespace, r.shard, r.language, r.format, r.type, r.queue, r.status, r.condition,
-    r.detail, r.bumps, r.last_seq, r.epoch, (SELECT lease_id FROM leases WHERE lease = r.owner), r.wake_at,
-    r.started_at, r.closed_at, r.parent_run_id, r.parent_key, r.input_digest, r.attributes, r.status_text, r.strikes,
-    r.continued_from
-"""
-
-READ_RUN = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = $1", "text")
-
-READ_RUNS = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = ANY($1)", "text[]")
-
-LIST_OWNED_RUNS = Statement(
-    f"""
-    SELECT {_RUN} FROM runs AS r WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND r.status = 0
-    """,
-    "text",
-)
-
-FIND_RUN = Statement(
-    f"""
-    SELECT {_RUN} FROM (SELECT $1::smallint, $2, $3) AS w(shard, namespace, workflow_id), runs AS r
-    WHERE r.shard = w.shard AND r.run = {_NEWEST.format("w")}
-    """,
-    *("int2", "text", "text"),
-)
-
-_FILTER = """
-    r.namespace = $1 AND ($2::text[] IS NULL OR r.type = ANY($2)) AND ($3::bigint[] IS NULL OR r.condition = ANY($3))
-"""
-
-_BEFORE = "AND ($4::bigint IS NULL OR (r.started_at, r.run_id) < ($4, $5))"
-
-_FILTER_TYPES = ("text", "text[]", "int8[]")
-
-
-def _list(walk: str) -> Statement:
-    """A page of runs, newest first. ``walk`` names the column whose values ($7) are walked, each its own stretch."""
-    stretch = f"""
-        SELECT r.shard, r.run, r.started_at, r.run_id FROM runs AS r WHERE {_FILTER} {_BEFORE} {{walked}}
-        ORDER BY r.started_at DESC, r.run_id DESC LIMIT $6
-    """
-    if walk:
-        stretches = f"unnest($7) AS walk(value) CROSS JOIN LATERAL ({stretch.format(walked=walk)}) AS page"
-    else:
-        stretches = f"({stretch.format(walked='')}) AS page"
-    text = f"""
-        SELECT {_RUN} FROM (SELECT page.* FROM {stretches} ORDER BY page.started_at DESC, page.run_id DESC LIMIT $6)
-        AS page JOIN runs AS r ON r.shard = page.shard AND r.run = page.run
-        ORDER BY page.started_at DESC, page.run_id DESC
-    """
-    return Statement(text, *_FILTER_TYPES, "int8", "text", "int8", *(("int8[]",) if walk else ()))
-
-
-def _count(walk: str) -> Statement:
-    return Statement(
-        f"SELECT count(*) FROM runs AS r WHERE {_FILTER} {walk}", *_FILTER_TYPES, *(("int8[]",) if walk else ())
-    )
-
-
-LIST_RUNS = {
-    "": _list(""),
-    "status": _list("AND r.status = walk.value"),
-    "condition": _list("AND r.parked = walk.value"),
-}
-
-COUNT_RUNS = {
-    "": _count(""),
-    "status": _count("AND r.status = ANY($4)"),
-    "condition": _count("AND r.parked = ANY($4)"),
-}
-
-_RUN_NUMBER = "(SELECT run FROM runs WHERE run_id = $1)"
-
-
-def _of_run(table: str) -> str:
-    return f"{table}.shard = {_shard(_RUN_NUMBER)} AND {table}.run = {_RUN_NUMBER}"
-
-
-READ_EVENTS = Statement(
-    f"""
-    SELECT e.seq, e.type, e.time, e.key, e.data FROM events AS e WHERE {_of_run("e")} AND e.seq > $2
-    ORDER BY e.seq LIMIT $3
-    """,
-    *("text", "int8", "int8"),
-)
-
-READ_STATE = Statement(
-    f"""
-    SELECT s.kind, s.key, s.data FROM state AS s WHERE {_of_run("s")} AND ($2::text IS NULL OR s.kind = $2)
-    ORDER BY s.kind, s.key
-    """,
-    *("text", "text"),
-)
-
-LIST_STATE = Statement(
-    """
-    SELECT r.run_id, s.key, s.data FROM state AS s JOIN runs AS r ON r.shard = s.shard AND r.run = s.run
-    WHERE s.kind = $2 AND r.namespace = $1 AND r.status = 0 AND ($3::text IS NULL OR (r.run_id, s.key) > ($3, $4))
-    ORDER BY r.run_id, s.key LIMIT $5
-    """,
-    *("text", "text", "text", "text", "int8"),
-)
-
-READ_MESSAGES = Statement(
-    f"""
-    SELECT $1, m.n, m.kind, m.name, m.data, m.time, m.id FROM messages AS m WHERE {_of_run("m")} ORDER BY m.n
-    """,
-    "text",
-)
-
-READ_INBOX = Statement(
-    """
-    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
-    FROM messages AS m JOIN runs AS r ON r.shard = m.shard AND r.run = m.run
-    WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND m.n > $2 AND (m.n > $4 OR NOT m.n = ANY($5))
-    ORDER BY m.n LIMIT $3
-    """,
-    *("text", "int8", "int8", "int8", "int8[]"),
-)
-
-LAST_ARRIVAL = Statement("SELECT last_value FROM arrival_numbers")
-
-OWN_TRANSACTION = Statement("SELECT pg_current_xact_id()::text::bigint")
-"""Greater than that of every transaction that had written anything before."""
-
-OLDEST_TRANSACTION = Statement("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-"""All older ones have ended, and what they committed is there for later statements."""
-
-READ_AUDIT = Statement(
-    f"SELECT a.time, a.text FROM audit AS a WHERE {_of_run('a')} ORDER BY a.line",
-    "text",
-)
-
-# The log.
-
-ANY_BATCHES = Statement("SELECT EXISTS (SELECT FROM batches WHERE shard = $1)", "int2")
-
-LOCK_LOG = Statement("SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.log'), $1)", "int4")
-"""Until the end of the transaction nobody else gives out positions of this shard."""
-
-EXTEND_LOG = Statement(
-    """
-    WITH found AS (
-        DELETE FROM batches WHERE (shard, batch) IN (
-            SELECT shard, batch FROM batches WHERE shard = $1 ORDER BY batch LIMIT $2)
-        RETURNING batch, events),
-    reached AS (
-        SELECT coalesce((SELECT first_n + events FROM log WHERE shard = $1 ORDER BY first_n DESC LIMIT 1),
-                        (SELECT log_purged + 1 FROM shards WHERE shard = $1)) AS next_n)
-    INSERT INTO log (shard, first_n, events, batch)
-    SELECT $1, next_n + sum(events) OVER (ORDER BY batch) - events, events, batch FROM found, reached
-    """,
-    "int2",
-    "int8",
-)
-"""Give positions to committed batches of a shard: behind all earlier ones, in a transaction that has ``LOCK_LOG``."""
-
-LOG_STRETCH = Statement(
-    """
-    SELECT first_n, events, batch FROM log
-    WHERE shard = $1 AND first_n + events > $2 + 1
-        AND first_n >= coalesce((SELECT max(first_n) FROM log WHERE shard = $1 AND first_n <= $2 + 1), 0)
-    ORDER BY first_n LIMIT $3
-    """,
-    *("int2", "int8", "int8"),
-)
-"""The batches behind a position, that which it lies in included."""
-
-EVENTS_OF_BATCHES = Statement(
-    """
-    SELECT s.first_n + e.nth AS n, r.run_id, e.seq, e.type, e.time, e.key, e.data
-    FROM unnest($2, $3) AS s(first_n, batch) JOIN events AS e ON e.shard = $1 AND e.batch = s.batch
-    JOIN runs AS r ON r.shard = e.shard AND r.run = e.run
-    WHERE s.first_n + e.nth > $4 ORDER BY 1 LIMIT $5
-    """,
-    *("int2", "int8[]", "int8[]", "int8", "int8"),
-)
-
-LOG_PURGED = Statement("SELECT log_purged FROM shards WHERE shard = $1", "int4")
-"""How far retention has removed the log."""
-
-SHARDS_BEHIND = Statement("SELECT DISTINCT shard FROM batches ORDER BY shard")
-
-LIST_SHARDS = Statement("SELECT shard FROM shards ORDER BY shard")
-
-FORGET_LOG = Statement(
-    """
-    WITH gone AS (
-        SELECT l.shard, l.first_n FROM log AS l
-        WHERE l.shard = $1 AND l.first_n + l.events - 1 <= (SELECT log_purged FROM shards WHERE shard = $1)
-            AND NOT EXISTS (SELECT FROM events AS e WHERE e.shard = l.shard AND e.batch = l.batch)
-        LIMIT $2)
-    DELETE FROM log USING gone WHERE log.shard = gone.shard AND log.first_n = gone.first_n
-    """,
-    "int4",
-    "int8",
-)
 
 # Subscribers, definitions, retention.
 
@@ -773,7 +576,7 @@ subscriber that holds them back. Every batch has its position: the log was exten
 
 LOCK_CLOSED_RUNS = Statement(
     f"""
-    SELECT r.run FROM unnest($1) AS v(run) JOIN runs AS r ON r.shard = {_shard("v.run")} AND r.run = v.run
+    SELECT r.run FROM unnest($1) AS v(run) JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run
     WHERE r.closed_at > 0 AND r.closed_at < $2 ORDER BY r.shard, r.run FOR UPDATE OF r
     """,
     "int8[]",
@@ -782,7 +585,7 @@ LOCK_CLOSED_RUNS = Statement(
 
 PURGE_RUNS = tuple(
     Statement(
-        f"DELETE FROM {table} AS t USING unnest($1) AS v(run) WHERE t.shard = {_shard('v.run')} AND t.run = v.run",
+        f"DELETE FROM {table} AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run",
         "int8[]",
     )
     for table in ("state", "messages", "received", "timers", "tasks", "asks", "audit", "runs")
@@ -798,59 +601,14 @@ MARK_PURGED = Statement(
 
 # Facts.
 
+OWN_TRANSACTION = Statement("SELECT pg_current_xact_id()::text::bigint")
+"""Greater than that of every transaction that had written anything before."""
+
 READ_META = Statement("SELECT value FROM meta WHERE name = $1", "text")
 
 UPDATE_META = Statement("UPDATE meta SET value = $2 WHERE name = $1", "text", "text")
 
 WRITE_META = Statement("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", "text", "text")
-
-# Parts of the table of events.
-
-LOCK_PARTS = Statement("SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.parts'))")
-
-LAST_RUN = Statement("SELECT last_value FROM run_numbers")
-
-LIST_PARTS = Statement(
-    "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
-    "WHERE i.inhparent = 'events'::regclass"
-)
-
-LOOSE_PARTS = Statement(
-    """
-    SELECT c.relname::text FROM pg_class AS c
-    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname ~ '^events_[0-9]{6,}$'
-        AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
-    """
-)
-"""Parts that somebody has detached, and not dropped."""
-
-RUNS_BETWEEN = Statement(
-    """
-    SELECT coalesce(sum(found.runs), 0)::bigint, coalesce(sum(found.closed), 0)::bigint
-    FROM shards AS s CROSS JOIN LATERAL (
-        SELECT count(*) AS runs, count(*) FILTER (WHERE closed_at > 0) AS closed FROM (
-            SELECT closed_at FROM runs WHERE runs.shard = s.shard AND run >= $1 AND run < $2 LIMIT 1000) AS first_ones
-    ) AS found
-    """,
-    "int8",
-    "int8",
-)
-"""How many runs have numbers in between, and how many of them are closed; of each shard up to a thousand."""
-
-SWEEP_PART = """
-    WITH gone AS (
-        SELECT e.shard, e.run, e.seq FROM {part} AS e
-        WHERE NOT EXISTS (SELECT FROM runs AS r WHERE r.shard = e.shard AND r.run = e.run) LIMIT $1),
-    deleted AS (
-        DELETE FROM {part} AS e USING gone WHERE e.shard = gone.shard AND e.run = gone.run AND e.seq = gone.seq
-        RETURNING 1)
-    SELECT count(*) FROM deleted
-"""
-
-JUMP_TO_RUN = Statement(
-    "SELECT setval('run_numbers', $1) FROM run_numbers WHERE last_value < $2 AND last_value > $3",
-    *("int8", "int8", "int8"),
-)
 
 # Hints.
 # Hints.

@@ -31,7 +31,7 @@ from keepstep.journal.lease import Lease
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
-from . import log
+from . import log, readings
 from . import statements as sql
 from .drawn import Counts, send_drawing
 from .rows import Row, asks_of, run_of, tasks_of
@@ -205,7 +205,7 @@ class PostgresTables:
         return self._ask(sql.RECEIVED, *zip(*keys, strict=True))
 
     def fetch_runs(self, run_ids: Sequence[str]) -> list[Run]:
-        runs = {row[0]: run_of(row) for row in self._ask(sql.READ_RUNS, run_ids)}
+        runs = {row[0]: run_of(row) for row in self._ask(readings.READ_RUNS, run_ids)}
         return [runs[run_id] for run_id in run_ids if run_id in runs]
 
     def run_origin(self, run: int) -> tuple[str, bytes]:

@@ -1,0 +1,254 @@
+"""Every SQL statement by which is read beside the writer, and those of the log and of the parts of its table.
+
+What is listed is walked along an index: each of several statuses (or conditions) walks its own stretch of it.
+"""
+
+from __future__ import annotations
+
+from .statement import Statement
+from .statements import NEWEST, shard_sql
+
+# Reading.
+
+_RUN = """
+    r.run_id, r.workflow_id, r.namespace, r.shard, r.language, r.format, r.type, r.queue, r.status, r.condition,
+    r.detail, r.bumps, r.last_seq, r.epoch, (SELECT lease_id FROM leases WHERE lease = r.owner), r.wake_at,
+    r.started_at, r.closed_at, r.parent_run_id, r.parent_key, r.input_digest, r.attributes, r.status_text, r.strikes,
+    r.continued_from
+"""
+
+READ_RUN = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = $1", "text")
+
+READ_RUNS = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = ANY($1)", "text[]")
+
+LIST_OWNED_RUNS = Statement(
+    f"""
+    SELECT {_RUN} FROM runs AS r WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND r.status = 0
+    """,
+    "text",
+)
+
+FIND_RUN = Statement(
+    f"""
+    SELECT {_RUN} FROM (SELECT $1::smallint, $2, $3) AS w(shard, namespace, workflow_id), runs AS r
+    WHERE r.shard = w.shard AND r.run = {NEWEST.format("w")}
+    """,
+    *("int2", "text", "text"),
+)
+
+_FILTER = """
+    r.namespace = $1 AND ($2::text[] IS NULL OR r.type = ANY($2)) AND ($3::bigint[] IS NULL OR r.condition = ANY($3))
+"""
+
+_BEFORE = "AND ($4::bigint IS NULL OR (r.started_at, r.run_id) < ($4, $5))"
+
+_FILTER_TYPES = ("text", "text[]", "int8[]")
+
+
+def _list(walk: str) -> Statement:
+    """A page of runs, newest first. ``walk`` names the column whose values ($7) are walked, each its own stretch."""
+    stretch = f"""
+        SELECT r.shard, r.run, r.started_at, r.run_id FROM runs AS r WHERE {_FILTER} {_BEFORE} {{walked}}
+        ORDER BY r.started_at DESC, r.run_id DESC LIMIT $6
+    """
+    if walk:
+        stretches = f"unnest($7) AS walk(value) CROSS JOIN LATERAL ({stretch.format(walked=walk)}) AS page"
+    else:
+        stretches = f"({stretch.format(walked='')}) AS page"
+    text = f"""
+        SELECT {_RUN} FROM (SELECT page.* FROM {stretches} ORDER BY page.started_at DESC, page.run_id DESC LIMIT $6)
+        AS page JOIN runs AS r ON r.shard = page.shard AND r.run = page.run
+        ORDER BY page.started_at DESC, page.run_id DESC
+    """
+    return Statement(text, *_FILTER_TYPES, "int8", "text", "int8", *(("int8[]",) if walk else ()))
+
+
+def _count(walk: str) -> Statement:
+    return Statement(
+        f"SELECT count(*) FROM runs AS r WHERE {_FILTER} {walk}", *_FILTER_TYPES, *(("int8[]",) if walk else ())
+    )
+
+
+LIST_RUNS = {
+    "": _list(""),
+    "status": _list("AND r.status = walk.value"),
+    "condition": _list("AND r.parked = walk.value"),
+}
+
+COUNT_RUNS = {
+    "": _count(""),
+    "status": _count("AND r.status = ANY($4)"),
+    "condition": _count("AND r.parked = ANY($4)"),
+}
+
+_RUN_NUMBER = "(SELECT run FROM runs WHERE run_id = $1)"
+
+
+def _of_run(table: str) -> str:
+    return f"{table}.shard = {shard_sql(_RUN_NUMBER)} AND {table}.run = {_RUN_NUMBER}"
+
+
+READ_EVENTS = Statement(
+    f"""
+    SELECT e.seq, e.type, e.time, e.key, e.data FROM events AS e WHERE {_of_run("e")} AND e.seq > $2
+    ORDER BY e.seq LIMIT $3
+    """,
+    *("text", "int8", "int8"),
+)
+
+READ_STATE = Statement(
+    f"""
+    SELECT s.kind, s.key, s.data FROM state AS s WHERE {_of_run("s")} AND ($2::text IS NULL OR s.kind = $2)
+    ORDER BY s.kind, s.key
+    """,
+    *("text", "text"),
+)
+
+LIST_STATE = Statement(
+    """
+    SELECT r.run_id, s.key, s.data FROM state AS s JOIN runs AS r ON r.shard = s.shard AND r.run = s.run
+    WHERE s.kind = $2 AND r.namespace = $1 AND r.status = 0 AND ($3::text IS NULL OR (r.run_id, s.key) > ($3, $4))
+    ORDER BY r.run_id, s.key LIMIT $5
+    """,
+    *("text", "text", "text", "text", "int8"),
+)
+
+READ_MESSAGES = Statement(
+    f"""
+    SELECT $1, m.n, m.kind, m.name, m.data, m.time, m.id FROM messages AS m WHERE {_of_run("m")} ORDER BY m.n
+    """,
+    "text",
+)
+
+READ_INBOX = Statement(
+    """
+    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
+    FROM messages AS m JOIN runs AS r ON r.shard = m.shard AND r.run = m.run
+    WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND m.n > $2 AND (m.n > $4 OR NOT m.n = ANY($5))
+    ORDER BY m.n LIMIT $3
+    """,
+    *("text", "int8", "int8", "int8", "int8[]"),
+)
+
+LAST_ARRIVAL = Statement("SELECT last_value FROM arrival_numbers")
+
+OLDEST_TRANSACTION = Statement("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+"""All older ones have ended, and what they committed is there for later statements."""
+
+READ_AUDIT = Statement(
+    f"SELECT a.time, a.text FROM audit AS a WHERE {_of_run('a')} ORDER BY a.line",
+    "text",
+)
+
+# The log.
+
+ANY_BATCHES = Statement("SELECT EXISTS (SELECT FROM batches WHERE shard = $1)", "int2")
+
+LOCK_LOG = Statement("SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.log'), $1)", "int4")
+"""Until the end of the transaction nobody else gives out positions of this shard."""
+
+EXTEND_LOG = Statement(
+    """
+    WITH found AS (
+        DELETE FROM batches WHERE (shard, batch) IN (
+            SELECT shard, batch FROM batches WHERE shard = $1 ORDER BY batch LIMIT $2)
+        RETURNING batch, events),
+    reached AS (
+        SELECT coalesce((SELECT first_n + events FROM log WHERE shard = $1 ORDER BY first_n DESC LIMIT 1),
+                        (SELECT log_purged + 1 FROM shards WHERE shard = $1)) AS next_n)
+    INSERT INTO log (shard, first_n, events, batch)
+    SELECT $1, next_n + sum(events) OVER (ORDER BY batch) - events, events, batch FROM found, reached
+    """,
+    "int2",
+    "int8",
+)
+"""Give positions to committed batches of a shard: behind all earlier ones, in a transaction that has ``LOCK_LOG``."""
+
+LOG_STRETCH = Statement(
+    """
+    SELECT first_n, events, batch FROM log
+    WHERE shard = $1 AND first_n + events > $2 + 1
+        AND first_n >= coalesce((SELECT max(first_n) FROM log WHERE shard = $1 AND first_n <= $2 + 1), 0)
+    ORDER BY first_n LIMIT $3
+    """,
+    *("int2", "int8", "int8"),
+)
+"""The batches behind a position, that which it lies in included."""
+
+EVENTS_OF_BATCHES = Statement(
+    """
+    SELECT s.first_n + e.nth AS n, r.run_id, e.seq, e.type, e.time, e.key, e.data
+    FROM unnest($2, $3) AS s(first_n, batch) JOIN events AS e ON e.shard = $1 AND e.batch = s.batch
+    JOIN runs AS r ON r.shard = e.shard AND r.run = e.run
+    WHERE s.first_n + e.nth > $4 ORDER BY 1 LIMIT $5
+    """,
+    *("int2", "int8[]", "int8[]", "int8", "int8"),
+)
+
+LOG_PURGED = Statement("SELECT log_purged FROM shards WHERE shard = $1", "int4")
+"""How far retention has removed the log."""
+
+SHARDS_BEHIND = Statement("SELECT DISTINCT shard FROM batches ORDER BY shard")
+
+LIST_SHARDS = Statement("SELECT shard FROM shards ORDER BY shard")
+
+FORGET_LOG = Statement(
+    """
+    WITH gone AS (
+        SELECT l.shard, l.first_n FROM log AS l
+        WHERE l.shard = $1 AND l.first_n + l.events - 1 <= (SELECT log_purged FROM shards WHERE shard = $1)
+            AND NOT EXISTS (SELECT FROM events AS e WHERE e.shard = l.shard AND e.batch = l.batch)
+        LIMIT $2)
+    DELETE FROM log USING gone WHERE log.shard = gone.shard AND log.first_n = gone.first_n
+    """,
+    "int4",
+    "int8",
+)
+
+# Parts of the table of events.
+
+LOCK_PARTS = Statement("SELECT pg_advisory_xact_lock(hashtext(current_schema() || '.parts'))")
+
+LAST_RUN = Statement("SELECT last_value FROM run_numbers")
+
+LIST_PARTS = Statement(
+    "SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid "
+    "WHERE i.inhparent = 'events'::regclass"
+)
+
+LOOSE_PARTS = Statement(
+    """
+    SELECT c.relname::text FROM pg_class AS c
+    WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r' AND c.relname ~ '^events_[0-9]{6,}$'
+        AND NOT EXISTS (SELECT FROM pg_inherits AS i WHERE i.inhrelid = c.oid)
+    """
+)
+"""Parts that somebody has detached, and not dropped."""
+
+RUNS_BETWEEN = Statement(
+    """
+    SELECT coalesce(sum(found.runs), 0)::bigint, coalesce(sum(found.closed), 0)::bigint
+    FROM shards AS s CROSS JOIN LATERAL (
+        SELECT count(*) AS runs, count(*) FILTER (WHERE closed_at > 0) AS closed FROM (
+            SELECT closed_at FROM runs WHERE runs.shard = s.shard AND run >= $1 AND run < $2 LIMIT 1000) AS first_ones
+    ) AS found
+    """,
+    "int8",
+    "int8",
+)
+"""How many runs have numbers in between, and how many of them are closed; of each shard up to a thousand."""
+
+SWEEP_PART = """
+    WITH gone AS (
+        SELECT e.shard, e.run, e.seq FROM {part} AS e
+        WHERE NOT EXISTS (SELECT FROM runs AS r WHERE r.shard = e.shard AND r.run = e.run) LIMIT $1),
+    deleted AS (
+        DELETE FROM {part} AS e USING gone WHERE e.shard = gone.shard AND e.run = gone.run AND e.seq = gone.seq
+        RETURNING 1)
+    SELECT count(*) FROM deleted
+"""
+
+JUMP_TO_RUN = Statement(
+    "SELECT setval('run_numbers', $1) FROM run_numbers WHERE last_value < $2 AND last_value > $3",
+    *("int8", "int8", "int8"),
+)
