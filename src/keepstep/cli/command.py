@@ -35,6 +35,7 @@ _COMMANDS = {
     "check": "check",
     "tasks": "people",
     "complete": "people",
+    "promote": "promote",
     "doctor": "doctor",
 }
 """Which module of this folder defines which command; a module is imported when its command is used."""

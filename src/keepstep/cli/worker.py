@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from keepstep.client.engine import Engine
-from keepstep.journal import InvalidInput
+from keepstep.journal import Hint, InvalidInput, StoreUnavailable
 from keepstep.runtime.registry import steps, workflows
 
 from .database import database_option, run
@@ -64,6 +64,14 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
     stop = _stop_signal()
     engine = Engine(url, **options)
     await engine.__aenter__()
+    lost: list[StoreUnavailable] = []
+
+    def hear(hint: Hint) -> None:
+        if hint.reason is not None:
+            lost.append(hint.reason)
+            stop.set()
+
+    engine.journal.listen(hear)
     listener = None
     try:
         if address is not None:
@@ -74,6 +82,8 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
         heard = f", callbacks at {options['callback_url']}" if address else ""
         click.echo(f"keepstep worker {os.getpid()}: {served}; queues {queues}; {lease}; {url}{heard}")
         await stop.wait()
+        if lost:
+            raise lost[0]
         click.echo("keepstep worker: stopping; a second signal stops at once")
     finally:
         if listener is not None:

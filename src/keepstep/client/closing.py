@@ -19,6 +19,7 @@ from keepstep.journal import (
     Journal,
     JournalError,
     NotFound,
+    Promoted,
     Run,
     Status,
     StoreUnavailable,
@@ -57,6 +58,8 @@ class Closings:
         self._recent_bytes = 0
         self.forgotten = 0
         """How many recent closings had to be forgotten; a handle that is older than one of them must look."""
+        self._promoted: Promoted | None = None
+        """Why no run will ever close here any more."""
         journal.listen(self._hear)
 
     def close(self) -> None:
@@ -78,6 +81,8 @@ class Closings:
         recent = self._recent.get(run_id)
         if recent is not None and recent.status is not Status.FAILED:
             return recent
+        if self._promoted is not None:
+            raise Promoted(str(self._promoted))
         future: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, []).append(future)
         try:
@@ -94,6 +99,10 @@ class Closings:
                     del self._waiting[run_id]
 
     def _hear(self, hint: Hint) -> None:
+        if isinstance(hint.reason, Promoted):
+            self._promoted = hint.reason
+            for run_id in list(self._waiting):
+                self._refuse(run_id, hint.reason)
         if hint.kind is not HintKind.CLOSED:
             return
         for closing in hint.closings:

@@ -73,5 +73,9 @@ class StoreUnavailable(JournalError):
     """The store cannot be used: missing, locked, read-only, full, damaged, or of another version."""
 
 
+class Promoted(StoreUnavailable):
+    """The journal is being moved, or was moved, to another store, which is to be opened instead of this one."""
+
+
 class SchemaTooNew(StoreUnavailable):
     """The database was written by a newer Keepstep; upgrade this installation."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
+from .errors import StoreUnavailable
 from .event import NewEvent
 from .run import Status
 
@@ -32,6 +33,8 @@ class HintKind(StrEnum):
     """A lease of this process was taken away: its holder must drop everything that it holds."""
     CLOCK_JUMPED = "clock_jumped"
     """The wall clock jumped; engine time did not follow. ``microseconds`` says how far."""
+    STORE_LOST = "store_lost"
+    """This process cannot write to the journal any more, and never will again; ``reason`` says why."""
 
 
 class Closing(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +55,8 @@ class Hint(msgspec.Struct, frozen=True, gc=False):
     lease_id: str | None = None
     """Only with ``LEASE_LOST``."""
     microseconds: int = 0
+    reason: StoreUnavailable | None = None
+    """Only with ``STORE_LOST``."""
 
 
 Listener = Callable[[Hint], None]

@@ -68,6 +68,12 @@ def is_surely_dead(process: ProcessIdentity) -> bool:
     return started != process.started and not (started == "" and _is_hidden(process.pid))
 
 
+def surely_lives(process: ProcessIdentity) -> bool:
+    """True only if the process can be judged from here and lives."""
+    here = process.boot_id == boot_id() != "" and process.pid_namespace == pid_namespace()
+    return here and process_started(process.pid) == process.started != ""
+
+
 def _is_hidden(pid: int) -> bool:
     """Whether a process lives that this user may not look at (``/proc`` mounted with ``hidepid``)."""
     try:

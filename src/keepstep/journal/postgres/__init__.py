@@ -11,6 +11,7 @@
 ``outbox``         starts and messages in transactions of the users' own, by functions of the schema
 ``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two
 ``herald``         hints to the other processes, by NOTIFY
+``arriving``       takes a whole journal from another store; until it is whole, nobody passes the ``gate``
 ``parts``          the parts of the table of events
 ``statements``     all SQL of a flush, ``readings`` all other; ``rows`` turns rows into nouns; ``shard`` says which part
                    of the journal a run lies in

@@ -123,9 +123,13 @@ def _moved(head: Head) -> tuple[int, int | None, int, int]:
 
 
 def _derived(head: Head) -> tuple[int | None, int | None]:
+    return derived(head.status, head.owner, head.condition, head.wake_at)
+
+
+def derived(status: int, owner: int | None, condition: int, wake_at: int | None) -> tuple[int | None, int | None]:
     """What the indexes want to know: when the run is offered, and whether its condition is out of the ordinary."""
-    is_offered = head.status == RUNNING and head.owner is None and head.condition not in UNOFFERED
-    return head.wake_at if is_offered else None, head.condition if head.condition > WAITING else None
+    is_offered = status == RUNNING and owner is None and condition not in UNOFFERED
+    return wake_at if is_offered else None, condition if condition > WAITING else None
 
 
 def _send_state(wire: Wire, drawing: Drawing) -> None:

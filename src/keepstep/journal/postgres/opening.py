@@ -29,6 +29,7 @@ from . import statements as sql
 from .address import Address, parse_address
 from .connection import connect, is_worth_waiting, open_plainly
 from .flush import Flusher
+from .gate import check_gate
 from .herald import Herald, NoHerald
 from .journal import PostgresJournal
 from .migration import migrate
@@ -124,6 +125,7 @@ def _enter(address: Address, create: bool, clock: Clock) -> _Opened:
     flusher = Flusher(tables, connect_writer, clock, process, identity, renewals, parts.look_after)
     flusher.connect()
     try:
+        check_gate(tables.wire, address.shown)
         parts.make(tables.wire)
         _agree_on_time(tables.wire, clock)
         _remove_dead(tables.wire, clock)

@@ -80,7 +80,7 @@ class Parts:
                 wire.ask(readings.LOCK_PARTS)
                 there = self._there(wire)  # somebody else may have been first
                 for part in missing:
-                    for statement in () if part in there else _making(part):
+                    for statement in () if part in there else making(part):
                         wire.queue(statement)
         except errors.InsufficientPrivilege:
             if first in missing:
@@ -158,7 +158,7 @@ def _name(part: int) -> str:
     return f"events_{part:06d}"
 
 
-def _making(part: int) -> list[Statement]:
+def making(part: int) -> list[Statement]:
     """An empty table, so that nothing in it has to be looked at when it is attached."""
     name, begin, end = _name(part), _begin(part), _begin(part + 1)
     return [

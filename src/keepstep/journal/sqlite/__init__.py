@@ -9,6 +9,7 @@
 ``turn``           keeps several processes in a fair order; ``patience`` names the one that keeps all others waiting
 ``upkeep``         looks after the file and its log
 ``tables``         what decisions ask and have done; ``drawn`` writes what they have drawn
+``leaving``        gives a whole journal to another store; from then on the ``fence`` keeps everybody from writing
 ``reader``         reads beside the writer; ``query`` has the questions, read by the ``page``
 ``peers``          hints to the other processes of the file
 ``statements``     all SQL; ``rows`` turns rows into nouns; ``migrations/`` makes the tables

@@ -12,11 +12,12 @@ from keepstep.journal.clock import Clock
 from keepstep.journal.deciding.codes import from_json, json_text
 from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.deed import Deed
-from keepstep.journal.errors import StoreUnavailable
+from keepstep.journal.errors import Promoted, StoreUnavailable
 from keepstep.journal.writing import flush
 from keepstep.journal.writing.renewal import Renewals
 
 from . import connection as explained
+from . import fence
 from . import statements as sql
 from .deeds import Performer, Sandbox
 from .tables import SqliteTables
@@ -58,6 +59,8 @@ class Flusher(flush.Flusher):
         self._upkeep = upkeep
         self._sandbox = Sandbox(connection, performer)
         self._picture.perform = self._sandbox.performing
+        self._has_written = False
+        """Since it looked after the file."""
         self._was_entered = True
         """Whether the process had its row before the flush with this number."""
 
@@ -65,7 +68,7 @@ class Flusher(flush.Flusher):
         return explained.passing_trouble(error)
 
     def is_damage(self, error: Exception) -> bool:
-        return explained.is_damage(error)
+        return isinstance(error, Promoted) or explained.is_damage(error)
 
     def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
         deeds = [each.deed for each in group if each.deed is not None]
@@ -78,6 +81,9 @@ class Flusher(flush.Flusher):
                 self._picture.forget()
             except BaseException as error:
                 self._picture.forget()
+                refusal = fence.refusal(self._db, error)
+                if refusal is not None:
+                    raise refusal from error
                 if not explained.is_loose_reference(error) or not self._blame(group, deeds):
                     raise
         raise AssertionError("a deed that has failed was performed again")
@@ -102,6 +108,9 @@ class Flusher(flush.Flusher):
         if self._upkeep is None:
             return
         self._upkeep.check_file()
+        if not self._has_written:  # what was written was not refused, and so says the same
+            fence.check_not_promoted(self._db, self._upkeep.path)
+        self._has_written = False
         if self._upkeep.is_log_long():
             with self._turn:
                 self._upkeep.fold_log()
@@ -139,6 +148,7 @@ class Flusher(flush.Flusher):
             self._roll_back()
             raise
         self._commit()
+        self._has_written = True
         if renewing:
             renewals.settle()
         picture.end()

@@ -26,7 +26,7 @@ from keepstep.journal.writing.drive import ThreadDrive
 from keepstep.journal.writing.renewal import Renewals
 from keepstep.journal.writing.writer import Writer
 
-from . import log
+from . import fence, log
 from . import statements as sql
 from .connection import Synchronous, connect_writer, is_damage, passing_trouble
 from .filesystem import check_place
@@ -113,6 +113,7 @@ def _connect(path: Path, clock: Clock, synchronous: Synchronous) -> tuple[sqlite
     db = connect_writer(path, synchronous)
     try:
         prepare(db, path)
+        fence.check_not_promoted(db, path)
         FileProbes(path).sweep(lambda: from_json(db.execute(sql.OPEN_LEASES).fetchone()[0]))
         process = secrets.randbits(62)
         register(db, process, clock, this_process(), is_surely_dead)

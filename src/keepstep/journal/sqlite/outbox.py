@@ -27,6 +27,7 @@ from keepstep.journal.errors import Conflict, InvalidInput, Overloaded
 from keepstep.journal.hint import Hint, HintKind
 from keepstep.journal.message import NewMessage, Sent
 
+from . import fence
 from .connection import primary_code
 from .tables import SqliteTables
 
@@ -126,10 +127,13 @@ def _behind_savepoint(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         with _explained():
             yield
-    except BaseException:
+    except BaseException as error:
+        refusal = fence.refusal(connection, error)
         if connection.in_transaction:
             connection.execute("ROLLBACK TO keepstep_outbox")
             connection.execute("RELEASE keepstep_outbox")
+        if refusal is not None:
+            raise refusal from error
         raise
     connection.execute("RELEASE keepstep_outbox")
 

@@ -496,3 +496,18 @@ MARK_PURGED = "UPDATE meta SET value = max(value, ?) WHERE name = 'log_purged'"
 READ_META = "SELECT value FROM meta WHERE name = ?"
 
 WRITE_META = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+
+DELETE_META = "DELETE FROM meta WHERE name = ?"
+
+# What leaves for another store.
+
+LEASE_BODIES = "SELECT body FROM leases"
+
+LIST_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite|_%' ESCAPE '|'"
+
+FACTS = """
+SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'tasks'), 0), (SELECT coalesce(max(line), 0) FROM audit),
+       (SELECT value FROM meta WHERE name = 'log_purged'), (SELECT value FROM meta WHERE name = 'clock')
+"""
+
+RUN_NUMBERS = "SELECT run FROM runs WHERE run > ? ORDER BY run LIMIT ?"

@@ -34,7 +34,7 @@ class Upkeep:
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
         self._db = db
-        self._path = path
+        self.path = path
         self._log_path = path.with_name(f"{path.name}-wal")
         self._file = _identity(path)
         self._was_another_file = False
@@ -43,10 +43,10 @@ class Upkeep:
 
     def check_file(self) -> None:
         """Raises ``StoreUnavailable`` if two looks in a row have found another file, or none, in place of ours."""
-        is_another = _identity(self._path) != self._file
+        is_another = _identity(self.path) != self._file
         if is_another and self._was_another_file:
             raise StoreUnavailable(
-                f"{self._path} was removed or replaced while it was open; put the right file in place and start again"
+                f"{self.path} was removed or replaced while it was open; put the right file in place and start again"
             )
         self._was_another_file = is_another
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from keepstep.journal import limits
 from keepstep.journal.clock import Clock
 from keepstep.journal.deciding.operation import Answer, Operation
-from keepstep.journal.errors import Overloaded, StoreUnavailable
+from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
 from keepstep.journal.hint import Hint, HintKind
 
 from .flush import Flusher, Scattered
@@ -82,7 +82,7 @@ class Writer:
         if queued >= limits.QUEUE_OPERATIONS_MAX:
             raise Overloaded(f"{limits.QUEUE_OPERATIONS_MAX} operations wait for the store; try again later")
         if self._dead is not None:
-            raise StoreUnavailable(str(self._dead))
+            raise type(self._dead)(str(self._dead))
 
     def steady_seconds(self, lease_seconds: float) -> float:
         """For how long nothing has kept this process from writing that could keep the owner of such a lease, too."""
@@ -109,6 +109,7 @@ class Writer:
                 self._refuse(group, f"not written: {self._dead}")
             elif group or self.renewals.is_due():
                 yield from self._flush_until_done(group)
+            group = ()  # answered, whatever is found now
             self._look_around()
             self._end_round()
         except Exception as error:
@@ -177,11 +178,17 @@ class Writer:
     def _die(self, group: Sequence[Operation], error: Exception) -> None:
         """The database is damaged, or the store itself is wrong: nothing can be written any more."""
         self.renewals.suspend()
-        log.critical("the journal cannot be written any more: %s", error, exc_info=error)
-        self._dead = StoreUnavailable(f"the journal cannot be written any more: {error}; see the log, then reopen it")
+        if isinstance(error, Promoted):
+            log.error("%s", error)
+            self._dead = error
+        else:
+            log.critical("the journal cannot be written any more: %s", error, exc_info=error)
+            self._dead = StoreUnavailable(
+                f"the journal cannot be written any more: {error}; see the log, then reopen it"
+            )
         for operation in group:
             operation.error = self._dead
-        self._answer(group, (), ())
+        self._answer(group, (Hint(HintKind.STORE_LOST, reason=self._dead),), ())
 
     def _end_round(self) -> None:
         now = self._monotonic()
