@@ -120,6 +120,24 @@ async def test_what_lies_far_behind_the_last_place_of_purged_runs_is_found(open_
     assert (last.position.n, last.event.type) == (22, "last")
 
 
+async def test_no_position_is_given_out_again_where_the_end_of_the_log_is_forgotten(
+    open_journal: Open, postgres_url: str
+) -> None:
+    """The last events are those of a run that is gone, and an older run is still open."""
+    journal = await open_journal()
+    await journal.open_lease(lease())
+    kept = await get(journal, (await journal.start(new_run("kept", lease_id="L"))).run_id)
+    gone = await get(journal, (await journal.start(new_run("gone", lease_id="L"))).run_id)
+    await advance(journal, gone, events=(event(),), status=Status.COMPLETED)
+    assert await journal.purge("default", START + 1) == 1
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        forgotten = db.execute("DELETE FROM keepstep.log WHERE first_n > 1")  # as when the part of its events is gone
+        assert forgotten.rowcount == 2
+    await advance(journal, kept, events=(event("last"),))
+    [last] = await journal.read_log(Position(0, 3))
+    assert (last.position.n, last.event.type) == (4, "last")
+
+
 async def test_a_message_that_becomes_visible_late_is_read(open_journal: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     owner, slow, quick = await open_journal(), await open_journal(), await open_journal()
     await owner.open_lease(lease())

@@ -154,7 +154,7 @@ EXTEND_LOG = Statement(
             SELECT shard, batch FROM batches WHERE shard = $1 ORDER BY batch LIMIT $2)
         RETURNING batch, events),
     reached AS (
-        SELECT coalesce((SELECT first_n + events FROM log WHERE shard = $1 ORDER BY first_n DESC LIMIT 1),
+        SELECT greatest((SELECT first_n + events FROM log WHERE shard = $1 ORDER BY first_n DESC LIMIT 1),
                         (SELECT log_purged + 1 FROM shards WHERE shard = $1)) AS next_n)
     INSERT INTO log (shard, first_n, events, batch)
     SELECT $1, next_n + sum(events) OVER (ORDER BY batch) - events, events, batch FROM found, reached
