@@ -19,23 +19,29 @@ from keepstep.journal import (
     TransactionTooLong,
     Unsupported,
 )
-from keepstep.runtime.ambient import info, now, random, set_attributes, set_status, uuid4
+from keepstep.runtime.ambient import all_handlers_finished, info, now, random, set_attributes, set_status, uuid4
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
+from keepstep.runtime.continuing import continue_as_new
 from keepstep.runtime.data import Retry
 from keepstep.runtime.errors import (
     Blocked,
     Cancelled,
     NoWorker,
+    QueryFailed,
     StepFailed,
     Terminated,
     TimedOut,
     Uncertain,
+    UpdateFailed,
+    UpdateRejected,
     WorkflowFailed,
 )
 from keepstep.runtime.guard import Nondeterminism, unsafe
+from keepstep.runtime.handler import Query, Signal, Update, query, signal, update
 from keepstep.runtime.human_task import HumanTask, human_task
 from keepstep.runtime.marker import deprecate_patch, patched, version
+from keepstep.runtime.relative import OtherRun, get_run
 from keepstep.runtime.saga import Outcome, Saga, saga
 from keepstep.runtime.step import Step, step
 from keepstep.runtime.waiting import receive, sleep, wait_for
@@ -58,14 +64,18 @@ __all__ = [
     "NoWorker",
     "Nondeterminism",
     "NotFound",
+    "OtherRun",
     "Outcome",
     "Overloaded",
+    "Query",
+    "QueryFailed",
     "Retry",
     "RunClosed",
     "RunHandle",
     "RunInfo",
     "Saga",
     "SchemaTooNew",
+    "Signal",
     "StatementRefused",
     "Step",
     "StepFailed",
@@ -77,25 +87,34 @@ __all__ = [
     "TransactionTooLong",
     "Uncertain",
     "Unsupported",
+    "Update",
+    "UpdateFailed",
+    "UpdateRejected",
     "Workflow",
     "WorkflowFailed",
+    "all_handlers_finished",
     "callback",
+    "continue_as_new",
     "deprecate_patch",
+    "get_run",
     "heartbeat",
     "human_task",
     "info",
     "now",
     "patched",
+    "query",
     "random",
     "receive",
     "saga",
     "set_attributes",
     "set_status",
+    "signal",
     "sleep",
     "start_child",
     "step",
     "step_info",
     "unsafe",
+    "update",
     "uuid4",
     "version",
     "wait_for",

@@ -18,6 +18,7 @@ from keepstep.journal import (
     IfRunning,
     InvalidInput,
     Journal,
+    NewMessage,
     NewRun,
     NotFound,
     Run,
@@ -25,9 +26,12 @@ from keepstep.journal import (
     Status,
     StoreUnavailable,
 )
-from keepstep.runtime.data import encode, plain_attributes, within_limit
+from keepstep.runtime.data import Duration, checked_name, encode, plain_attributes, to_seconds, within_limit
+from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
-from keepstep.runtime.workflow import Workflow
+from keepstep.runtime.registry import definition_of
+from keepstep.runtime.workflow import Runs, Workflow
+from keepstep.worker.reply import UPDATE
 from keepstep.worker.starting import started_run
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.worker import Worker, WorkerOptions
@@ -37,10 +41,12 @@ from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks
 from .closing import Closings, last_event
 from .ending import restart
 from .filter import parse_filter, parse_task_filter
-from .handle import RunHandle
+from .handle import RunHandle, signal_payload
 from .info import RunInfo, run_info
 from .published import Published
+from .question import Question
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
+from .with_start import start_with, update_with_start
 
 R = TypeVar("R")
 
@@ -75,7 +81,7 @@ class Engine:
         namespace: str = "default",
         lease_seconds: float = 10.0,
         callback_url: str | None = None,
-        serve: Sequence[Workflow[Any, Any]] | None = None,
+        serve: Sequence[Workflow[Any, Any] | type[Runs[Any, Any]]] | None = None,
         create: bool = True,
         clock: Clock | None = None,
         surroundings: Surroundings | None = None,
@@ -86,7 +92,7 @@ class Engine:
         self.namespace = namespace
         self._clock = clock
         self._surroundings = surroundings or Surroundings()
-        self._serve = serve
+        self._serve = None if serve is None else [_definition(each) for each in serve]
         self._create = create
         self._given_journal = journal
         self._has_worker = workers
@@ -148,7 +154,7 @@ class Engine:
 
     async def start(
         self,
-        workflow: Workflow[Any, R] | str,
+        workflow: Workflow[Any, R] | type[Runs[Any, R]] | str,
         *args: Any,
         id: str | None = None,
         if_running: str = "attach",
@@ -174,7 +180,17 @@ class Engine:
         )  # fmt: skip
         if connection is not None:
             started = await start_within(self.journal, connection, new)
-            return await self._handle(new, started)
+        else:
+            started = await self.begin(new)
+        if not started.created and not await asks_for_the_same(self.journal, new, started):
+            raise AlreadyStarted(
+                f"a run with the id {new.workflow_id!r} exists already with another type or input; "
+                'choose another id, or start with if_running="restart" or if_closed="restart"'
+            )
+        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
+
+    async def begin(self, new: NewRun) -> Started:
+        """Start a run, in the memory of this engine's worker where it can be."""
         if self.worker is not None and self.worker.can_adopt(new):
             new = msgspec.structs.replace(new, lease_id=self.worker.lease_id)
         try:
@@ -187,27 +203,72 @@ class Engine:
             if self.worker is not None and new.lease_id is not None:
                 self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
             raise
-        handle = await self._handle(new, started)
         if started.leased and self.worker is not None:
             self.worker.admission.adopt(new, started)
-        return handle
+        return started
 
-    async def _handle(self, new: NewRun, started: Started) -> RunHandle[Any]:
-        """The run that was started, or attached to. Raises ``AlreadyStarted`` if that is of another kind."""
-        if not started.created and not await asks_for_the_same(self.journal, new, started):
-            raise AlreadyStarted(
-                f"a run with the id {new.workflow_id!r} exists already with another type or input; "
-                'choose another id, or start with if_running="restart" or if_closed="restart"'
-            )
+    async def signal_with_start(
+        self,
+        workflow: Workflow[Any, R] | type[Runs[Any, R]] | str,
+        *args: Any,
+        id: str,
+        signal: str | Signal[Any, Any],
+        value: Any = None,
+        signal_id: str | None = None,
+        if_closed: str = "attach",
+        queue: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> RunHandle[R]:
+        """Send a signal to the run of that id, and start it before if there is none: both, or neither.
+
+        A run that is open gets the signal, whatever it was started with. :param signal_id: a second one of that id is
+        dropped. :param if_closed: ``"restart"`` starts a new run where the newest one of that id is closed.
+
+        Raises ``RunClosed`` where it is, ``AlreadyStarted`` if it is of another type, ``InvalidInput``.
+        """
+        message = NewMessage(
+            kind="signal", name=handler_name(signal, "signal"), data=signal_payload(signal, value), id=signal_id
+        )
+        request = await start_request(workflow, args, kwargs, self.published)
+        new = self._new_run(request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed))
+        started = await start_with(self, new, message)
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
 
-    async def run(self, workflow: Workflow[Any, R] | str, *args: Any, **options: Any) -> R:
+    async def update_with_start(
+        self,
+        workflow: Workflow[Any, Any] | type[Runs[Any, Any]] | str,
+        *args: Any,
+        id: str,
+        update: str | Update[Any, Any],
+        update_args: Sequence[Any] = (),
+        update_id: str | None = None,
+        timeout: Duration | None = None,
+        if_closed: str = "attach",
+        queue: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Have an update of the run of that id done, and start it before if there is none; the update's result.
+
+        Run and request are there both or neither. A run that is open gets it, whatever it was started with. Asked for
+        again by the same ``update_id``, it is not done again, and its outcome is returned. For the other parameters
+        see ``signal_with_start`` and ``RunHandle.update``, and for what is raised.
+        """
+        request = await start_request(workflow, args, kwargs, self.published)
+        new = self._new_run(request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed))
+        question = Question(self, request.name, UPDATE, update, update_args, {})
+        known_by = self.new_id() if update_id is None else checked_name(update_id, "the id of an update")
+        seconds = None if timeout is None else to_seconds(timeout)
+        return await update_with_start(self, new, question, known_by, seconds)
+
+    async def run(self, workflow: Workflow[Any, R] | type[Runs[Any, R]] | str, *args: Any, **options: Any) -> R:
         """``start`` and ``result`` in one."""
         handle: RunHandle[R] = await self.start(workflow, *args, **options)
         return await handle.result()
 
     def _new_run(self, request: StartRequest, id: str | None, queue: str | None, **options: Any) -> NewRun:
-        run_id = self._surroundings.make_id()
+        run_id = self.new_id()
         self._remember_type(run_id, request.name)
         return started_run(
             request.name,
@@ -228,7 +289,7 @@ class Engine:
         return self._surroundings.random
 
     def new_id(self) -> str:
-        """An id for a new run."""
+        """An id for a new run, or for something that is said to one."""
         return self._surroundings.make_id()
 
     def _remember_type(self, run_id: str, name: str) -> None:
@@ -281,7 +342,7 @@ class Engine:
 
     # speaking to runs
 
-    async def signal(self, id: str, name: str, value: Any = None, *, connection: Any = None) -> None:
+    async def signal(self, id: str, name: str | Signal[Any, Any], value: Any = None, *, connection: Any = None) -> None:
         """Send a signal to the newest run of that id; ``connection`` as for ``start``."""
         await self.get(id).signal(name, value, connection=connection)
 
@@ -311,6 +372,13 @@ class Engine:
         For the filter language see ``keepstep.client.filter``. Raises ``InvalidInput`` for a filter that is none.
         """
         return list_human_tasks(self.journal, self.namespace, parse_task_filter(filter), limit)
+
+
+def _definition(workflow: Any) -> Workflow[Any, Any]:
+    definition = definition_of(workflow)
+    if definition is None:
+        raise InvalidInput(f"serve takes functions or classes decorated with @workflow, not {workflow!r}")
+    return definition
 
 
 async def _stop(worker: Worker, grace_seconds: float) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
@@ -16,14 +16,17 @@ from keepstep.journal import (
     NewMessage,
     NotFound,
     Run,
+    RunClosed,
     Status,
 )
 from keepstep.runtime import history
-from keepstep.runtime.data import Duration, encode, plain_text, reader, to_seconds, within_limit
+from keepstep.runtime.data import Duration, checked_name, encode, plain_text, reader, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
+from keepstep.runtime.handler import Query, Signal, Update, handler_name
 from keepstep.runtime.history import pack
 from keepstep.runtime.registry import find_workflow
+from keepstep.worker.reply import QUERY, UPDATE
 
 from .answer import resolve_step
 from .closing import Closed, last_event
@@ -31,14 +34,19 @@ from .ending import terminate
 from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, run_info
 from .pausing import pause, resume
+from .question import Question, query, update
 
 if TYPE_CHECKING:
     from .engine import Engine
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 UNSET: Any = msgspec.UNSET
 HISTORY_PAGE = 500
+
+QUERY_SECONDS = 10.0
+"""How long a query is waited for by default."""
 
 
 class RunHandle(Generic[R]):
@@ -48,6 +56,8 @@ class RunHandle(Generic[R]):
         self._engine = engine
         self._journal = engine.journal
         self._is_fresh = is_fresh
+        self._goes_on_as = ""
+        """The last run id known of the runs as which this one has continued."""
         self._forgotten_before = engine.closings.forgotten
         self.id = id
         """The workflow id."""
@@ -131,28 +141,127 @@ class RunHandle(Generic[R]):
                 return
             seq = page[-1].seq
 
-    async def signal(self, name: str, value: Any = None, *, id: str | None = None, connection: Any = None) -> None:
-        """Send a signal. Raises ``NotFound``, ``RunClosed``.
+    async def signal(
+        self, name: str | Signal[Any, Any], value: Any = None, *, id: str | None = None, connection: Any = None
+    ) -> None:
+        """Send a signal, by its name or as its handler (``Cart.note``). Raises ``NotFound``, ``RunClosed``.
+
+        A value that does not fit a handler given raises ``InvalidInput``.
 
         :param id: a second one of that id is dropped. :param connection: send it in the transaction that this
             connection has open on the same database; see ``docs/transactions.md``.
         """
-        await self._send("signal", name, within_limit(encode(value), "the value of signal", name), id, connection)
+        await self._send("signal", handler_name(name, "signal"), signal_payload(name, value), id, connection)
+
+    @overload
+    async def query(self, name: Query[Any, T], *args: Any, timeout: Duration = QUERY_SECONDS, **kwargs: Any) -> T: ...
+    @overload
+    async def query(self, name: str, *args: Any, timeout: Duration = QUERY_SECONDS, **kwargs: Any) -> Any: ...
+    async def query(
+        self, name: str | Query[Any, Any], *args: Any, timeout: Duration = QUERY_SECONDS, **kwargs: Any
+    ) -> Any:
+        """Ask a query, by its name or as its handler (``Cart.total``), and wait for the answer. Nothing is written.
+
+        A run that sleeps or is closed is asked as well. The answer takes in all that was said to the run before and
+        acknowledged, unless it is paused. Raises ``QueryFailed`` with what the handler raised as its ``__cause__``,
+        ``InvalidInput`` for a name or arguments that do not fit, ``Blocked`` where the run's code does not fit its
+        history, ``NoWorker``, ``TimedOut``.
+        """
+        run = await self._current()
+        return await query(Question(self._engine, run.type, QUERY, name, args, kwargs), run, to_seconds(timeout))
+
+    @overload
+    async def update(
+        self,
+        name: Update[Any, Coroutine[Any, Any, T]],
+        *args: Any,
+        id: str | None = None,
+        timeout: Duration | None = None,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    async def update(
+        self,
+        name: Update[Any, T],
+        *args: Any,
+        id: str | None = None,
+        timeout: Duration | None = None,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    async def update(
+        self,
+        name: str,
+        *args: Any,
+        id: str | None = None,
+        timeout: Duration | None = None,
+        **kwargs: Any,
+    ) -> Any: ...
+    async def update(
+        self,
+        name: str | Update[Any, Any],
+        *args: Any,
+        id: str | None = None,
+        timeout: Duration | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Have an update done, by its name or as its handler (``Cart.add``), and wait for its result.
+
+        It is accepted once its validator has nothing against it; from then on it will be done, whatever crashes.
+
+        :param id: by which it is known: asked for again by the same id, also from another process, it is not done
+            again, and its outcome is returned. By default a new one.
+        :param timeout: ends only the waiting. A run that is parked is waited for.
+
+        Raises ``UpdateRejected`` and ``UpdateFailed`` with the original error as ``__cause__``, ``InvalidInput`` for a
+        name or arguments that do not fit, ``RunClosed``, ``TimedOut``.
+        """
+        run = await self._current()
+        question = Question(self._engine, run.type, UPDATE, name, args, kwargs)
+        update_id = self._engine.new_id() if id is None else checked_name(id, "the id of an update")
+        return await update(question, run, update_id, None if timeout is None else to_seconds(timeout))
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""
         await self._send("cancel", "", plain_text(reason, "the reason").encode(), None)
 
     async def _send(self, kind: str, name: str, data: bytes, id: str | None, connection: Any = None) -> None:
-        address: dict[str, Any] = {"run_id": self.run_id}
-        if self.run_id is None:
-            address = {"namespace": self._engine.namespace, "workflow_id": self.id}
-        message = NewMessage(kind=kind, name=name, data=data, id=id, **address)
-        await (self._journal if connection is None else self._journal.within(connection)).send(message)
+        address: dict[str, Any] = {"namespace": self._engine.namespace, "workflow_id": self.id}
+        if self.run_id is not None:
+            address = {"run_id": self._goes_on_as or self.run_id}
+        while True:
+            try:
+                message = NewMessage(kind=kind, name=name, data=data, id=id, **address)
+                await (self._journal if connection is None else self._journal.within(connection)).send(message)
+                return
+            except RunClosed:
+                if self.run_id is None:
+                    raise
+                run_id = (await self._current()).run_id
+                if run_id == address["run_id"]:
+                    raise
+                address = {"run_id": run_id}
+
+    async def _current(self) -> Run:
+        """The run; where it has continued as new, the one that goes on."""
+        run = await self._run()
+        if self.run_id is not None and self._goes_on_as:
+            run = await self._read(self._goes_on_as)
+        while run.status is Status.CONTINUED:
+            event = await last_event(self._journal, run)
+            run = await self._read(history.unpack(event.type, event.data).run_id)
+            self._goes_on_as = run.run_id
+        return run
+
+    async def _read(self, run_id: str) -> Run:
+        run = await self._journal.read_run(run_id)
+        if run is None:
+            raise NotFound(f"there is no run {run_id} any more; its retention has ended")
+        return run
 
     async def terminate(self, reason: str = "") -> None:
         """End the run at once, by force: its code is not asked, nothing is compensated. Raises ``RunClosed``."""
-        await terminate(self._journal, self._run, reason, is_certain=self.run_id is not None)
+        await terminate(self._journal, self._current, reason, is_certain=self.run_id is not None)
 
     async def pause(self) -> None:
         """Let the run stand still until ``resume``: it begins no step, and what is said to it or comes due waits.
@@ -160,11 +269,11 @@ class RunHandle(Generic[R]):
         Steps that are being executed end first, and are recorded. A run that is paused already stays so. Raises
         ``RunClosed``, and ``InvalidInput`` for a run in quarantine, which nobody runs anyway.
         """
-        await pause(self._journal, self._run)
+        await pause(self._journal, self._current)
 
     async def resume(self) -> None:
         """Let a paused run go on. Raises ``RunClosed``, and ``InvalidInput`` for one that is not paused."""
-        await resume(self._journal, self._run)
+        await resume(self._journal, self._current)
 
     async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
         """Say what became of the *uncertain* step at ``key``: its ``value``, or the ``error`` that it ended with.
@@ -248,6 +357,16 @@ class RunHandle(Generic[R]):
                 audit="retry: reopened at the failed step",
             )
         )
+
+
+def signal_payload(signal: str | Signal[Any, Any], value: Any) -> bytes:
+    """The sealed value of a signal. Raises ``InvalidInput`` for one that does not fit the handler, if that is given."""
+    payload = within_limit(encode(value), "the value of signal", handler_name(signal, "signal"))
+    if isinstance(signal, Signal):
+        if not signal.signature.slots and value is not None:
+            raise InvalidInput(f"signal {signal.name!r} carries no value; its handler takes none")
+        signal.arguments_of(payload)
+    return payload
 
 
 def _following(closed: Closed) -> str:

@@ -188,6 +188,8 @@ def _waiting(wait: Wait, info: RunInfo, around: Surroundings) -> list[str]:
             return [f"It waits for a person: {wait.name!r}{since}.", command("complete", wait.token, "[JSON]")]
         case "child":
             return [f"It waits for its child {wait.name!r}{since}.", command("show", wait.run_id)]
+        case "handler":
+            return [f"Its function has ended; it waits until its handler {wait.name!r} has ended too{since}."]
         case "step":
             return _step(wait, info, around, since)
         case _:

@@ -24,8 +24,8 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.data import encode, parse_json_inputs, within_limit
-from keepstep.runtime.registry import find_workflow
-from keepstep.runtime.workflow import Workflow
+from keepstep.runtime.registry import definition_of, find_workflow
+from keepstep.runtime.workflow import Runs, Workflow
 
 from .published import Published, schema_of, timeout_of
 
@@ -42,14 +42,17 @@ class StartRequest(msgspec.Struct, frozen=True):
 
 
 async def start_request(
-    workflow: Workflow[Any, Any] | str, args: Sequence[Any], kwargs: Mapping[str, Any], published: Published
+    workflow: Workflow[Any, Any] | type[Runs[Any, Any]] | str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    published: Published,
 ) -> StartRequest:
     """What a start asks for. Raises ``InvalidInput`` for a name that nobody serves or arguments that do not fit."""
-    known = find_workflow(workflow) if isinstance(workflow, str) else workflow
-    if known is None:
-        request = _by_name(str(workflow), args, kwargs, await published.find(str(workflow)))
-    elif getattr(known, "__keepstep__", "") != "workflow":
-        raise InvalidInput(f"start takes a function decorated with @workflow, or a name, not {workflow!r}")
+    known = find_workflow(workflow) if isinstance(workflow, str) else definition_of(workflow)
+    if known is None and isinstance(workflow, str):
+        request = _by_name(workflow, args, kwargs, await published.find(workflow))
+    elif known is None:
+        raise InvalidInput(f"start takes a function or class decorated with @workflow, or a name, not {workflow!r}")
     else:
         request = _by_definition(known, args, kwargs)
     within_limit(request.arguments, "the arguments of workflow", request.name)

@@ -14,7 +14,7 @@ from .execution import RunInfo
 
 def now() -> datetime:
     """The current time, aware and in UTC. It stands still between two things that happen to the run."""
-    return datetime.fromtimestamp(required("now").now / 1e6, UTC)
+    return datetime.fromtimestamp(required("now", only_looks=True).now / 1e6, UTC)
 
 
 def random() -> random_module.Random:
@@ -29,7 +29,16 @@ def uuid4() -> uuid.UUID:
 
 def info() -> RunInfo:
     """Which run this is."""
-    return required("info").info()
+    return required("info", only_looks=True).info()
+
+
+def all_handlers_finished() -> bool:
+    """True while no handler of a signal or an update is at work. For ``wait_for``, before a run ends or continues.
+
+    A run that completes or continues waits for its handlers by itself; a function that must not go on without them
+    waits for this.
+    """
+    return not required("all_handlers_finished", only_looks=True).handling.at_work
 
 
 def set_status(text: str) -> None:

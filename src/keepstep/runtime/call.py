@@ -25,11 +25,16 @@ def current() -> Execution | None:
     return loop.execution if type(loop) is WorkflowLoop else None
 
 
-def required(what: str) -> Execution:
-    """The current execution, or an error that says that ``what`` belongs into workflow code."""
+def required(what: str, *, only_looks: bool = False) -> Execution:
+    """The current execution, or an error that says that ``what`` belongs into workflow code.
+
+    ``only_looks``: it is allowed in queries too. Raises ``InvalidInput`` in a query for what is not.
+    """
     execution = current()
     if execution is None:
         raise RuntimeError(f"{what} can only be used inside a workflow")
+    if not only_looks:
+        execution.refuse_while_answering(what)
     return execution
 
 
@@ -43,6 +48,7 @@ class DurableCall(Generic[R]):
     def __init__(self, execution: Execution) -> None:
         if execution._detached:
             execution.tell_evicted()
+        execution.refuse_while_answering("a step or a child workflow")
         self.execution = execution
         self.number = execution.loop.next_number()
         self._awaiting: Any = None

@@ -14,12 +14,17 @@ from .data import checked_name, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import ChildOperation
+from .registry import definition_of
+from .relative import OtherRun
 
 if TYPE_CHECKING:
     from .execution import Execution
-    from .workflow import Workflow
+    from .workflow import Runs, Workflow
 
 R = TypeVar("R")
+
+CANCEL, TERMINATE, ABANDON = POLICIES = ("cancel", "terminate", "abandon")
+"""What becomes of a child whose parent ends before it."""
 
 
 class ChildCall(DurableCall[Any]):
@@ -57,16 +62,12 @@ class ChildCall(DurableCall[Any]):
         return f"<call of workflow {self.workflow.name} as {self.key}>"
 
 
-class ChildHandle(Generic[R]):
+class ChildHandle(OtherRun, Generic[R]):
     """A child that has been started. Await it for its result."""
 
     def __init__(self, operation: ChildOperation) -> None:
+        super().__init__(operation.workflow_id)
         self._operation = operation
-
-    @property
-    def id(self) -> str:
-        """The child's workflow id."""
-        return self._operation.workflow_id
 
     @property
     def run_id(self) -> str:
@@ -78,23 +79,34 @@ class ChildHandle(Generic[R]):
 
 
 async def start_child(
-    workflow: Workflow[Any, R], *args: Any, id: str | None = None, queue: str | None = None, **kwargs: Any
+    workflow: Workflow[Any, R] | type[Runs[Any, R]],
+    *args: Any,
+    id: str | None = None,
+    queue: str | None = None,
+    if_parent_closes: str = "cancel",
+    **kwargs: Any,
 ) -> ChildHandle[R]:
     """Start a workflow as a child of this run and go on; await the handle for its result.
 
     :param id: the child's workflow id; by default made from this run's id and the call's place.
     :param queue: which workers run it.
+    :param if_parent_closes: what becomes of it should this run end, or continue as new, before it does: ``"cancel"`` it
+        (as is done with workflows that are simply awaited), ``"terminate"`` it, or ``"abandon"`` it to itself.
 
     Raises ``WorkflowFailed`` if an open run has that id already, ``InvalidInput`` for names that cannot be.
     """
     execution = required("start_child")
-    if getattr(workflow, "__keepstep__", "") != "workflow":
+    definition = definition_of(workflow)
+    if definition is None:
         raise InvalidInput(f"start_child needs a workflow, not {workflow!r}")
     if id is not None:
         checked_name(id, "the id of a child", WORKFLOW_ID_CHARS_MAX)
     if queue is not None:
         checked_name(queue, "the queue of a child")
-    call = ChildCall(execution, workflow, args, kwargs, {"id": id, "queue": queue})
+    if if_parent_closes not in POLICIES:
+        raise InvalidInput(f"if_parent_closes is one of {', '.join(POLICIES)}, not {if_parent_closes!r:.60}")
+    options = {"id": id, "queue": queue, "if_parent_closes": if_parent_closes}
+    call = ChildCall(execution, definition, args, kwargs, options)
     call.begin()
     operation = call.operation
     assert operation is not None

@@ -55,6 +55,28 @@ class NoWorker(Error):
     """No worker is there that could answer."""
 
 
+class QueryFailed(Error):
+    """A query's handler raised an error. ``__cause__`` is that error, of its class where that can be imported."""
+
+
+class UpdateRejected(Error):
+    """An update was not accepted; nothing of it is left. ``__cause__`` is the error that its validator raised."""
+
+
+class UpdateFailed(Error):
+    """An update was accepted, and its handler failed. ``__cause__`` is the error that it raised."""
+
+
+class Disturbed(Error):
+    """A query or a validator has set something going, which it must not."""
+
+    def __init__(self, handler: str) -> None:
+        super().__init__(
+            f"{handler} has set something of the run going; a query or validator only looks, and must not set events, "
+            "put into queues, or make tasks and futures"
+        )
+
+
 class Exited(Error):
     """A step asked the process to exit. It is not repeated, and the process lives on."""
 

@@ -25,18 +25,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from keepstep.journal import Event, InvalidInput, Status, unseal
+from keepstep.journal import Event, InvalidInput, JournalError, NotFound, RunClosed, Status, unseal
 
 from . import history
 from .blocked import Contradiction, Diff, asked_differently, never_asked
 from .callback import make_token
+from .continuing import CONTINUE_AFTER_EVENTS, ContinueAsNew
 from .data import decode_failure, rebuild
 from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
 from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
+from .handling import Handling, UpdateOutcome, begin
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
-from .operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
+from .operation import CallbackOperation, ChildOperation, MessageOperation, Operation, StepOperation, TimerOperation
 
 if TYPE_CHECKING:
     from .saga import Saga
@@ -48,6 +50,13 @@ DELAY_TOLERANCE_MICROSECONDS = 1000
 
 REFUSALS_MAX = 100
 """So often is code of an evicted run told that it is."""
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A signal, and its place in the history."""
+
+    seq: int
+    data: history.SignalReceived
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -69,6 +78,10 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     parent_run_id: str | None
     continued_from: str | None
+    events: int
+    """Length of the history so far."""
+    should_continue_as_new: bool
+    """The history has grown so long that the run had better continue as new."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +117,9 @@ class Execution:
         """Why the last saga began to undo, in one line."""
         self.open_sagas: dict[Saga, asyncio.Task[Any]] = {}
         """Sagas whose block has been entered and not been left, and who is in it."""
-        self._is_ending = False
+        self._told_to_end: set[asyncio.Task[Any]] = set()
+        self._error_of_handler: BaseException | None = None
+        """The first error that the handler of a signal raised: the run fails by it."""
         self.cancel_reason: str | None = None
         self.timed_out = False
         self.cancels = 0
@@ -126,7 +141,8 @@ class Execution:
         """Of the event being delivered."""
         self.waits: list[tuple[Callable[[], bool], WorkflowFuture]] = []
         self.receivers: dict[str, deque[WorkflowFuture]] = {}
-        self.signals: dict[str, deque[history.SignalReceived]] = {}
+        self.signals: dict[str, deque[Arrived]] = {}
+        """Those that nobody has asked for yet, by name."""
         self._abandoned: set[str] = set()
         self._new: list[Operation] = []
         self.has_new = False
@@ -134,6 +150,7 @@ class Execution:
         self._dropped: list[Operation] = []
         self.has_dropped = False
         self._random: random.Random | None = None
+        self.handling = Handling(self)
         self._main: asyncio.Task[Any] | None = None
         self._detached = False
         self._refusals = 0
@@ -194,9 +211,10 @@ class Execution:
             self.loop.run_until_quiet(seconds)
             while self.waits and self._meet_waits(seconds):
                 pass
-            if self._main is not None and self._main.done() and self.outcome is None and self.open_sagas:
-                self._end_sagas()
-                self.loop.run_until_quiet(seconds)
+            main = self._main
+            if main is not None and main.done():
+                while self._wind_up(main):
+                    self.loop.run_until_quiet(seconds)
         finally:
             turn_ends()
             violation = take_violation()
@@ -204,21 +222,68 @@ class Execution:
             raise violation
         if self._contradiction is not None:
             raise self._contradiction
-        if self.outcome is None and self._main is not None and self._main.done() and not self.open_sagas:
-            self.outcome = self._ended(self._main)
+        if main is not None and main.done():
+            has_ended = not self.open_sagas and not self.handling.at_work
+            self.outcome = (self.outcome or self._ended(main)) if has_ended else None
         if self.loop.errors:
             self._raise_loop_errors()
 
-    def _end_sagas(self) -> None:
-        """The function has ended and left tasks behind that are in a saga: cancelled, they undo what they did.
+    def _wind_up(self, main: asyncio.Task[Any]) -> bool:
+        """The function has ended: tell what it has left behind to end too. True if something was told just now.
 
-        A run does not close before that: what was charged would stay charged, and nobody would know.
+        Handlers come to their own end, unless the run has failed or was cancelled. After them the tasks that are in a
+        saga are cancelled, and undo what they did: what was charged would stay charged, and nobody would know.
         """
-        if not self._is_ending:
-            self._is_ending = True
-            with self.loop._entered():
-                for task in dict.fromkeys(self.open_sagas.values()):
-                    task.cancel()
+        if self.handling.at_work:
+            return self.is_failing and self.handling.cut_off()
+        left = [task for task in dict.fromkeys(self.open_sagas.values()) if task not in self._told_to_end]
+        self._told_to_end.update(left)
+        with self.loop._entered():
+            for task in left:
+                task.cancel()
+        return bool(left)
+
+    @property
+    def has_returned(self) -> bool:
+        """The function has ended, however; handlers may be at work still."""
+        return self._main is not None and self._main.done()
+
+    @property
+    def is_failing(self) -> bool:
+        """The function has ended, and not by returning."""
+        main = self._main
+        if main is None or not main.done():
+            return False
+        if self._error_of_handler is not None or main.cancelled():
+            return True
+        return main.exception() is not None and not isinstance(main.exception(), ContinueAsNew)
+
+    @property
+    def main(self) -> asyncio.Task[Any] | None:
+        """The task of the run's own function."""
+        return self._main
+
+    def unread_signals(self) -> list[history.SignalReceived]:
+        """Signals that were neither handled nor received, in order of arrival."""
+        kept = [each for waiting in self.signals.values() for each in waiting]
+        return [each.data for each in sorted(kept, key=lambda each: each.seq)]
+
+    def fail(self, error: BaseException) -> None:
+        """The handler of a signal has raised an error: the run is cancelled by it, undoes what it did, and fails."""
+        if isinstance(error, Contradiction | Nondeterminism):
+            self.loop.errors.append(error)
+        elif self._error_of_handler is None:
+            self._error_of_handler = error
+            self._cancel_main()
+
+    @property
+    def error_of_handler(self) -> BaseException | None:
+        return self._error_of_handler
+
+    def refuse_while_answering(self, what: str) -> None:
+        """Raise ``InvalidInput`` while a query or a validator is asked, which must change nothing."""
+        if self.handling.is_answering:
+            raise InvalidInput(f"a query or a validator only looks at the run, and must not use {what}")
 
     def _raise_loop_errors(self) -> None:
         errors, self.loop.errors = self.loop.errors, []
@@ -254,12 +319,16 @@ class Execution:
         return True
 
     def _ended(self, main: asyncio.Task[Any]) -> Outcome:
+        if self._error_of_handler is not None:
+            return Outcome(Status.FAILED, error=self._error_of_handler)
         if main.cancelled():
             status = Status.TIMED_OUT if self.timed_out else Status.CANCELLED
             return Outcome(status)
         error = main.exception()
         if error is None:
             return Outcome(Status.COMPLETED, main.result())
+        if isinstance(error, ContinueAsNew):
+            return Outcome(Status.CONTINUED, error.arguments)
         if isinstance(error, Contradiction | Nondeterminism):
             raise error
         return Outcome(Status.FAILED, error=error)
@@ -379,6 +448,8 @@ class Execution:
             started_at=datetime.fromtimestamp(identity.started_at / 1e6, UTC),
             parent_run_id=identity.parent_run_id,
             continued_from=identity.continued_from,
+            events=self._seq,
+            should_continue_as_new=self._seq >= CONTINUE_AFTER_EVENTS,
         )
 
     # one apply_<event> per event
@@ -411,8 +482,7 @@ class Execution:
         self.timeout_seconds = data.timeout_seconds
         args, kwargs = self.workflow.signature.decode_args(data.payload)
         with self.loop._entered():
-            coroutine = self.workflow.fn(*args, **kwargs)
-            self._main = self.loop.task(coroutine, self.loop.root, "main", Context())
+            self._main = self.loop.task(begin(self, args, kwargs), self.loop.root, "main", Context())
 
     def _apply_step_completed(self, event: Event, data: history.StepCompleted) -> None:
         operation: StepOperation | None = self._asked(event, "step")
@@ -452,14 +522,27 @@ class Execution:
         if operation is not None:
             self.loop.fire(operation.handle)
 
-    def _apply_signal_received(self, _: Event, data: history.SignalReceived) -> None:
+    def _apply_signal_received(self, event: Event, data: history.SignalReceived) -> None:
+        if self.handling.takes_signal(data.name) and not self.is_failing:
+            self.handling.handle_signal(data)
+            return
+        arrived = Arrived(event.seq, data)
         waiting = self.receivers.get(data.name)
         while waiting:
             future = waiting.popleft()
             if not future.done():
-                future.set_result(data)
+                future.set_result(arrived)
                 return
-        self.signals.setdefault(data.name, deque()).append(data)
+        self.signals.setdefault(data.name, deque()).append(arrived)
+
+    def _apply_update_accepted(self, event: Event, data: history.UpdateAccepted) -> None:
+        self.handling.accept(event, data)
+
+    def _apply_update_completed(self, event: Event, data: history.UpdateCompleted) -> None:
+        self.handling.record_outcome(event, data.id, UpdateOutcome(True, data.payload))
+
+    def _apply_update_failed(self, event: Event, data: history.UpdateFailed) -> None:
+        self.handling.record_outcome(event, data.id, UpdateOutcome(False, data.failure, data.is_cut_off))
 
     def _apply_callback_created(self, event: Event, _: history.CallbackCreated) -> None:
         operation: CallbackOperation | None = self._asked(event, "callback", answers=False)
@@ -511,6 +594,23 @@ class Execution:
     def _apply_version_marked(self, event: Event, data: history.VersionMarked) -> None:
         self._asked(event, "version")
         self.markers.confirm(data)
+
+    def _apply_message_sent(self, event: Event, data: history.MessageSent) -> None:
+        operation: MessageOperation | None = self._asked(event, "message")
+        if operation is not None:
+            self._check_digest(event, operation, data.digest)
+            operation.future.set_result(None)
+
+    def _apply_message_refused(self, event: Event, data: history.MessageRefused) -> None:
+        operation: MessageOperation | None = self._asked(event, "message")
+        if operation is None:
+            return
+        self._check_digest(event, operation, data.digest)
+        if data.reason == "missing":
+            error: JournalError = NotFound(f"there is no run {data.workflow_id!r} to speak to")
+        else:
+            error = RunClosed(f"run {data.workflow_id!r} is closed; it takes no messages any more")
+        operation.future.set_exception(error)
 
     def _apply_cancel_requested(self, _: Event, data: history.CancelRequested) -> None:
         """A run is cancelled once: repeating the request, as an impatient caller does, must not cut cleaning up off."""

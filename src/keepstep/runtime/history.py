@@ -21,6 +21,9 @@ STEP_FAILED: Final = "step_failed"
 TIMER_STARTED: Final = "timer_started"
 TIMER_FIRED: Final = "timer_fired"
 SIGNAL_RECEIVED: Final = "signal_received"
+UPDATE_ACCEPTED: Final = "update_accepted"
+UPDATE_COMPLETED: Final = "update_completed"
+UPDATE_FAILED: Final = "update_failed"
 CALLBACK_CREATED: Final = "callback_created"
 CALLBACK_COMPLETED: Final = "callback_completed"
 CALLBACK_FAILED: Final = "callback_failed"
@@ -28,6 +31,8 @@ CHILD_STARTED: Final = "child_started"
 CHILD_REFUSED: Final = "child_refused"
 CHILD_CLOSED: Final = "child_closed"
 VERSION_MARKED: Final = "version_marked"
+MESSAGE_SENT: Final = "message_sent"
+MESSAGE_REFUSED: Final = "message_refused"
 CANCEL_REQUESTED: Final = "cancel_requested"
 TIMEOUT_REACHED: Final = "timeout_reached"
 WORKFLOW_COMPLETED: Final = "workflow_completed"
@@ -131,6 +136,29 @@ class SignalReceived(_Data, frozen=True, array_like=True, gc=False):
     message_id: str = ""
 
 
+class UpdateAccepted(_Data, frozen=True, array_like=True, gc=False):
+    """An update whose validator had nothing against it; ``payload`` holds its sealed arguments."""
+
+    name: str
+    id: str
+    payload: bytes
+
+
+class UpdateCompleted(_Data, frozen=True, array_like=True, gc=False):
+    """What an update's handler returned."""
+
+    id: str
+    payload: bytes
+
+
+class UpdateFailed(_Data, frozen=True, array_like=True, gc=False):
+    """An update's handler raised an error: a sealed ``Failure``. ``is_cut_off``: the run ended before it had."""
+
+    id: str
+    failure: bytes
+    is_cut_off: bool = False
+
+
 class CallbackCreated(_Data, frozen=True, array_like=True, gc=False):
     """A callback's URL as it was handed out (its base may change later; this one does not)."""
 
@@ -156,6 +184,8 @@ class ChildStarted(_Data, frozen=True, array_like=True, gc=False):
     digest: bytes
     run_id: str
     workflow_id: str
+    if_parent_closes: str = "abandon"
+    """What becomes of it should this run end before it does."""
 
 
 class ChildRefused(_Data, frozen=True, array_like=True, gc=False):
@@ -178,6 +208,23 @@ class VersionMarked(_Data, frozen=True, array_like=True, gc=False):
     version: int
     asked_seq: int
     """Seq of the event during whose delivery it was chosen; before that the run has none."""
+
+
+class MessageSent(_Data, frozen=True, array_like=True, gc=False):
+    """Another run was signalled, or asked to stop, in the same commit."""
+
+    digest: bytes
+    workflow_id: str
+    kind: str = ""
+    name: str = ""
+
+
+class MessageRefused(_Data, frozen=True, array_like=True, gc=False):
+    """The other run takes no messages: there is none of that id (``missing``), or it is closed."""
+
+    digest: bytes
+    workflow_id: str
+    reason: str
 
 
 class CancelRequested(_Data, frozen=True, array_like=True, gc=False):
@@ -252,6 +299,9 @@ DATA: Final[dict[str, type[_Data]]] = {
     TIMER_STARTED: TimerStarted,
     TIMER_FIRED: TimerFired,
     SIGNAL_RECEIVED: SignalReceived,
+    UPDATE_ACCEPTED: UpdateAccepted,
+    UPDATE_COMPLETED: UpdateCompleted,
+    UPDATE_FAILED: UpdateFailed,
     CALLBACK_CREATED: CallbackCreated,
     CALLBACK_COMPLETED: CallbackCompleted,
     CALLBACK_FAILED: CallbackFailed,
@@ -259,6 +309,8 @@ DATA: Final[dict[str, type[_Data]]] = {
     CHILD_REFUSED: ChildRefused,
     CHILD_CLOSED: ChildClosed,
     VERSION_MARKED: VersionMarked,
+    MESSAGE_SENT: MessageSent,
+    MESSAGE_REFUSED: MessageRefused,
     CANCEL_REQUESTED: CancelRequested,
     TIMEOUT_REACHED: TimeoutReached,
     WORKFLOW_COMPLETED: WorkflowCompleted,

@@ -186,6 +186,10 @@ class WorkflowLoop(OwnerOfGenerators):
     def _entered(self) -> _Entered:
         return _Entered(self)
 
+    def is_disturbed(self) -> bool:
+        """True if something is ready to run outside of a turn."""
+        return bool(self._ready)
+
     def unwind(self) -> None:
         """Close every coroutine that is still suspended. The execution has been cut off from its journal before."""
         self._closed = True
@@ -277,6 +281,9 @@ class WorkflowLoop(OwnerOfGenerators):
 
     def task(self, coro: Any, scope: Scope, name: str | None, context: Context | None) -> WorkflowTask:
         """A task of this run whose keys stand in that scope."""
+        if self.execution.handling.is_answering:
+            coro.close()
+            self.execution.refuse_while_answering("asyncio.create_task")
         task = WorkflowTask(coro, self, scope, name, context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -150,3 +150,24 @@ class ChildOperation(Operation):
     @property
     def name(self) -> str:
         return f"child workflow {self.workflow.name}"
+
+
+class MessageOperation(Operation):
+    """Something said to another run. ``future`` resolves when it is on its way."""
+
+    __slots__ = ("data", "message_kind", "message_name", "workflow_id")
+
+    kind = "message"
+
+    def __init__(
+        self, execution: Execution, key: str, digest: bytes, workflow_id: str, kind: str, name: str, data: bytes
+    ) -> None:
+        super().__init__(execution, key, digest)
+        self.workflow_id = workflow_id
+        self.message_kind = kind
+        self.message_name = name
+        self.data = data
+
+    @property
+    def name(self) -> str:
+        return f"{self.message_kind} to run {self.workflow_id!r}"

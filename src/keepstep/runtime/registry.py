@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .step import Step
     from .workflow import Workflow
 
+DEFINITION = "__keepstep_workflow__"
+"""The attribute of a workflow class that holds its definition."""
+
 _definitions: dict[tuple[str, str], Any] = {}
 
 
@@ -39,7 +42,7 @@ def forget(kind: str, name: str) -> None:
 
 
 def names_around(function: Callable[..., Any]) -> Mapping[str, Any] | None:
-    """The local names of the place where a function inside a function is being decorated; its annotations use them."""
+    """The local names of the place where a function or class inside a function is decorated; annotations use them."""
     if "<locals>" not in function.__qualname__:
         return None
     frame = sys._getframe(1)
@@ -64,6 +67,12 @@ def _file_of(definition: Any) -> str:
 def find_workflow(name: str) -> Workflow[Any, Any] | None:
     """The workflow of that name, if this process has it."""
     return _definitions.get(("workflow", name))
+
+
+def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
+    """The definition of a decorated function or class, or None for what is neither."""
+    found: Any = vars(workflow).get(DEFINITION) if isinstance(workflow, type) else workflow
+    return found if getattr(found, "__keepstep__", "") == "workflow" else None
 
 
 def find_step(name: str) -> Step[Any, Any] | None:

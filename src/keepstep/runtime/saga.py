@@ -138,6 +138,8 @@ class Saga:
     def _reason(self, error: BaseException) -> str:
         if not isinstance(error, asyncio.CancelledError):
             return describe(error).summary()
+        if self._execution.error_of_handler is not None:
+            return describe(self._execution.error_of_handler).summary()
         if self._execution.timed_out:
             return "it reached its timeout"
         said = self._execution.cancel_reason

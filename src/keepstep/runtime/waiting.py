@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from keepstep.journal import InvalidInput
 
 from .call import required
 from .data import Duration, checked_name, reader, to_seconds
 from .errors import TimedOut
+
+if TYPE_CHECKING:
+    from .execution import Arrived
 
 T = TypeVar("T")
 
@@ -39,26 +44,28 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
     """The next signal of that name, in order of arrival, decoded as ``type``.
 
     A signal that came before it was asked for waits. Raises ``TimedOut``, or ``InvalidInput`` if the value does not
-    fit the type.
+    fit the type, or if the workflow has a handler for signals of that name, which gets all of them.
     """
     execution = required("receive")
     checked_name(name, "the name of a signal")
+    if execution.handling.takes_signal(name):
+        raise InvalidInput(f"signals {name!r} go to the handler of that name, so that none is left to receive")
     waiting = execution.signals.get(name)
     if waiting:
-        return reader(type)(waiting.popleft().payload)
+        return reader(type)(waiting.popleft().data.payload)
     future = execution.loop.future()
     future.asked_at = execution.now
     queue = execution.receivers.setdefault(name, deque())
     queue.append(future)
     try:
-        signal = await limited(future, None if timeout is None else to_seconds(timeout), f"signal {name!r}")
+        signal: Arrived = await limited(future, None if timeout is None else to_seconds(timeout), f"signal {name!r}")
     except BaseException:
         if future in queue:
             queue.remove(future)
         elif future.done() and not future.cancelled():
             execution.signals.setdefault(name, deque()).appendleft(future.result())
         raise
-    return reader(type)(signal.payload)
+    return reader(type)(signal.data.payload)
 
 
 async def wait_for(predicate: Callable[[], bool], timeout: Duration | None = None) -> None:

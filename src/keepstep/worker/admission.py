@@ -142,6 +142,7 @@ class Admission:
             parent = ParentLink(run.parent_run_id, run.parent_key or "")
         execution = Execution(workflow, identity_of(run, self._worker.options.callback_base))
         resident = Resident(self._worker, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
+        resident.attributes, resident.input_digest = dict(run.attributes), run.input_digest
         resident.is_suspect = run.strikes > 0
         resident.is_probed = run.strikes >= PROBE_STRIKES
         resident.is_shown = bool(run.condition)
@@ -222,6 +223,7 @@ class Admission:
             callback_base=self._worker.options.callback_base,
         )
         resident = Resident(self._worker, Execution(workflow, identity), epoch=started.epoch, last_seq=len(new.events))
+        resident.attributes, resident.input_digest = dict(new.attributes), new.input_digest
         self._worker.residents[new.run_id] = resident
         self._set_timeout(resident, new.events[0].data)
         asyncio.get_running_loop().call_soon(self._begin_adopted, resident, new.events)

@@ -1,13 +1,17 @@
-"""Ending: how the end of a workflow function becomes the last event of its run."""
+"""Ending: how the end of a workflow function becomes the last commit of its run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from keepstep.journal import InvalidInput, NewEvent, Status
+import msgspec
+
+from keepstep.journal import Commit, Condition, InvalidInput, NewEvent, NewMessage, NewRun, StateChange, Status
 from keepstep.runtime import history
 from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.history import pack
+
+from .kinship import last_words
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -16,8 +20,77 @@ Ending = tuple[Status, NewEvent, bytes]
 """The run's status, its last event, and what a parent is told."""
 
 
+def closing_commit(resident: Resident, outcomes: list[NewEvent]) -> Commit:
+    """What closes a run whose code has ended, unless a message has come that nobody has seen.
+
+    ``outcomes`` are those of updates that ended together with it.
+    """
+    start: tuple[NewRun, ...] = ()
+    ended = resident.execution.outcome
+    if resident.terminated_because is None and ended is not None and ended.status is Status.CONTINUED:
+        start = (_continuation(resident, ended.value),)
+        data = pack(history.WorkflowContinued(start[0].run_id))
+        status, event, told = Status.CONTINUED, resident.event(history.WORKFLOW_CONTINUED, None, data), b""
+    else:
+        status, event, told = ending_of(resident)
+    send = last_words(resident, status)
+    if resident.parent is not None and not start:
+        data = pack(history.ChildClosed(status, told))
+        send.append(NewMessage(run_id=resident.parent.run_id, kind="child_closed", name=resident.parent.key, data=data))
+    return Commit(
+        run_id=resident.run_id,
+        epoch=resident.epoch,
+        first_seq=resident.last_seq + 1,
+        inbox_seen=resident.inbox_seen,
+        events=(*outcomes, event),
+        state=tuple(StateChange(kind, key, None) for kind, key in sorted(resident.all_state_keys())),
+        send=tuple(send),
+        start=start,
+        status=status,
+        **_last_changes(resident),
+    )
+
+
+def _last_changes(resident: Resident) -> dict[str, Any]:
+    """What the code has set and nobody has told yet, and the end of any condition."""
+    execution = resident.execution
+    changes: dict[str, Any] = {}
+    if execution.status_text is not None:
+        changes["status_text"] = execution.status_text
+    if execution.attributes:
+        changes["attributes"] = execution.attributes
+    if resident.is_shown or resident.is_compensation_announced:
+        changes |= {"condition": Condition.NONE, "detail": b""}
+    return changes
+
+
+def _continuation(resident: Resident, arguments: bytes) -> NewRun:
+    """The run that goes on. Signals that nobody has received go with it."""
+    execution, identity = resident.execution, resident.execution.identity
+    attributes = {**resident.attributes, **execution.attributes}
+    new = resident.worker.new_run(
+        execution.workflow,
+        arguments,
+        run_id=resident.worker.ids(),
+        workflow_id=identity.workflow_id,
+        namespace=identity.namespace,
+        queue=identity.queue,
+        parent=resident.parent,
+        continued_from=resident.run_id,
+        attributes={name: value for name, value in attributes.items() if value is not None},
+        messages=tuple(
+            NewMessage(kind="signal", name=each.name, data=each.payload, id=each.message_id or None)
+            for each in execution.unread_signals()
+        ),
+    )
+    return msgspec.structs.replace(new, input_digest=resident.input_digest)  # starting the id again attaches to it
+
+
 def ending_of(resident: Resident) -> Ending:
     """The end of a run whose code has ended. A result that cannot be recorded is a failure."""
+    if resident.terminated_because is not None:
+        data = pack(history.WorkflowTerminated(resident.terminated_because))
+        return Status.TERMINATED, resident.event(history.WORKFLOW_TERMINATED, None, data), b""
     outcome = resident.execution.outcome
     assert outcome is not None
     if outcome.error is not None:

@@ -19,7 +19,10 @@ from keepstep.runtime.history import pack
 from keepstep.runtime.operation import CallbackOperation, ChildOperation, StepOperation
 
 from .attempt import AttemptRecord
+from .kinship import PARENT_WORD, hear_parent
 from .pause import PAUSE, RESUME
+from .reply import UPDATE
+from .updating import take_update
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -136,6 +139,14 @@ def _retry(resident: Resident, _: Message, __: list[NewEvent], state: list[State
             resident.worker.steps.begin_again(resident, operation)
 
 
+def _update(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    take_update(resident, message, events)
+
+
+def _parent(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    hear_parent(resident, message, events)
+
+
 def _pause(resident: Resident, _: Message, __: list[NewEvent], ___: list[StateChange]) -> None:
     resident.pause()
 
@@ -146,6 +157,7 @@ def _resume(resident: Resident, _: Message, __: list[NewEvent], ___: list[StateC
 
 _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChange]], None]] = {
     "signal": _signal,
+    UPDATE: _update,
     "cancel": _cancel,
     "callback": _callback,
     "callback_failed": _callback,
@@ -154,6 +166,7 @@ _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChan
     "step_result": _step_answer,
     "resolve": _step_answer,
     "retry": _retry,
+    PARENT_WORD: _parent,
     PAUSE: _pause,
     RESUME: _resume,
 }

@@ -8,9 +8,19 @@ import msgspec
 
 from keepstep.journal import JournalError, NewEvent, NewRun, NewTask, ParentLink, StateChange, Status
 from keepstep.runtime import history
+from keepstep.runtime.child import CANCEL
 from keepstep.runtime.history import pack
-from keepstep.runtime.operation import CallbackOperation, ChildOperation, Operation, StepOperation, TimerOperation
+from keepstep.runtime.operation import (
+    CallbackOperation,
+    ChildOperation,
+    MessageOperation,
+    Operation,
+    StepOperation,
+    TimerOperation,
+)
 from keepstep.runtime.step import published_options
+
+from .kinship import send_message
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -43,6 +53,8 @@ class Opening:
                 self._worker.spawn(_begin_named_child(self.resident, operation))
             else:
                 self.begin_child(operation)
+        elif isinstance(operation, MessageOperation):
+            self._worker.spawn(send_message(self.resident, operation))
 
     def commit(self) -> None:
         """Record what there is to record."""
@@ -85,7 +97,8 @@ class Opening:
     def begin_child(self, operation: ChildOperation) -> None:
         """Start a child; its start is recorded in the commit that starts it."""
         operation.run_id = self._worker.ids()
-        started = history.ChildStarted(operation.digest, operation.run_id, operation.workflow_id)
+        policy = operation.options.get("if_parent_closes", CANCEL)
+        started = history.ChildStarted(operation.digest, operation.run_id, operation.workflow_id, policy)
         self._record(history.CHILD_STARTED, operation.key, pack(started))
         self.starts.append(
             self._worker.new_run(

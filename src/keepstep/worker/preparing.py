@@ -16,4 +16,4 @@ def prepare_to_run(workflows: Iterable[Workflow[Any, Any]]) -> None:
     watch()
     for workflow in workflows:
         if workflow.is_guarded:
-            scan_again(workflow.fn)
+            scan_again(workflow.__wrapped__)

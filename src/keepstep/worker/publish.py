@@ -44,6 +44,8 @@ def _schema_of(definition: Any) -> dict[str, Any]:
             schema["timeout_seconds"] = definition.timeout_seconds
         if definition.version:
             schema["version"] = definition.version
+        if definition.cls is not None:
+            schema["handlers"] = definition.handlers.schema()
     return schema
 
 
@@ -66,4 +68,5 @@ def _source(function: Any) -> bytes:
     try:
         return inspect.getsource(function).encode()
     except (OSError, TypeError):
-        return bytes(function.__code__.co_code)
+        code = getattr(function, "__code__", None)
+        return b"" if code is None else bytes(code.co_code)

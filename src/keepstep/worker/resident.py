@@ -33,13 +33,13 @@ from keepstep.journal import (
     JournalError,
     Message,
     NewEvent,
-    NewMessage,
     NewTask,
     NotFound,
     ParentLink,
     Promise,
     RunClosed,
     StateChange,
+    Status,
     TaskRef,
     Timer,
     TooLarge,
@@ -49,17 +49,20 @@ from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.history import pack
-from keepstep.runtime.operation import ChildOperation, Operation, StepOperation, TimerOperation
+from keepstep.runtime.operation import ChildOperation, MessageOperation, Operation, StepOperation, TimerOperation
 
 from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_attempt
-from .ending import ending_of
+from .ending import closing_commit
 from .heart import HEARTBEAT
 from .inbox import answer
+from .kinship import stop_waiting_for
 from .lane import HandIn, Lane
 from .misfit import diff_of, is_foreseen
 from .opening import HUMAN_TASK, Opening
 from .pause import of_pausing
 from .remote import state_of_remote
+from .reply import UPDATE
+from .updating import PATIENCE_SECONDS, UPDATE_OUTCOMES, Updating, outcome_events
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
 from .words import Detail, encode_detail
@@ -123,11 +126,23 @@ class Resident:
         """Somebody has resumed it before it was given back: it is not left paused then."""
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
-        self._announced_compensation = False
+        self.terminated_because: str | None = None
+        """Its parent has ended, and wants it ended by force: why."""
+        self.input_digest = b""
+        """Of what the run, or the first of those that it continues, was started with."""
+        self.attributes: dict[str, Any] = {}
+        """As the journal has them, and the code has changed them since."""
+        self.is_compensation_announced = False
         self._is_beginning = False
         """What was said to it before it was loaded has not been taken yet."""
         self._held_back: list[Operation] = []
         """Asked for after a choice of version that is not durable yet; begun when it is."""
+        self._postponed: list[Message] = []
+        """Read, and not taken: the first of them is an update, which waits until the run is settled."""
+        self._postponed_since = 0.0
+        self._updating: Updating | None = None
+        self.last_submitted: Promise | None = None
+        """The last commit; those before it end before it."""
         self._unoffered: list[NewTask] = []
         """Tasks that an owner before this one may have offered already; see ``offer_tasks``."""
 
@@ -182,15 +197,17 @@ class Resident:
                 self._let_go(operation)
         if execution.markers.unconfirmed:
             self._record_markers()
-        if execution.outcome is not None:
+        if execution.outcome is not None or self.terminated_because is not None:
             self._close()
             return
         if execution.has_new or self._held_back:
             self._take_up(execution.take_new())
+        if execution.handling.has_unrecorded:
+            self.append(*outcome_events(self))
         if execution.status_text is not None or execution.attributes:
             self._tell_ambient()
-        if bool(execution.compensating) is not self._announced_compensation:
-            self._announced_compensation = not self._announced_compensation
+        if bool(execution.compensating) is not self.is_compensation_announced:
+            self.is_compensation_announced = not self.is_compensation_announced
             self.append(condition=Condition.COMPENSATING if execution.compensating else Condition.NONE)
         self.worker.rest(self)
 
@@ -267,6 +284,7 @@ class Resident:
             self.worker.spawn(self._look_for_answers())
         else:
             self.refused(error)
+        self._when_settled()
 
     async def _look_for_answers(self) -> None:
         """Something was said to the run before its tasks could be offered: perhaps an answer to one of them."""
@@ -285,8 +303,7 @@ class Resident:
         if attempt is not None:
             attempt.cancel()
         if isinstance(operation, ChildOperation) and operation.run_id is not None:
-            cancel = NewMessage(run_id=operation.run_id, kind="cancel", data=b"the parent stopped waiting for it")
-            self.append(send=[cancel])
+            self.append(send=[stop_waiting_for(self, operation)])
         gone = self.forget_state(operation.key)
         if isinstance(operation, StepOperation) and operation.step.run_options.queue is not None:
             gone += state_of_remote(operation.key)
@@ -302,6 +319,10 @@ class Resident:
         self.state_keys.difference_update(mine)
         self._state_going.update(mine)
         return [StateChange(kind, each, None) for kind, each in mine]
+
+    def all_state_keys(self) -> set[tuple[str, str]]:
+        """All state that the journal may hold of this run: what is being deleted may be refused."""
+        return self.state_keys | self._state_going
 
     def remember_attempt(self, key: str, record: AttemptRecord) -> Promise:
         """Keep where a step stands between its attempts."""
@@ -368,11 +389,12 @@ class Resident:
             self.in_flight -= 1
             settled(done)
             self.worker.rest(self)
+            self._when_settled()
             return
         settled(done)
         self._committed(done)
 
-    def answer(self, operation: Operation, type_: str, data: bytes) -> None:
+    def answer(self, operation: Operation, type_: str, data: bytes, **changes: Any) -> None:
         """Record what answers an operation, once."""
         key = operation.key
         if operation.abandoned or key in self.answered or self.is_dropped:
@@ -381,7 +403,7 @@ class Resident:
         if self.due:
             self._not_due(key)
         gone = self.forget_state(key) if self.state_keys else ()
-        self.append(NewEvent(type_, self.worker.journal.clock.now(), key, data), state=gone)
+        self.append(NewEvent(type_, self.worker.journal.clock.now(), key, data), state=gone, **changes)
 
     def take_messages(self, messages: Sequence[Message]) -> None:
         """Record what was said to the run since the last look into its inbox."""
@@ -390,6 +412,10 @@ class Resident:
             fresh = of_pausing(fresh)  # everything else waits for the run to be resumed
         if not fresh or self.is_dropped or self.blocked is not None:
             return
+        if self._postponed or any(each.kind == UPDATE for each in fresh):
+            fresh = self._up_to_update(fresh)
+            if not fresh:
+                return
         self.inbox_seen = fresh[-1].n
         events: list[NewEvent] = []
         state: list[StateChange] = []
@@ -402,6 +428,47 @@ class Resident:
                 self._finish_parking()
                 return
         self.append(*events, consume=[each.n for each in fresh], state=state, **self._pausing_changes())
+        if self.terminated_because is not None:
+            self._close()
+
+    def _up_to_update(self, fresh: Sequence[Message]) -> list[Message]:
+        """What can be taken now, in order: an update only by itself, and when nothing is on its way before it."""
+        said = {each.n: each for each in (*self._postponed, *fresh) if each.n > self.inbox_seen}
+        waiting = [said[n] for n in sorted(said)]
+        now = self.worker.journal.clock.monotonic()
+        if not self._postponed:
+            self._postponed_since = now
+        first = next((n for n, each in enumerate(waiting) if each.kind == UPDATE), len(waiting))
+        if first == 0 and (not self.in_flight or now - self._postponed_since > PATIENCE_SECONDS):
+            first = 1
+        self._postponed = waiting[first:]
+        return waiting[:first]
+
+    @property
+    def can_be_asked(self) -> bool:
+        """It has come to where its history ends, and is not leaving."""
+        return self.has_begun and not (self.is_dropped or self.is_parking or self.is_closing)
+
+    @property
+    def updating(self) -> Updating:
+        """How its updates are accepted and answered."""
+        if self._updating is None:
+            self._updating = Updating(self)
+        return self._updating
+
+    def leave(self) -> None:
+        """It leaves memory."""
+        if self._updating is not None:
+            self._updating.drop()
+
+    def _when_settled(self) -> None:
+        """A commit has ended: perhaps nothing is on its way into the history, and what waited for that can go on."""
+        if self._postponed and not self.is_closing:
+            self.take_messages(self._postponed)
+        if self._updating is not None:
+            self._updating.decide()
+        if self.execution.outcome is not None and not self.in_flight and not self.is_parking:
+            self._close()
 
     def wake_at(self, key: str, moment: int) -> None:
         """Act on that key at that engine time."""
@@ -477,10 +544,17 @@ class Resident:
         self.last_seq += count
         self.in_flight += 1
         self.quiet_since = events[0].time if events else self.worker.journal.clock.now()
-        return self._lane.submit(commit, heard or self._committed, alone)
+        self.last_submitted = promise = self._lane.submit(commit, heard or self._committed, alone)
+        return promise
 
     def _committed(self, done: Promise) -> None:
-        """A commit has ended. It is in flight until its last event is being delivered.
+        """A commit has ended."""
+        self._hear_of(done)
+        if self._postponed or self._updating is not None or self.execution.outcome is not None:
+            self._when_settled()
+
+    def _hear_of(self, done: Promise) -> None:
+        """Deliver what a commit has recorded. It is in flight until its last event is being delivered.
 
         A run that seems to wait after the first of them would be given back, and nobody would wake it for the others.
         """
@@ -510,7 +584,7 @@ class Resident:
             return
         if events or self.is_dropped or self.in_flight:
             return
-        if self.execution.outcome is not None:
+        if self.execution.outcome is not None or self.terminated_because is not None:
             self._close()  # refused before, because of a message that has turned out to be a repetition
         else:
             self.worker.rest(self)
@@ -538,6 +612,7 @@ class Resident:
         if execution.status_text is not None:
             changes["status_text"], execution.status_text = execution.status_text, None
         if execution.attributes:
+            self.attributes |= execution.attributes
             changes["attributes"], execution.attributes = execution.attributes, {}
         self.append(**changes)
 
@@ -545,43 +620,38 @@ class Resident:
 
     def _close(self) -> None:
         """The workflow function has ended: record how, unless there are messages that nobody has seen yet."""
-        if self.is_closing or self.is_dropped:
+        if self.is_closing or self.is_dropped or (self.in_flight and self._has_to_hear_all()):
             return
         self.is_closing = True
         for attempt in list(self.running.values()):
             attempt.cancel()
-        status, event, answer_data = ending_of(self)
-        send = []
-        if self.parent is not None:
-            data = pack(history.ChildClosed(status, answer_data))
-            send.append(NewMessage(run_id=self.parent.run_id, kind="child_closed", name=self.parent.key, data=data))
-        changes: dict[str, Any] = {}
-        if self.execution.status_text is not None:
-            changes["status_text"] = self.execution.status_text
-        if self.execution.attributes:
-            changes["attributes"] = self.execution.attributes
-        if self.is_shown or self._announced_compensation:
-            changes |= {"condition": Condition.NONE, "detail": b""}
-        commit = Commit(
-            run_id=self.run_id,
-            epoch=self.epoch,
-            first_seq=self.last_seq + 1,
-            inbox_seen=self.inbox_seen,
-            events=(event,),
-            state=tuple(StateChange(kind, key, None) for kind, key in sorted(self.state_keys | self._state_going)),
-            send=tuple(send),
-            status=status,
-            **changes,
-        )
+        outcomes = outcome_events(self) if self.execution.handling.has_unrecorded else []
+        commit = closing_commit(self, outcomes)
         self.in_flight += 1
         self._lane.submit(commit, self._closed)
+
+    def _has_to_hear_all(self) -> bool:
+        """Whether what is on its way into the history matters still: a handler may have to be called with it.
+
+        Signals that nobody has received go on with a run that continues, and so must have been delivered too.
+        """
+        ended = self.execution.outcome
+        is_continued = ended is not None and ended.status is Status.CONTINUED
+        return self.terminated_because is None and (is_continued or self.execution.workflow.cls is not None)
 
     def _closed(self, done: Promise) -> None:
         self.in_flight -= 1
         error = done.exception()
+        handling = self.execution.handling
         if error is None:
+            if self._updating is not None and handling.unrecorded:
+                self._updating.tell_all(handling.unrecorded)
             self.worker.forget(self)
-        elif isinstance(error, Conflict):
+            return
+        handling.give_back(
+            history.unpack(each.type, each.data).id for each in done.commit.events if each.type in UPDATE_OUTCOMES
+        )
+        if isinstance(error, Conflict):
             self.worker.spawn(self._look_into_inbox())
         elif isinstance(error, TooLarge):
             self.execution.outcome = None
@@ -663,7 +733,7 @@ class Resident:
     @property
     def is_idle(self) -> bool:
         """True if there is nothing to do for this run but wait."""
-        busy = self.running or self.in_flight or self._unoffered or self._is_beginning
+        busy = self.running or self.in_flight or self._unoffered or self._is_beginning or self._postponed
         return not (busy or self.is_closing or self.is_dropped or self.is_parking or self._is_time())
 
     def _is_time(self) -> bool:
@@ -708,6 +778,8 @@ class Resident:
     def _is_to_be_begun(self, operation: Operation) -> bool:
         if isinstance(operation, ChildOperation):
             return operation.run_id is None
+        if isinstance(operation, MessageOperation):
+            return True
         if not isinstance(operation, StepOperation) or operation.step.run_options.queue is not None:
             return False
         record = self.attempts.get(operation.key)

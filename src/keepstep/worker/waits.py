@@ -40,6 +40,10 @@ def detail_of(resident: Resident) -> Detail:
     open_since = [future.asked_at for _, future in execution.waits if not future.done()]
     if open_since:
         waits.append(Wait(kind="condition", since=min(open_since)))
+    if execution.has_returned:
+        waits += [
+            Wait(kind="handler", name=each.name, since=each.since) for each in execution.handling.at_work.values()
+        ]
     because = execution.undo_reason if execution.compensating else ""
     unseen = max(len(execution.pending) - WAITS_SHOWN_MAX, 0) + max(len(waits) - WAITS_SHOWN_MAX, 0)
     return Detail(waits=tuple(waits[:WAITS_SHOWN_MAX]), more=unseen, because=because)

@@ -14,7 +14,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that a run waits for."""
 
     kind: str
-    """signal, timer, step, callback, human_task, child, condition"""
+    """signal, timer, step, callback, human_task, child, condition, handler"""
     name: str = ""
     key: str = ""
     since: int = 0

@@ -1,8 +1,8 @@
 """Worker: claims runs, keeps them in memory while they have something to do, and gives them back.
 
-Three loops: *claim* (what is due, and what dead workers have left), *inbox* (what was said to runs owned here) and
-*tend* (shows what waits, gives back what has waited long, drops what the cache cannot hold). Each wakes by a hint from
-the journal, with a slow poll behind it.
+Its loops: *claim* (what is due, and what dead workers have left), *inbox* (what was said to runs owned here), *tend*
+(shows what waits, gives back what has waited long, drops what the cache cannot hold), *remote* (steps from queues) and
+*asks* (queries and updates). Each wakes by a hint from the journal, with a slow poll behind it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
 from .alarms import Alarms
+from .asks import Asks
 from .bell import Bell
 from .preparing import prepare_to_run
 from .probe import Probe
@@ -102,6 +103,7 @@ class Worker:
         self.alarms = Alarms(journal.clock)
         self.steps = Steps(self, self.options.concurrent_steps_max, self.options.step_threads_max)
         self.remote = RemoteSteps(self)
+        self.asks = Asks(self)
         self.watchdog = surroundings.make_watchdog()
         self.probe = Probe(self)
         self.admission = Admission(self)
@@ -140,6 +142,7 @@ class Worker:
                 ("inbox", self._inbox_loop),
                 ("tend", self._tend_loop),
                 ("remote", self.remote.serve),
+                ("asks", self.asks.serve),
             )
         ]
 
@@ -219,6 +222,8 @@ class Worker:
             self._mail.ring()
         elif hint.kind is HintKind.TASKS:
             self.remote.wake()
+        elif hint.kind is HintKind.ASKS:
+            self.asks.wake()
         elif hint.kind is HintKind.LEASE_LOST and hint.lease_id == self.lease_id:
             self.spawn(self._begin_anew())
         elif hint.kind is HintKind.CLOCK_JUMPED:
@@ -358,6 +363,7 @@ class Worker:
         resident.running.clear()
         self.alarms.leave(len(resident.due))
         self._remove(resident)
+        resident.leave()
         resident.execution.detach()
 
     def forget(self, resident: Resident) -> None:

@@ -10,12 +10,14 @@ Neither is a sandbox. They catch mistakes; what must never happen is that they s
 
 from .nondeterminism import Finding, Nondeterminism
 from .scan import scan, scan_again
+from .thing import Wrapper
 from .unsafe import unsafe
 from .watch import outside_call, take_violation, turn_begins, turn_ends, watch
 
 __all__ = [
     "Finding",
     "Nondeterminism",
+    "Wrapper",
     "outside_call",
     "scan",
     "scan_again",

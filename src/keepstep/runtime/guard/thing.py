@@ -91,6 +91,12 @@ def _member(cls: type, name: str, *, owner: object) -> Thing:
     return UNKNOWN
 
 
+class Wrapper:
+    """Stands in a class for a function of it, which is read instead."""
+
+    __wrapped__: object
+
+
 def function_in(held: object) -> FunctionType | None:
     """The plain Python function that runs when ``held`` is called or, for a property, read."""
     for _ in range(8):
@@ -102,6 +108,8 @@ def function_in(held: object) -> FunctionType | None:
             held = held.__func__
         elif isinstance(held, property):
             held = held.fget
+        elif isinstance(held, Wrapper):
+            held = held.__wrapped__
         else:
             held = _wrapped(held)
     return None

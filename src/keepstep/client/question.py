@@ -1,0 +1,207 @@
+"""Questions: queries and updates, from the side of who asks.
+
+A run in the memory of a worker of this process is asked directly, any other through the journal. A question that is
+lost, because who took it up died, or that cannot be answered just then, is asked again until there is an answer or the
+time is up; a query asks again from the start, an update by its id, so that it happens once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, RunClosed, Status
+from keepstep.runtime import history
+from keepstep.runtime.data import decode_failure, encode, parse_json_inputs, reader, rebuild, within_limit
+from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
+from keepstep.runtime.handler import Handler, handler_name
+from keepstep.runtime.registry import find_workflow
+from keepstep.worker.reply import Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
+
+from .published import schema_of
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+SLICE_SECONDS, SLICE_SECONDS_MAX = 1.0, 10.0
+"""How long one asking waits for its answer; the later ones longer."""
+
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.01, 1.0
+"""Between one asking and the next."""
+
+EVENTS_PAGE = 1000
+
+
+class Question:
+    """One question to runs of one type: which handler, with what, and who reads the answer."""
+
+    def __init__(
+        self, engine: Engine, type_: str, kind: str, handler: Handler[Any, Any] | str, args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self.type = type_
+        self.kind = kind
+        self.name = handler_name(handler, kind)
+        self._handler = handler if isinstance(handler, Handler) else _known_handler(type_, kind, self.name)
+        self._args = args
+        self._kwargs = kwargs
+
+    async def arguments(self) -> bytes:
+        """The sealed arguments. Raises ``InvalidInput`` for what does not fit, as far as it is known here."""
+        if self._handler is not None:
+            signature = self._handler.signature
+            signature.check_args(self._args, self._kwargs)
+            data = signature.encode_args(self._args, self._kwargs)
+            signature.decode_args(data)
+        elif self._kwargs:
+            raise InvalidInput(f"workflow {self.type!r} is not known in this process; pass the arguments in order")
+        else:
+            data = encode(list(self._args))
+            await self._check_published()
+        return within_limit(data, f"the arguments of {self.kind}", self.name)
+
+    async def _check_published(self) -> None:
+        definition = (await self.engine.published.workflows()).get(self.type)
+        known = None if definition is None else schema_of(definition).get("handlers", {}).get(self.kind)
+        if known is None:
+            return
+        if self.name not in known:
+            there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
+            raise InvalidInput(f"workflow {self.type!r} has no {self.kind} {self.name!r}; {there}")
+        parse_json_inputs(known[self.name], [encode(each).decode() for each in self._args])
+
+    def read(self, payload: bytes) -> Any:
+        """What the handler returned."""
+        return (reader() if self._handler is None else self._handler.signature.decode_result)(payload)
+
+
+def _known_handler(type_: str, kind: str, name: str) -> Handler[Any, Any] | None:
+    """The handler, if this process has the workflow. Raises ``InvalidInput`` if that has no such handler."""
+    workflow = find_workflow(type_)
+    if workflow is None:
+        return None
+    handler = workflow.handlers.find(kind, name)
+    if handler is None:
+        known = workflow.handlers.schema()[kind]
+        there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
+        raise InvalidInput(f"workflow {type_!r} has no {kind} {name!r}; {there}")
+    return handler
+
+
+async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
+    """Ask a query. Raises what ``RunHandle.query`` does."""
+    data = await question.arguments()
+    what = f"query {question.name!r} of run {run.workflow_id!r}"
+    async for reply in _replies(question, run, data, timeout_seconds):
+        if reply.kind is ReplyKind.VALUE:
+            return question.read(reply.payload)
+        if reply.kind is ReplyKind.FAILED:
+            failure = decode_failure(reply.payload)
+            raise QueryFailed(f"{what} failed: {failure.summary()}") from rebuild(failure)
+        if reply.kind is ReplyKind.BLOCKED:
+            raise Blocked(f"{what} cannot be answered: {reply.text}")
+        if reply.kind is ReplyKind.INVALID:
+            raise InvalidInput(reply.text)
+        if reply.kind is ReplyKind.AGAIN and not reply.text and not await _has_worker(question.engine, run):
+            raise NoWorker(f"{what} cannot be answered: no worker serves queue {run.queue!r}")
+    raise TimedOut(f"{what} was not answered within {timeout_seconds:g} s")
+
+
+async def update(question: Question, run: Run, id: str, timeout_seconds: float | None) -> Any:
+    """Have an update done, and wait for its result. Raises what ``RunHandle.update`` does."""
+    data = encode_request(UpdateRequest(id, await question.arguments()))
+    what = f"update {question.name!r} of run {run.workflow_id!r}"
+    last = ""
+    async for reply in _replies(question, run, data, timeout_seconds):
+        last = reply.text or last
+        if reply.kind is ReplyKind.CLOSED or (reply.kind is ReplyKind.AGAIN and not reply.text):
+            reply = await _recorded(question.engine.journal, run.run_id, id) or reply
+        if reply.kind is ReplyKind.VALUE:
+            return question.read(reply.payload)
+        if reply.kind is ReplyKind.FAILED:
+            failure = decode_failure(reply.payload)
+            raise UpdateFailed(f"{what} failed: {failure.summary()}") from rebuild(failure)
+        if reply.kind is ReplyKind.REJECTED:
+            failure = decode_failure(reply.payload)
+            raise UpdateRejected(f"{what} was rejected: {failure.summary()}") from rebuild(failure)
+        if reply.kind is ReplyKind.INVALID:
+            raise InvalidInput(reply.text)
+        if reply.kind is ReplyKind.CLOSED:
+            raise RunClosed(f"{what} was not accepted: {reply.text}")
+    because = f": {last}" if last else ""
+    raise TimedOut(f"{what} has no outcome after {timeout_seconds:g} s{because}; ask again by its id, {id!r}")
+
+
+async def _replies(question: Question, run: Run, data: bytes, timeout_seconds: float | None) -> AsyncIterator[Reply]:
+    """Ask, and ask again, until the time is up. A question that nobody answered has an *again* without words."""
+    loop = asyncio.get_running_loop()
+    deadline = None if timeout_seconds is None else loop.time() + timeout_seconds
+    wait, pause = SLICE_SECONDS, PAUSE_SECONDS
+    while True:
+        left = SLICE_SECONDS_MAX if deadline is None else deadline - loop.time()
+        if left <= 0:
+            return
+        reply = await _ask(question, run.run_id, data, min(wait, left))
+        yield reply or Reply(ReplyKind.AGAIN)
+        if reply is None:
+            wait = min(wait * 2, SLICE_SECONDS_MAX)
+            continue
+        await asyncio.sleep(pause if deadline is None else max(min(pause, deadline - loop.time()), 0))
+        pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+
+async def _ask(question: Question, run_id: str, data: bytes, seconds: float) -> Reply | None:
+    """The reply to one asking; None if there was none in time."""
+    engine = question.engine
+    worker = engine.worker
+    try:
+        if worker is not None and worker.asks.is_here(run_id):
+            async with asyncio.timeout(seconds):
+                return await worker.asks.reply(run_id, question.kind, question.name, data)
+        return decode_reply(await engine.journal.ask(run_id, question.kind, question.name, data, seconds))
+    except TimeoutError:
+        return None
+
+
+async def _has_worker(engine: Engine, run: Run) -> bool:
+    """Whether anybody is there who could answer; a worker that died is there until its lease is over."""
+    leases = [each.lease for each in await engine.journal.list_leases()]
+    return any(run.queue in each.queues and run.language in each.languages for each in leases)
+
+
+async def _recorded(journal: Journal, run_id: str, id: str) -> Reply | None:
+    """What the history of a closed run has of an update; None while the run is open."""
+    run = await journal.read_run(run_id)
+    if run is None:
+        raise NotFound(f"run {run_id} is not there any more; its retention has ended")
+    if run.status is Status.RUNNING:
+        return None
+    return await outcome_in(journal, run, id) or Reply(ReplyKind.CLOSED, text=f"the run is closed ({run.status})")
+
+
+async def outcome_in(journal: Journal, run: Run, id: str) -> Reply | None:
+    """What the history of a closed run has of an update."""
+    was_accepted, seq = False, 0
+    while page := await journal.read_events(run.run_id, seq, EVENTS_PAGE):
+        for event in page:
+            if event.type == history.UPDATE_ACCEPTED:
+                was_accepted |= history.unpack(event.type, event.data).id == id
+            elif (found := _outcome(event, id)) is not None:
+                return found
+        seq = page[-1].seq
+    if not was_accepted:
+        return None
+    return Reply(ReplyKind.CLOSED, text=f"it was accepted, and the run was {run.status} before its handler had ended")
+
+
+def _outcome(event: Event, id: str) -> Reply | None:
+    if event.type not in (history.UPDATE_COMPLETED, history.UPDATE_FAILED):
+        return None
+    data = history.unpack(event.type, event.data)
+    if data.id != id:
+        return None
+    if event.type == history.UPDATE_COMPLETED:
+        return Reply(ReplyKind.VALUE, data.payload)
+    return Reply(ReplyKind.FAILED, data.failure)

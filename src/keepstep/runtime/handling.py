@@ -1,0 +1,283 @@
+"""Handling: the handlers of one run: which of them are at work, and what became of its updates.
+
+Each call of a handler is a task of its own with a place of its own in keys (``signal approve()/charge``), counted apart
+from the run's own function: what is called from outside shifts nothing there. Handlers begin in the order in which
+what calls them stands in the history.
+
+Invariants
+
+* An update that history says was accepted has its handler called, and its outcome is recorded once: by its own event,
+  or together with the end of the run.
+* A run does not complete, and is not continued, while a handler is at work. A run that fails, is cancelled or times out
+  cancels its handlers, and waits until they have cleaned up.
+* While a query or a validator answers (``is_answering``), nothing durable can be asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from keepstep.journal import Event, InvalidInput
+
+from . import history
+from .blocked import Contradiction, Diff
+from .data import describe, encode_failure, within_limit
+from .errors import Disturbed, QueryFailed, UpdateRejected
+from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
+from .handler import Handler, Update
+from .scope import Scope
+
+if TYPE_CHECKING:
+    from .execution import Execution
+
+logger = logging.getLogger("keepstep.workflow")
+
+
+class UpdateOutcome(msgspec.Struct, frozen=True):
+    """What became of an update: its sealed result or failure."""
+
+    ok: bool
+    payload: bytes
+    is_cut_off: bool = False
+    """The run ended before the handler had."""
+
+
+class AtWork(msgspec.Struct, frozen=True):
+    """A handler that has begun and not ended."""
+
+    kind: str
+    name: str
+    since: int
+    """Engine time."""
+    update_id: str = ""
+
+
+class Handling:
+    """See the module's docstring."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self.handlers = execution.workflow.handlers
+        self.instance: object | None = None
+        self.is_answering = False
+        self.at_work: dict[asyncio.Task[Any], AtWork] = {}
+        self._told_to_end: set[asyncio.Task[Any]] = set()
+        self.updates: dict[str, UpdateOutcome | None] = {}
+        """Every update that was accepted, by id, with its outcome if that is in the history."""
+        self.unrecorded: dict[str, UpdateOutcome] = {}
+        """Outcomes that the history does not have yet, in the order in which they came."""
+        self._taken: set[str] = set()
+        """Those of them that are on their way into the history."""
+        self._cut_off: set[str] = set()
+        """Updates whose caller was told that the run has ended, before it was reopened."""
+        self._scope = Scope("")
+        self.on_outcome: Callable[[str, UpdateOutcome], None] | None = None
+        """Called with each outcome when the history has it."""
+
+    # from history
+
+    def takes_signal(self, name: str) -> bool:
+        """True if signals of that name are handled, and so never received."""
+        return name in self.handlers.signals
+
+    def handle_signal(self, data: history.SignalReceived) -> None:
+        """Call the handler of a signal. A value that does not fit is told in the log, and stays in the history."""
+        signal = self.handlers.signals[data.name]
+        try:
+            arguments = signal.arguments_of(data.payload)
+        except InvalidInput as error:
+            run = self._execution.identity
+            logger.warning("workflow %s, run %s: nobody handles what does not fit: %s", run.type, run.run_id, error)
+            return
+        self._begin(signal, arguments, {}, self._signal_ended)
+
+    def accept(self, event: Event, data: history.UpdateAccepted) -> None:
+        """Call the handler of an update."""
+        update = self.handlers.updates.get(data.name)
+        self.updates[data.id] = None
+        if update is None:
+            summary = f"history has an update {data.name!r}, and the code has no such update any more"
+            raise Contradiction(Diff(summary, event.seq, f"{event.type} {event.key}"))
+        if self._execution.is_failing:  # it was accepted at the same moment
+            self._cut(data.id, data.name)
+            return
+        args, kwargs = update.signature.decode_args(data.payload)
+        self._begin(update, args, kwargs, self._update_ended, data.id)
+
+    def record_outcome(self, event: Event, id: str, outcome: UpdateOutcome) -> None:
+        """History has an update's outcome. Raises ``Contradiction`` where the code has not come to it."""
+        self.updates[id] = outcome
+        self._taken.discard(id)
+        if self.on_outcome is not None:
+            self.on_outcome(id, outcome)
+        if self.unrecorded.pop(id, None) is not None:
+            return
+        if not outcome.is_cut_off:
+            summary = "history has the outcome of an update at this point, and the code's handler has not ended"
+            raise Contradiction(Diff(summary, event.seq, f"{event.type} {event.key}"))
+        self._cut_off.add(id)
+
+    def _begin(
+        self,
+        handler: Handler[Any, Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        ended: Callable[[asyncio.Task[Any]], None],
+        update_id: str = "",
+    ) -> None:
+        execution = self._execution
+        scope = self._scope.child(f"{handler.kind} {handler.name}")
+        with execution.loop._entered():
+            coroutine = _call(handler.fn, self.instance, args, kwargs)
+            task = execution.loop.task(coroutine, scope, f"{handler.kind} {handler.name}", Context())
+        self.at_work[task] = AtWork(handler.kind, handler.name, execution.now, update_id)
+        task.add_done_callback(ended)
+
+    def _signal_ended(self, task: asyncio.Task[Any]) -> None:
+        del self.at_work[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._execution.fail(error)
+
+    def _update_ended(self, task: asyncio.Task[Any]) -> None:
+        work = self.at_work.pop(task)
+        if work.update_id in self._cut_off:
+            return
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Contradiction | Nondeterminism):
+            self._execution.fail(error)
+            return
+        if task.cancelled():
+            self._cut(work.update_id, work.name)
+        elif error is not None:
+            self.unrecorded[work.update_id] = UpdateOutcome(False, encode_failure(describe(error)))
+        else:
+            self.unrecorded[work.update_id] = self._outcome_of(self.handlers.updates[work.name], task.result())
+
+    def _outcome_of(self, update: Update[Any, Any], value: Any) -> UpdateOutcome:
+        try:
+            payload = within_limit(update.signature.encode_result(value), "the result of update", update.name)
+            return UpdateOutcome(True, payload)
+        except InvalidInput as error:
+            return UpdateOutcome(False, encode_failure(describe(error)))
+
+    def _cut(self, id: str, name: str) -> None:
+        failure = encode_failure(describe(RuntimeError(f"the run ended before update {name!r} was through")))
+        self.unrecorded[id] = UpdateOutcome(False, failure, is_cut_off=True)
+
+    @property
+    def has_unrecorded(self) -> bool:
+        """There are outcomes that nobody has taken to be recorded."""
+        return len(self.unrecorded) > len(self._taken)
+
+    def take_unrecorded(self) -> dict[str, UpdateOutcome]:
+        """Outcomes that are to be recorded now."""
+        fresh = {id: outcome for id, outcome in self.unrecorded.items() if id not in self._taken}
+        self._taken.update(fresh)
+        return fresh
+
+    def give_back(self, ids: Iterable[str]) -> None:
+        """They were taken, and could not be recorded."""
+        self._taken.difference_update(ids)
+
+    # ending
+
+    def cut_off(self) -> bool:
+        """Cancel the handlers that are at work, each once; True if any was."""
+        left = [task for task in self.at_work if task not in self._told_to_end]
+        self._told_to_end.update(left)
+        with self._execution.loop._entered():
+            for task in left:
+                task.cancel()
+        return bool(left)
+
+    # from outside
+
+    def query(self, name: str, payload: bytes) -> bytes:
+        """The sealed answer to a query.
+
+        Raises ``InvalidInput`` for one that is none, ``QueryFailed`` where its handler raises, ``Disturbed``.
+        """
+        query = self.handlers.queries.get(name)
+        if query is None:
+            raise InvalidInput(self._unknown("query", name, self.handlers.queries))
+        args, kwargs = query.signature.decode_args(payload)
+        try:
+            answer = query.signature.encode_result(self._ask(query.fn, args, kwargs))
+        except Disturbed:
+            raise
+        except Exception as error:
+            raise QueryFailed(f"query {name!r} failed: {describe(error).summary()}") from error
+        return within_limit(answer, "the answer of query", name)
+
+    def validate(self, name: str, payload: bytes) -> None:
+        """Say whether an update would be accepted.
+
+        Raises ``InvalidInput`` for one that is none, ``UpdateRejected`` where its validator raises, ``Disturbed``.
+        """
+        update = self.handlers.updates.get(name)
+        if update is None:
+            raise InvalidInput(self._unknown("update", name, self.handlers.updates))
+        args, kwargs = update.signature.decode_args(payload)
+        if update.validate is None:
+            return
+        try:
+            self._ask(update.validate, args, kwargs)
+        except Disturbed:
+            raise
+        except Exception as error:
+            raise UpdateRejected(f"update {name!r} was rejected: {describe(error).summary()}") from error
+
+    def _unknown(self, kind: str, name: str, known: dict[str, Any]) -> str:
+        there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
+        return f"workflow {self._execution.workflow.name!r} has no {kind} {name!r}; {there}"
+
+    def _ask(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Call what must change nothing. Raises ``Disturbed`` if it has."""
+        execution = self._execution
+        self.is_answering = True
+        turn_begins()
+        try:
+            with execution.loop._entered():
+                return Context().run(fn, self.instance, *args, **kwargs)
+        finally:
+            turn_ends()
+            self.is_answering = False
+            violation = take_violation()
+            if execution.loop.is_disturbed():
+                raise Disturbed(fn.__qualname__)
+            if violation is not None:
+                raise violation
+
+
+async def _call(fn: Callable[..., Any], instance: object, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    result = fn(instance, *args, **kwargs)
+    return await result if inspect.iscoroutine(result) else result
+
+
+Begun = Coroutine[Any, Any, Any]
+
+
+def begin(execution: Execution, args: Sequence[Any], kwargs: dict[str, Any]) -> Begun:
+    """The run's own function, about to be called; for a class, on the instance that its handlers are called on."""
+    workflow = execution.workflow
+    if workflow.cls is None:
+        coroutine: Begun = workflow.fn(*args, **kwargs)
+        return coroutine
+    try:
+        execution.handling.instance = instance = workflow.new_instance(args, kwargs)
+    except Exception as error:
+        return _fail(error)
+    bound: Begun = workflow.fn(instance, *args, **kwargs)
+    return bound
+
+
+async def _fail(error: Exception) -> None:
+    """The class could not be instantiated: the run fails by that."""
+    raise error
