@@ -72,3 +72,42 @@ async def pay_once() -> str:
 @workflow(queue="slow", timeout="1s")
 async def never_ending() -> None:
     await keepstep.receive("never")
+
+
+@step
+async def weigh(thing: str) -> int:
+    return len(thing)
+
+
+@workflow
+class Scales:
+    """Weighs what is put on them, until it is enough."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+
+    async def run(self, enough: int) -> int:
+        await keepstep.wait_for(lambda: self.weight >= enough)
+        return self.weight
+
+    @keepstep.update
+    async def put(self, thing: str, seconds: float = 0.0) -> int:
+        await keepstep.sleep(seconds)
+        self.weight += await weigh(thing)
+        return self.weight
+
+    @put.validator
+    def check_put(self, thing: str, seconds: float = 0.0) -> None:
+        if not thing:
+            raise ValueError("nothing weighs nothing")
+
+    @keepstep.update
+    def take(self, grams: int) -> int:
+        if grams > self.weight:
+            raise LookupError("there is not so much on them")
+        self.weight -= grams
+        return self.weight
+
+    @keepstep.query
+    def reads(self, times: int = 1) -> int:
+        return self.weight * times

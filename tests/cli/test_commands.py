@@ -31,7 +31,8 @@ def one_line(text: str) -> str:
 @pytest.mark.parametrize(
     "arguments",
     [("list",), ("show", "x"), ("history", "x"), ("signal", "x", "go"), ("cancel", "x"), ("terminate", "x"),
-     ("retry", "x"), ("pause", "x"), ("resume", "x"), ("resolve", "x", "k", "--value", "1"), ("tasks",),
+     ("query", "x", "q"), ("update", "x", "u"), ("retry", "x"), ("pause", "x"), ("resume", "x"),
+     ("resolve", "x", "k", "--value", "1"), ("tasks",),
      ("complete", "token")],
 )  # fmt: skip
 def test_a_missing_database_is_one_line_that_says_so(keepstep: Command, arguments: tuple[str, ...]) -> None:
@@ -70,7 +71,7 @@ def test_starts_are_checked_once_a_worker_has_published_what_it_serves(keepstep:
     assert (before.returncode, "not checked" in before.stderr) == (0, True)
     with keepstep.worker():
         for arguments, said in (
-            (("nothing",), "known are: break_down, buy, never_ending, pay_once, undo_all, wait_for_webhook"),
+            (("nothing",), "known are: Scales, break_down, buy, never_ending, pay_once, undo_all, wait_for_webhook"),
             (("buy",), "order"),
             (("buy", "--input", '{"id": "seven", "item": "x"}'), ".id"),
             (("buy", "--input", '{"id": 7'), "position 9"),

@@ -109,7 +109,7 @@ async def test_a_reason_that_cannot_be_kept_ends_nothing(engine: Engine, reason:
 
 async def test_a_signal_needs_a_name_that_is_text(engine: Engine) -> None:
     run = await engine.start(double_it, 1)
-    with pytest.raises(InvalidInput, match="message name must be text, not 3"):
+    with pytest.raises(InvalidInput, match="the name of a signal must be text, not 3"):
         await run.signal(3)  # type: ignore[arg-type]
 
 

@@ -25,6 +25,8 @@ _COMMANDS = {
     "show": "runs",
     "history": "runs",
     "signal": "speak",
+    "query": "ask",
+    "update": "ask",
     "cancel": "speak",
     "terminate": "speak",
     "retry": "speak",
