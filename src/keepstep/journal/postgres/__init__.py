@@ -9,7 +9,8 @@
 ``wire``           statements that travel together; ``statement`` says how their values do
 ``transaction``    sessions for transactional steps, whose commit is made in their own transaction
 ``outbox``         starts and messages in transactions of the users' own, by functions of the schema
-``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two
+``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two, and
+                   ``pulse`` what an idle process asks
 ``herald``         hints to the other processes, by NOTIFY
 ``arriving``       takes a whole journal from another store; until it is whole, nobody passes the ``gate``
 ``parts``          the parts of the table of events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from keepstep.journal.clock import Clock
 from keepstep.journal.deed import Transaction
 from keepstep.journal.errors import Fenced
+from keepstep.journal.hint import Hint
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.outbox import Outbox
@@ -21,6 +23,9 @@ from .outbox import PostgresOutbox, asking
 from .query import Queries
 from .transaction import Sessions
 from .wire import Wire
+
+RENEWED_AHEAD_SECONDS = 1.2
+"""Leases that would be due before the next look at all of them are renewed by this one."""
 
 
 class PostgresJournal(GroupJournal[Wire]):
@@ -76,7 +81,18 @@ class PostgresJournal(GroupJournal[Wire]):
 
     def _forget_probe(self, lease_id: str) -> None:
         """Its note went with the lease."""
-        self._queries.forget_inbox(lease_id)
+        self._queries.forget_lease(lease_id)
+
+    def _judge_leases(self, db: Wire) -> list[tuple[LeaseState, bool]]:
+        renewals, began = self._writer.renewals, time.monotonic()
+        due = renewals.lease_ids() if renewals.seconds_left() < RENEWED_AHEAD_SECONDS else []
+        leases, renewed = self._queries.take_pulse(db, due)
+        renewals.note(renewed, began)
+        return [(state, self._is_surely_dead(state.lease.process)) for state in leases]
+
+    def _hear(self, hint: Hint) -> None:
+        self._queries.news += 1
+        super()._hear(hint)
 
 
 def _read_meta(db: Wire, name: str) -> list[tuple[Any, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from keepstep.journal.task import Task
 from . import log, readings
 from . import statements as sql
 from .inbox import Inbox
+from .pulse import NO_WAKE, Wake
 from .rows import events_of, leases_of, messages_of, run_of, tasks_of
 from .shard import shard_of
 from .statement import Statement
@@ -37,10 +37,14 @@ class Queries:
     def __init__(self, shards: int) -> None:
         self._shards = shards
         self._inboxes: dict[str, Inbox] = {}
+        self._wakes: dict[str, Wake] = {}
+        self.news = 0
+        """Grows with every hint: what was seen before may not be so any more."""
 
-    def forget_inbox(self, lease_id: str) -> None:
+    def forget_lease(self, lease_id: str) -> None:
         """The lease is over."""
         self._inboxes.pop(lease_id, None)
+        self._wakes.pop(lease_id, None)
 
     def read_run(self, db: Wire, run_id: str) -> Run | None:
         return _one_run(db, readings.READ_RUN, run_id)
@@ -110,16 +114,27 @@ class Queries:
         return self._inboxes.setdefault(lease_id, Inbox()).read(db, lease_id, after, limit)
 
     def next_wake(self, db: Wire, lease_id: str, types: Sequence[str] | None) -> int | None:
-        found = db.ask(sql.READ_LEASE, lease_id)
-        if not found:
-            return None
-        lease = lease_of(found[0][0])
-        pairs = sorted(set(product(lease.queues, lease.languages)))
-        if not pairs:
-            return None
-        queues, languages = zip(*pairs, strict=True)
-        [(wake_at,)] = db.ask(sql.NEXT_WAKE, queues, languages, lease_id, types)
+        wake = self._wakes.get(lease_id)
+        if wake is None or wake.types != types:
+            found = db.ask(sql.READ_LEASE, lease_id)
+            if not found:
+                return None
+            wake = self._wakes[lease_id] = Wake(lease_of(found[0][0]), types)
+        elif wake.is_fresh(self.news):
+            return wake.take()
+        [(wake_at,)] = db.ask(sql.NEXT_WAKE, *wake.parameters)
         return None if wake_at is None else int(wake_at)
+
+    def take_pulse(self, db: Wire, due: Sequence[str]) -> tuple[list[LeaseState], list[str]]:
+        """All leases, and those of the ones that are due which were renewed; and the wake time that will be asked next.
+
+        A worker asks for both in one breath, every second, as long as it has nothing to do.
+        """
+        wake, news = next(iter(self._wakes.values()), NO_WAKE), self.news
+        rows = db.ask(readings.PULSE, *wake.parameters, due)
+        if any(row[5] == wake.lease_id for row in rows):
+            wake.note(rows[0][7], news)
+        return leases_of(row[:5] for row in rows), [row[5] for row in rows if row[6]]
 
     def read_log(self, db: Wire, after: Position, limit: int) -> list[LogEntry]:
         return log.read_log(db, after, limit)

@@ -6,7 +6,7 @@ What is listed is walked along an index: each of several statuses (or conditions
 from __future__ import annotations
 
 from .statement import Statement
-from .statements import NEWEST, shard_sql
+from .statements import NEWEST, NEXT_WAKE_OF, shard_sql
 
 # Reading.
 
@@ -35,6 +35,19 @@ FIND_RUN = Statement(
     """,
     *("int2", "text", "text"),
 )
+
+PULSE = Statement(
+    f"""
+    WITH renewed AS (UPDATE leases SET counter = counter + 1 WHERE lease_id = ANY($5) RETURNING lease_id)
+    SELECT l.body, l.counter, l.probing, (SELECT count(*) FROM runs WHERE owner = l.lease),
+        (SELECT count(*) FROM tasks WHERE owner = l.lease), l.lease_id, l.lease_id IN (SELECT lease_id FROM renewed),
+        ({NEXT_WAKE_OF})
+    FROM leases AS l
+    """,
+    *("text[]", "text[]", "text", "text[]", "text[]"),
+)
+"""All that a process without work wants to know, once a second, in one statement: who is there, and when the next run
+is due that its worker could claim. It also renews the leases that are due."""
 
 _FILTER = """
     r.namespace = $1 AND ($2::text[] IS NULL OR r.type = ANY($2)) AND ($3::bigint[] IS NULL OR r.condition = ANY($3))

@@ -348,7 +348,7 @@ LIST_LEASES = Statement(
     """
 )
 
-_CLAIMABLE = """
+CLAIMABLE = """
     offered_at IS NOT NULL AND ($4::text[] IS NULL OR type = ANY($4))
     AND (blocked_for IS NULL OR NOT blocked_for::jsonb ? $3)
 """
@@ -357,7 +357,7 @@ CLAIMABLE_RUNS = Statement(
     f"""
     SELECT chosen.run_id FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (
         SELECT run_id, run, offered_at FROM runs
-        WHERE queue = pair.queue AND language = pair.language AND offered_at <= $5 AND {_CLAIMABLE}
+        WHERE queue = pair.queue AND language = pair.language AND offered_at <= $5 AND {CLAIMABLE}
         ORDER BY offered_at, run LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED) AS chosen
     ORDER BY chosen.offered_at, chosen.run LIMIT $6
     """,
@@ -365,12 +365,14 @@ CLAIMABLE_RUNS = Statement(
 )
 """Run ids that are due, longest due first. Each pair of queue and language walks its own stretch of the index."""
 
-NEXT_WAKE = Statement(
-    f"""
+NEXT_WAKE_OF = f"""
     SELECT min(chosen.offered_at) FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (
-        SELECT offered_at FROM runs WHERE queue = pair.queue AND language = pair.language AND {_CLAIMABLE}
+        SELECT offered_at FROM runs WHERE queue = pair.queue AND language = pair.language AND {CLAIMABLE}
         ORDER BY offered_at LIMIT 1) AS chosen
-    """,
+"""
+
+NEXT_WAKE = Statement(
+    f"{NEXT_WAKE_OF} WHERE EXISTS (SELECT FROM leases WHERE lease_id = $3)",
     *("text[]", "text[]", "text", "text[]"),
 )
 

@@ -69,6 +69,11 @@ class Renewals:
         """What ``renew`` did is committed."""
         self._due_at = self._renewed_at + min(list(self._pauses.values()), default=float("inf"))
 
+    def note(self, lease_ids: Collection[str], renewed_at: float) -> None:
+        """Somebody else in this process has had counters moved. Where it was all of them, none is due for a while."""
+        if self._pauses and self._pauses.keys() <= set(lease_ids):
+            self._due_at = renewed_at + min(self._pauses.values())
+
     def take_lost(self) -> list[str]:
         """The leases that were found to be taken away, each once."""
         lost, self._lost = self._lost, []
