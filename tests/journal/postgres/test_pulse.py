@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keepstep.journal import HintKind
+from keepstep.journal import HintKind, NewTask
 from keepstep.journal.postgres import PostgresJournal
 from keepstep.journal.postgres import journal as journal_module
 from keepstep.journal.postgres.wire import Wire
@@ -75,6 +75,18 @@ async def test_a_lease_that_is_over_is_told_no_wake_time(open_journal: Open) -> 
     assert await other.reap() == ["L"]
     await journal.reap()
     assert await journal.next_wake("L") is None
+
+
+async def test_a_claim_of_tasks_in_vain_is_one_statement_and_writes_nothing(
+    journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await journal.open_lease(lease())
+    statements = Statements(monkeypatch)
+    assert await journal.claim_tasks("L", ["q"], ["step"], 5) == []
+    assert statements.take() == 1
+    await journal.start(new_run(tasks=(NewTask(kind="step", key="k", queue="q"),)))
+    [task] = await journal.claim_tasks("L", ["q"], ["step"], 5)
+    assert task.key == "k"
 
 
 async def test_leases_that_are_nearly_due_are_renewed_by_the_way(

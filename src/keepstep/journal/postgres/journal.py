@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -14,6 +14,7 @@ from keepstep.journal.hint import Hint
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.outbox import Outbox
+from keepstep.journal.task import Task
 from keepstep.journal.writing.bus import Bus
 from keepstep.journal.writing.journal import GroupJournal
 from keepstep.journal.writing.questions import Reader
@@ -75,6 +76,12 @@ class PostgresJournal(GroupJournal[Wire]):
         if lease_id not in self._own_leases():
             raise Fenced(f"lease {lease_id} is over; it can probe nothing")
         await self._read(_note_probe, lease_id, run_id)
+
+    async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
+        """Asks first: one who polls in vain writes nothing."""
+        if not await self._read(self._queries.any_tasks, lease_id, queues, kinds, self.clock.now()):
+            return []
+        return await super().claim_tasks(lease_id, queues, kinds, limit)
 
     def _probed(self, state: LeaseState) -> str | None:
         return state.probing

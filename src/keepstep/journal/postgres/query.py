@@ -125,6 +125,9 @@ class Queries:
         [(wake_at,)] = db.ask(sql.NEXT_WAKE, *wake.parameters)
         return None if wake_at is None else int(wake_at)
 
+    def any_tasks(self, db: Wire, lease_id: str, queues: Sequence[str], kinds: Sequence[str], now: int) -> bool:
+        return bool(db.ask(readings.ANY_TASKS, lease_id, queues, kinds, now)[0][0])
+
     def take_pulse(self, db: Wire, due: Sequence[str]) -> tuple[list[LeaseState], list[str]]:
         """All leases, and those of the ones that are due which were renewed; and the wake time that will be asked next.
 

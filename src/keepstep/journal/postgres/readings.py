@@ -36,6 +36,16 @@ FIND_RUN = Statement(
     *("int2", "text", "text"),
 )
 
+ANY_TASKS = Statement(
+    """
+    SELECT NOT EXISTS (SELECT FROM leases WHERE lease_id = $1)
+        OR EXISTS (SELECT FROM tasks WHERE owner IS NULL AND (queue = ANY($2) OR fallback_queue = ANY($2))
+                   AND kind = ANY($3) AND visible_at <= $4)
+    """,
+    *("text", "text[]", "text[]", "int8"),
+)
+"""Whether a claim of tasks may bring any, or has to be refused."""
+
 PULSE = Statement(
     f"""
     WITH renewed AS (UPDATE leases SET counter = counter + 1 WHERE lease_id = ANY($5) RETURNING lease_id)
