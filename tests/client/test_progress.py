@@ -30,7 +30,7 @@ def a_run(
     values: dict[str, Any] = {
         "id": "order-7", "run_id": "r", "type": "buy", "status": status, "condition": condition, "waiting_for": waits,
         "started_at": NOW, "closed_at": None, "attributes": {}, "error": None, "status_text": "", "queue": "default",
-        "namespace": "default", "parent_run_id": None, "events": 3, "detail": Detail(waits=waits),
+        "version": "", "namespace": "default", "parent_run_id": None, "events": 3, "detail": Detail(waits=waits),
     }  # fmt: skip
     return RunInfo(**values | more)
 

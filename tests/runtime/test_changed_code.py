@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -146,6 +147,32 @@ def test_a_worker_with_the_same_old_code_tries_a_blocked_run_once_and_leaves_it_
         return later.epoch - run.epoch
 
     assert after_deploying(original, renamed, judge) == 0
+
+
+def test_workers_of_a_deploy_try_a_blocked_run_once_each_and_a_fitting_one_among_them_keeps_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def judge(engine: Engine) -> Any:
+        journal = engine.journal
+
+        async def open_another() -> Engine:
+            handle = type(journal)(journal.disk, clock=journal.clock)  # type: ignore[attr-defined, call-arg]
+            return await Engine(journal=handle).__aenter__()
+
+        await until_shown(engine, Condition.BLOCKED)
+        others = [await open_another() for _ in range(3)]
+        await asyncio.sleep(300)
+        await engine.signal("changing", "go")  # what is said to it wakes nobody who has tried it
+        await asyncio.sleep(300)
+        tries = [each for each in caplog.records if "is blocked" in each.getMessage()]
+        deploy(original)
+        others.append(await open_another())
+        result = await result_of(engine)
+        for each in others:
+            await each.close()
+        return len(tries), result
+
+    assert after_deploying(original, renamed, judge) == (4, ["one 1", "two 1", "three 1"])
 
 
 def test_a_wait_of_another_length_than_recorded_is_a_contradiction() -> None:

@@ -90,7 +90,7 @@ class _Progress:
             return
         self._told_at = now
         troubles = f", {len(verdict.troubles)} would block" if verdict.troubles else ""
-        line = f"{verdict.runs:,} of {total:,} runs, {verdict.events:,} events{troubles}"
+        line = f"{verdict.runs + verdict.left:,} of {total:,} runs, {verdict.events:,} events{troubles}"
         click.echo(f"\r\x1b[2K{line}" if self._is_terminal else line, nl=not self._is_terminal, err=True)
         self._has_line = self._is_terminal
 
@@ -113,6 +113,8 @@ def _print(verdict: Verdict, module: str, seconds: float) -> None:
     click.echo(f"{_runs(verdict.runs)}, {verdict.events:,} events, replayed with {module} in {seconds:.1f} s{rate}")
     if verdict.freed:
         click.echo(f"{_runs(len(verdict.freed))} blocked today would go on: {', '.join(sorted(verdict.freed)[:20])}")
+    if verdict.left:
+        click.echo(f"{_runs(verdict.left)} of versions that other workers serve: left to them")
     blocking = len(verdict.troubles)
     click.echo(f"{_runs(blocking)} would block" if blocking else "none would block")
 
@@ -139,5 +141,6 @@ def _as_data(verdict: Verdict, seconds: float) -> dict[str, Any]:
         "events": verdict.events,
         "seconds": round(seconds, 3),
         "freed": sorted(verdict.freed),
+        "left": verdict.left,
         "troubles": [msgspec.to_builtins(each) for each in verdict.troubles],
     }

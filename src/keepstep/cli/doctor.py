@@ -122,9 +122,14 @@ async def _open_runs(engine: Engine, living: list[LeaseState]) -> AsyncIterator[
     unserved: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     published = await engine.published.workflows()
+    stranded: Counter[tuple[str, str]] = Counter()
     exhausted = 0
     async for info in engine.list("Status = 'running'", RUNS_LOOKED_AT_MAX):
-        queues = {info.queue, *(each.queue for each in info.waiting_for if each.queue)}
+        queues = {each.queue for each in info.waiting_for if each.queue}
+        if not info.version:
+            queues.add(info.queue)
+        elif info.offered_on not in served:
+            stranded[info.type, info.version] += 1
         unserved.update(queues - served)
         unknown[info.type] += info.type not in published
         exhausted += any(each.parked == "undo_exhausted" for each in info.waiting_for)
@@ -132,6 +137,10 @@ async def _open_runs(engine: Engine, living: list[LeaseState]) -> AsyncIterator[
         option = "" if queue == "default" else f" --queue {queue}"
         what = f"no worker serves queue {queue!r}, and {_runs(count)} waiting for it"
         yield Finding("problem", what, f"keepstep worker MODULE{option}")
+    for (name, version), count in sorted(stranded.items()):
+        what = f"no worker serves version {version!r} of workflow {name!r}, and {_runs(count)} waiting for it"
+        do = f"start a worker that has it, or have a newer version go on: continues=[{version!r}]"
+        yield Finding("problem", what, do)
     for name in sorted(name for name, count in unknown.items() if count and published):
         what = f"no worker has published workflow {name!r}, and {_runs(unknown[name])} waiting for it"
         yield Finding("problem", what, "start a worker that has it, or keepstep terminate ID")

@@ -36,7 +36,7 @@ async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None
             print_json([_as_data(info) for info in infos])
         else:
             rows = [_row(info) for info in infos]
-            print_table(("id", "workflow", "status", "started", "closed", ""), rows)
+            print_table(("id", "workflow", "version", "status", "started", "closed", ""), rows)
         total = await engine.count(filter)
         if total > len(infos):
             click.echo(f"{len(infos)} of {total} runs; --limit shows more", err=True)
@@ -44,7 +44,7 @@ async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None
 
 def _row(info: RunInfo) -> tuple[str, ...]:
     note = info.error or info.status_text
-    return info.id, info.type, _state(info), ago(info.started_at), ago(info.closed_at), note
+    return info.id, info.type, info.version or "newest", _state(info), ago(info.started_at), ago(info.closed_at), note
 
 
 def _state(info: RunInfo) -> str:
@@ -84,6 +84,7 @@ async def _show(id: str, as_json: bool, url: str) -> None:
             return
         click.echo(f"{info.id}  {info.type}  {_state(info)}")
         click.echo(f"  run id    {info.run_id}")
+        click.echo(f"  version   {await _version(engine, info)}")
         click.echo(f"  started   {clock_time(info.started_at)} ({ago(info.started_at)})")
         if info.closed_at is not None:
             click.echo(f"  closed    {clock_time(info.closed_at)} ({ago(info.closed_at)})")
@@ -101,6 +102,14 @@ async def _show(id: str, as_json: bool, url: str) -> None:
             click.echo(line)
         for line in await _values(engine, info):
             click.echo(line)
+
+
+async def _version(engine: Engine, info: RunInfo) -> str:
+    if info.version:
+        return f"{info.version}; it stays with it"
+    [first] = await engine.journal.read_events(info.run_id, 0, 1)
+    was = history.unpack(first.type, first.data).version if first.type == history.WORKFLOW_STARTED else ""
+    return f"the newest; {was} when it was started" if was else "the newest"
 
 
 async def _origin(engine: Engine, info: RunInfo) -> dict[str, Any] | None:

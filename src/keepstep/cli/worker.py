@@ -14,6 +14,7 @@ import click
 from keepstep.client.engine import Engine
 from keepstep.journal import Hint, InvalidInput, StoreUnavailable
 from keepstep.runtime.registry import steps, workflows
+from keepstep.runtime.workflow import Workflow
 
 from .database import database_option, run
 from .module import import_module
@@ -76,7 +77,7 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
     try:
         if address is not None:
             listener = await _listen(engine, *address, grace_seconds)
-        served = ", ".join(each.name for each in workflows()) or "steps only"
+        served = ", ".join(map(_shown, workflows())) or "steps only"
         queues = ", ".join(options["queues"])
         lease = f"lease {options['lease_seconds']:g} s"
         heard = f", callbacks at {options['callback_url']}" if address else ""
@@ -90,6 +91,12 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
             await listener.stop()
         await engine.close(grace_seconds)
     return 0
+
+
+def _shown(workflow: Workflow[Any, Any]) -> str:
+    if not workflow.version:
+        return workflow.name
+    return f"{workflow.name} {workflow.version}" + (" (pinned)" if workflow.is_pinned else "")
 
 
 async def _listen(engine: Engine, host: str, port: int, grace_seconds: float) -> Any:

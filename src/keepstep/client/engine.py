@@ -107,7 +107,8 @@ class Engine:
         self.closings: Closings
         self.published: Published
         self.worker: Worker | None = None
-        self.known_types: dict[str, str] = {}
+        self.known_types: dict[str, tuple[str, str]] = {}
+        """Of runs that were started here: their workflow, and where they are offered."""
         self._is_open = False
 
     async def __aenter__(self) -> Engine:
@@ -269,15 +270,17 @@ class Engine:
 
     def _new_run(self, request: StartRequest, id: str | None, queue: str | None, **options: Any) -> NewRun:
         run_id = self.new_id()
-        self._remember_type(run_id, request.name)
+        offered_on = request.offered_on(queue)
+        self._remember_type(run_id, request.name, offered_on)
         return started_run(
             request.name,
             request.arguments,
             run_id=run_id,
             workflow_id=run_id if id is None else id,
             namespace=self.namespace,
-            queue=request.queue if queue is None else queue,
+            queue=offered_on,
             timeout_seconds=request.timeout_seconds,
+            version=request.version,
             now=self.journal.clock.now(),
             seed=self._surroundings.random.randbytes(16),
             **options,
@@ -292,10 +295,10 @@ class Engine:
         """An id for a new run, or for something that is said to one."""
         return self._surroundings.make_id()
 
-    def _remember_type(self, run_id: str, name: str) -> None:
+    def _remember_type(self, run_id: str, name: str, queue: str) -> None:
         if len(self.known_types) > 100_000:
             self.known_types.clear()
-        self.known_types[run_id] = name
+        self.known_types[run_id] = name, queue
 
     # finding
 

@@ -25,7 +25,7 @@ from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.handler import Query, Signal, Update, handler_name
 from keepstep.runtime.history import pack
-from keepstep.runtime.registry import find_workflow
+from keepstep.runtime.registry import find_code
 from keepstep.worker.reply import QUERY, UPDATE
 
 from .answer import resolve_step
@@ -96,10 +96,10 @@ class RunHandle(Generic[R]):
 
     async def _result(self) -> R:
         run_id = self.run_id
-        type_ = None
+        code: tuple[str, str] | None = None
         if run_id is None:
             run = await self._run()
-            run_id, type_ = run.run_id, run.type
+            run_id, code = run.run_id, (run.type, run.queue)
         fresh = self._is_fresh and self._forgotten_before == self._engine.closings.forgotten
         while True:
             closed = await self._engine.closings.wait(run_id, is_fresh=fresh)
@@ -107,10 +107,13 @@ class RunHandle(Generic[R]):
             following = _following(closed)
             if not following:
                 break
-            run_id, type_ = following, None  # a restart may be of another workflow
-        if type_ is None:
-            type_ = self._engine.known_types.get(run_id) or (await self._engine.get(self.id, run_id)._run()).type
-        workflow = find_workflow(type_)
+            run_id, code = following, None  # a restart may be of another workflow
+        code = code or self._engine.known_types.get(run_id)
+        if code is None:
+            run = await self._engine.get(self.id, run_id)._run()
+            code = run.type, run.queue
+        type_ = code[0]
+        workflow = find_code(*code)
         if closed.status is Status.COMPLETED:
             payload = history.unpack(closed.type, closed.data).payload
             decode = reader() if workflow is None else workflow.signature.decode_result
@@ -168,7 +171,9 @@ class RunHandle(Generic[R]):
         history, ``NoWorker``, ``TimedOut``.
         """
         run = await self._current()
-        return await query(Question(self._engine, run.type, QUERY, name, args, kwargs), run, to_seconds(timeout))
+        return await query(
+            Question(self._engine, run.type, QUERY, name, args, kwargs, run.queue), run, to_seconds(timeout)
+        )
 
     @overload
     async def update(
@@ -217,7 +222,7 @@ class RunHandle(Generic[R]):
         name or arguments that do not fit, ``RunClosed``, ``TimedOut``.
         """
         run = await self._current()
-        question = Question(self._engine, run.type, UPDATE, name, args, kwargs)
+        question = Question(self._engine, run.type, UPDATE, name, args, kwargs, run.queue)
         update_id = self._engine.new_id() if id is None else checked_name(id, "the id of an update")
         return await update(question, run, update_id, None if timeout is None else to_seconds(timeout))
 

@@ -9,6 +9,7 @@ import msgspec
 
 from keepstep.journal import Condition, Error, Event, Run, Status, unseal
 from keepstep.runtime import history
+from keepstep.runtime.code_version import pinned_queue, split_queue
 from keepstep.runtime.data import decode_failure
 from keepstep.worker.words import Detail, Wait, decode_detail
 
@@ -30,11 +31,18 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Of a failed run: its error, in one line. Of a blocked run: the diff. Of one that was ended: the reason given."""
     status_text: str
     queue: str
+    version: str
+    """The version of its code that it stays with; empty if it goes on with the newest."""
     namespace: str
     parent_run_id: str | None
     events: int
     """Length of the history."""
     detail: Detail
+
+    @property
+    def offered_on(self) -> str:
+        """The queue on which workers find it."""
+        return pinned_queue(self.queue, self.type, self.version) if self.version else self.queue
 
 
 class HistoryEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +63,7 @@ def moment(microseconds: int) -> datetime:
 def run_info(run: Run, closing: Event | None) -> RunInfo:
     """What callers are told of a run; ``closing`` is its last event if it is closed."""
     detail, unreadable = Detail(), None
+    queue, version = split_queue(run.queue, run.type)
     if run.status is Status.RUNNING:
         try:
             detail = decode_detail(run.detail)
@@ -72,7 +81,8 @@ def run_info(run: Run, closing: Event | None) -> RunInfo:
         attributes=run.attributes,
         error=unreadable or _error(run, detail, closing),
         status_text=run.status_text,
-        queue=run.queue,
+        queue=queue,
+        version=version or "",
         namespace=run.namespace,
         parent_run_id=run.parent_run_id,
         events=run.last_seq,

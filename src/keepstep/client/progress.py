@@ -233,7 +233,7 @@ def _ownership(info: RunInfo, around: Surroundings) -> list[str]:
     if around.owner is not None:
         process = around.owner.lease.process
         return [f"It is in the memory of worker process {process.pid} on {process.host}."]
-    is_served = info.queue in around.served_queues
+    is_served = info.offered_on in around.served_queues
     if is_served and not around.is_published:
         return [
             f"No worker has published the workflow {info.type!r}. Start one that has it:",
@@ -244,9 +244,20 @@ def _ownership(info: RunInfo, around: Surroundings) -> list[str]:
     if is_served:
         return []
     gone = "Its worker is gone, and no" if around.is_owned else "No"
+    if info.version:
+        return _unserved_version(info, gone)
     return [
         f"{gone} worker serves queue {info.queue!r}. Start one:",
         command("worker", "MODULE", *(("--queue", info.queue) if info.queue != "default" else ())),
+    ]
+
+
+def _unserved_version(info: RunInfo, gone: str) -> list[str]:
+    return [
+        f"{gone} worker serves version {info.version!r} of workflow {info.type!r} on queue {info.queue!r}, with which "
+        "the run stays. Start one that has it:",
+        command("worker", "MODULE", *(("--queue", info.queue) if info.queue != "default" else ())),
+        f"  or have a newer version go on with it: @workflow(..., pinned=True, continues=[{info.version!r}])",
     ]
 
 

@@ -16,7 +16,7 @@ from keepstep.runtime import history
 from keepstep.runtime.data import decode_failure, encode, parse_json_inputs, reader, rebuild, within_limit
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 from keepstep.runtime.handler import Handler, handler_name
-from keepstep.runtime.registry import find_workflow
+from keepstep.runtime.registry import find_code
 from keepstep.worker.reply import Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
 
 from .published import schema_of
@@ -38,13 +38,14 @@ class Question:
 
     def __init__(
         self, engine: Engine, type_: str, kind: str, handler: Handler[Any, Any] | str, args: Sequence[Any],
-        kwargs: Mapping[str, Any],
+        kwargs: Mapping[str, Any], queue: str = "",
     ) -> None:  # fmt: skip
+        """``queue``: where such a run is offered, which tells the version of its code that it stays with."""
         self.engine = engine
         self.type = type_
         self.kind = kind
         self.name = handler_name(handler, kind)
-        self._handler = handler if isinstance(handler, Handler) else _known_handler(type_, kind, self.name)
+        self._handler = handler if isinstance(handler, Handler) else _known_handler(type_, queue, kind, self.name)
         self._args = args
         self._kwargs = kwargs
 
@@ -77,9 +78,9 @@ class Question:
         return (reader() if self._handler is None else self._handler.signature.decode_result)(payload)
 
 
-def _known_handler(type_: str, kind: str, name: str) -> Handler[Any, Any] | None:
+def _known_handler(type_: str, queue: str, kind: str, name: str) -> Handler[Any, Any] | None:
     """The handler, if this process has the workflow. Raises ``InvalidInput`` if that has no such handler."""
-    workflow = find_workflow(type_)
+    workflow = find_code(type_, queue)
     if workflow is None:
         return None
     handler = workflow.handlers.find(kind, name)

@@ -23,9 +23,11 @@ from keepstep.journal import (
     unseal,
 )
 from keepstep.runtime import history
+from keepstep.runtime.code_version import pinned_queue
 from keepstep.runtime.data import encode, parse_json_inputs, within_limit
 from keepstep.runtime.registry import definition_of, find_workflow
 from keepstep.runtime.workflow import Runs, Workflow
+from keepstep.worker.publish import version_of
 
 from .published import Published, schema_of, timeout_of
 
@@ -39,6 +41,13 @@ class StartRequest(msgspec.Struct, frozen=True):
     arguments: bytes
     queue: str
     timeout_seconds: float | None
+    version: str = ""
+    is_pinned: bool = False
+
+    def offered_on(self, queue: str | None) -> str:
+        """Where the run is offered to workers; ``queue`` overrides the workflow's own."""
+        base = self.queue if queue is None else queue
+        return pinned_queue(base, self.name, self.version) if self.is_pinned else base
 
 
 async def start_request(
@@ -63,7 +72,7 @@ def _by_definition(known: Workflow[Any, Any], args: Sequence[Any], kwargs: Mappi
     known.signature.check_args(args, kwargs)
     arguments = known.signature.encode_args(args, kwargs)
     known.signature.decode_args(arguments)  # what does not fit is the caller's error, not the run's
-    return StartRequest(known.name, arguments, known.queue, known.timeout_seconds)
+    return StartRequest(known.name, arguments, known.queue, known.timeout_seconds, known.version, known.is_pinned)
 
 
 def _by_name(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], served: Definition | None) -> StartRequest:
@@ -73,7 +82,7 @@ def _by_name(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], served: 
     if served is None:
         return StartRequest(name, arguments, DEFAULT_QUEUE, None)
     parse_json_inputs(schema_of(served), [encode(each).decode() for each in args])
-    return StartRequest(name, arguments, served.queue, timeout_of(served))
+    return StartRequest(name, arguments, served.queue, timeout_of(served), *version_of(served))
 
 
 def policy(word: str) -> IfRunning:

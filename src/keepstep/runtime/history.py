@@ -65,6 +65,8 @@ class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     """Run id of the parent, if this run is a child."""
     forked_at: int = 0
     """So many events were copied from another run; the next one is ``forked``. 0 for a run of its own."""
+    version: str = ""
+    """Of the code that was the newest when the run was started."""
 
 
 class Resumed(_Data, frozen=True, array_like=True, gc=False):

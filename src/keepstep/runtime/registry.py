@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import InvalidInput
 
+from .code_version import order_of, split_queue
 from .data import checked_name
 
 if TYPE_CHECKING:
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
 DEFINITION = "__keepstep_workflow__"
 """The attribute of a workflow class that holds its definition."""
 
-_definitions: dict[tuple[str, str], Any] = {}
+_definitions: dict[tuple[str, str, str], Any] = {}
+"""By kind, name and version, which steps and most workflows have none of."""
 
 
 def register(definition: Any) -> None:
-    """Make a definition known. Two of one kind and name are refused.
+    """Make a definition known. Two of one kind and name are refused, unless they are different versions of a workflow.
 
     A module that is loaded again, and functions defined inside of functions, replace what they defined before.
     """
     checked_name(definition.name, f"the name of a {definition.__keepstep__}")
-    key = (definition.__keepstep__, definition.name)
-    known = _definitions.get(key)
+    version = getattr(definition, "version", "")
+    key = (definition.__keepstep__, definition.name, version)
+    known = _definitions.get(key) or _other_version(*key)
     if known is not None and not _same_place(known, definition):
         raise InvalidInput(
             f"two {key[0]}s are named {key[1]!r}: {known.__module__}.{known.__qualname__} and "
@@ -36,9 +39,16 @@ def register(definition: Any) -> None:
     _definitions[key] = definition
 
 
+def _other_version(kind: str, name: str, version: str) -> Any:
+    """A definition of that name that is none of several versions; where this one has no version, any of that name."""
+    named = (each for (its_kind, its_name, _), each in _definitions.items() if (its_kind, its_name) == (kind, name))
+    return next((each for each in named if not (version and each.version)), None) if kind == "workflow" else None
+
+
 def forget(kind: str, name: str) -> None:
-    """Take a definition back, as when a module is replaced by another one."""
-    _definitions.pop((kind, name), None)
+    """Take a definition back, in all its versions, as when a module is replaced by another one."""
+    for key in [each for each in _definitions if each[:2] == (kind, name)]:
+        del _definitions[key]
 
 
 def names_around(function: Callable[..., Any]) -> Mapping[str, Any] | None:
@@ -65,8 +75,25 @@ def _file_of(definition: Any) -> str:
 
 
 def find_workflow(name: str) -> Workflow[Any, Any] | None:
-    """The workflow of that name, if this process has it."""
-    return _definitions.get(("workflow", name))
+    """The workflow of that name, if this process has it; of several versions the newest."""
+    single = _definitions.get(("workflow", name, ""))
+    return single if single is not None else max(_versions(name), key=lambda each: order_of(each.version), default=None)
+
+
+def find_version(name: str, version: str) -> Workflow[Any, Any] | None:
+    """The newest code of that workflow that runs which stay with that version can go on with."""
+    fitting = [each for each in _versions(name) if each.runs_version(version)]
+    return max(fitting, key=lambda each: order_of(each.version), default=None)
+
+
+def find_code(name: str, queue: str) -> Workflow[Any, Any] | None:
+    """The code for a run of that workflow which is offered on that queue."""
+    version = split_queue(queue, name)[1]
+    return find_workflow(name) if version is None else find_version(name, version)
+
+
+def _versions(name: str) -> list[Workflow[Any, Any]]:
+    return [each for (kind, its_name, _), each in _definitions.items() if (kind, its_name) == ("workflow", name)]
 
 
 def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
@@ -77,14 +104,15 @@ def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
 
 def find_step(name: str) -> Step[Any, Any] | None:
     """The step of that name, if this process has it."""
-    return _definitions.get(("step", name))
+    return _definitions.get(("step", name, ""))
 
 
 def workflows() -> Iterator[Workflow[Any, Any]]:
-    """All workflows of this process."""
-    return (each for (kind, _), each in sorted(_definitions.items()) if kind == "workflow")
+    """All workflows of this process, in all versions, older ones first."""
+    found = [each for (kind, _, _), each in _definitions.items() if kind == "workflow"]
+    return iter(sorted(found, key=lambda each: (each.name, order_of(each.version))))
 
 
 def steps() -> Iterator[Step[Any, Any]]:
     """All steps of this process."""
-    return (each for (kind, _), each in sorted(_definitions.items()) if kind == "step")
+    return (each for (kind, _, _), each in sorted(_definitions.items()) if kind == "step")

@@ -14,7 +14,8 @@ from keepstep.journal import InvalidInput
 
 from .call import current
 from .child import ChildCall
-from .data import Duration, Signature, to_seconds
+from .code_version import VERSION_CHARS_MAX, pinned_queue
+from .data import Duration, Signature, checked_name, to_seconds
 from .guard import scan
 from .handler import Handlers
 from .registry import DEFINITION, names_around, register
@@ -41,8 +42,9 @@ class Workflow(Generic[P, R]):
         name: str,
         queue: str,
         timeout_seconds: float | None,
-        version: str,
         guard: bool,
+        version: str = "",
+        versions_pinned: tuple[str, ...] = (),
     ) -> None:
         cls = decorated if isinstance(decorated, type) else None
         names = names_around(decorated)
@@ -52,6 +54,8 @@ class Workflow(Generic[P, R]):
         self.queue = queue
         self.timeout_seconds = timeout_seconds
         self.version = version
+        self.versions_pinned = versions_pinned
+        """The versions whose runs stay with this code; empty where runs have whatever is the newest."""
         self.is_guarded = guard
         self.signature = Signature.of(self.fn, skip_first=cls is not None, names=names)
         self.handlers = Handlers(cls, names)
@@ -61,6 +65,19 @@ class Workflow(Generic[P, R]):
         self.__module__ = decorated.__module__
         self.__doc__ = decorated.__doc__
         self.__wrapped__ = decorated
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether new runs stay with this version."""
+        return bool(self.versions_pinned)
+
+    def runs_version(self, version: str | None) -> bool:
+        """Whether runs that stay with that version, or that stay with none, go on with this code."""
+        return version is None or version in self.versions_pinned
+
+    def offered_on(self, queue: str) -> str:
+        """Where a run that is started on that queue is offered to workers."""
+        return pinned_queue(queue, self.name, self.version) if self.is_pinned else queue
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         execution = current()
@@ -125,6 +142,8 @@ def workflow(
     queue: str = "default",
     timeout: Duration | None = None,
     version: str = "",
+    pinned: bool = False,
+    continues: Sequence[str] = (),
     guard: bool = True,
 ) -> _Decorator: ...
 def workflow(
@@ -135,6 +154,8 @@ def workflow(
     queue: str = "default",
     timeout: Duration | None = None,
     version: str = "",
+    pinned: bool = False,
+    continues: Sequence[str] = (),
     guard: bool = True,
 ) -> Any:
     """Make an async function a workflow, or a class with ``async def run(self, ...)``.
@@ -144,7 +165,11 @@ def workflow(
     :param name: defaults to the function's name; unique among the workflows of a process.
     :param queue: which workers run it, unless the start says otherwise.
     :param timeout: from start to end; a run that reaches it is cancelled, compensates, and ends as ``timed_out``.
-    :param version: free text, kept with published definitions.
+    :param version: of its code, such as ``"2"`` or ``"2026-03-01"``. A process may have several versions of a workflow,
+        of which new runs get the newest; numbers in them count as numbers.
+    :param pinned: runs stay with the version that they began with, and wait while no worker has it. Otherwise they go
+        on with the newest that a worker has. See ``docs/changing-code.md``.
+    :param continues: older versions whose pinned runs this code goes on with as well.
     :param guard: False switches off the search for nondeterministic calls in its code.
 
     Raises ``InvalidInput`` for a second workflow of that name, ``Nondeterminism`` for code that cannot be replayed.
@@ -159,7 +184,9 @@ def workflow(
         if guard:
             scan(decorated)
         seconds = None if timeout is None else to_seconds(timeout)
-        made: Workflow[Any, Any] = Workflow(decorated, name or decorated.__name__, queue, seconds, version, guard)
+        called = name or decorated.__name__
+        versions = _versions_pinned(called, version, pinned, continues)
+        made: Workflow[Any, Any] = Workflow(decorated, called, queue, seconds, guard, version, versions)
         register(made)
         if is_class:
             setattr(decorated, DEFINITION, made)
@@ -167,3 +194,16 @@ def workflow(
         return made
 
     return decorate if fn is None else decorate(fn)
+
+
+def _versions_pinned(name: str, version: str, pinned: bool, continues: Sequence[str]) -> tuple[str, ...]:
+    """The versions whose runs stay with this code. Raises ``InvalidInput`` for what does not go together."""
+    if version:
+        checked_name(version, f"the version of workflow {name!r}", VERSION_CHARS_MAX)
+    if isinstance(continues, str) or not all(isinstance(each, str) and each for each in continues):
+        raise InvalidInput(f'workflow {name!r}: continues is a list of versions, such as ["1"], not {continues!r}')
+    if (pinned or continues) and not version:
+        raise InvalidInput(f'workflow {name!r}: pinned= and continues= need a version, such as version="2"')
+    if continues and not pinned:
+        raise InvalidInput(f"workflow {name!r}: continues= is about runs that stay with a version; say pinned=True too")
+    return (version, *dict.fromkeys(continues)) if pinned else ()

@@ -28,6 +28,7 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
+from keepstep.runtime.code_version import split_queue
 from keepstep.runtime.execution import Execution, Identity
 from keepstep.runtime.history import pack
 from keepstep.runtime.workflow import Workflow
@@ -96,7 +97,7 @@ class Admission:
 
     async def load(self, run: Run) -> Resident | None:
         """Bring a claimed run into memory."""
-        workflow = self._worker.find_workflow(run.type)
+        workflow = self._worker.served.find(run.type, run.queue)
         if workflow is None or self._is_in_hand(run.run_id, run.epoch):
             return None
         self._early.pop(run.run_id, None)  # of an earlier owning; the journal knows what is left of that
@@ -208,7 +209,7 @@ class Admission:
 
     def adopt(self, new: NewRun, started: Started) -> None:
         """A run was started under this worker's lease: advance it, without reading it back."""
-        workflow = self._worker.find_workflow(new.type)
+        workflow = self._worker.served.find(new.type, new.queue)
         if workflow is None or not self._worker.is_open or self._is_in_hand(started.run_id, started.epoch):
             return
         if new.lease_id != self._worker.lease_id:  # the answer was long in coming, and the lease is another one by now
@@ -218,7 +219,7 @@ class Admission:
             workflow_id=new.workflow_id,
             namespace=new.namespace,
             type=new.type,
-            queue=new.queue,
+            queue=split_queue(new.queue, new.type)[0],
             started_at=new.started_at,
             callback_base=self._worker.options.callback_base,
         )

@@ -159,7 +159,7 @@ class Asks:
         obstacle = self._obstacle_of(loaded, kind)
         if obstacle is not None:
             return obstacle
-        workflow = self._worker.find_workflow(loaded.run.type)
+        workflow = self._worker.served.find(loaded.run.type, loaded.run.queue)
         if workflow is None:
             return again(f"the worker that was asked has no workflow {loaded.run.type!r}")
         execution = Execution(workflow, identity_of(loaded.run, self._worker.options.callback_base))

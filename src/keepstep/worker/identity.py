@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keepstep.journal import Run
+from keepstep.runtime.code_version import split_queue
 from keepstep.runtime.execution import Identity
 
 
@@ -13,7 +14,7 @@ def identity_of(run: Run, callback_base: str = "") -> Identity:
         workflow_id=run.workflow_id,
         namespace=run.namespace,
         type=run.type,
-        queue=run.queue,
+        queue=split_queue(run.queue, run.type)[0],
         started_at=run.started_at,
         parent_run_id=run.parent_run_id,
         continued_from=run.continued_from,

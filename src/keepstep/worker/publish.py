@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Definition
+from keepstep.journal import Definition, LeaseState, is_surely_dead
+from keepstep.runtime.code_version import order_of, pinned_queue
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
 
@@ -46,7 +47,38 @@ def _schema_of(definition: Any) -> dict[str, Any]:
             schema["version"] = definition.version
         if definition.cls is not None:
             schema["handlers"] = definition.handlers.schema()
+        if definition.is_pinned:
+            schema["pinned"] = True
     return schema
+
+
+def version_of(definition: Definition) -> tuple[str, bool]:
+    """The version of a published workflow's code, and whether runs stay with it."""
+    schema = msgspec.json.decode(definition.schema)
+    return schema.get("version", ""), schema.get("pinned", False)
+
+
+def not_superseded(
+    mine: Iterable[Definition], published: Iterable[Definition], leases: Iterable[LeaseState]
+) -> list[Definition]:
+    """Without the older versions of workflows of which a newer one is published, and is served by a living worker.
+
+    A worker of an older version that is restarted in the middle of a deploy would otherwise say that new runs which
+    are started by name get its version. After a rollback nobody serves the newer one, and it does say so.
+    """
+    served = {queue for each in leases if not is_surely_dead(each.lease.process) for queue in each.lease.queues}
+    newer = {each.name: each for each in published if each.kind == "workflow" and _is_served(each, served)}
+    return [each for each in mine if each.kind != "workflow" or not _is_older(each, newer.get(each.name))]
+
+
+def _is_served(definition: Definition, served: set[str]) -> bool:
+    version, is_pinned = version_of(definition)
+    return is_pinned and pinned_queue(definition.queue, definition.name, version) in served
+
+
+def _is_older(mine: Definition, other: Definition | None) -> bool:
+    version = version_of(mine)[0]
+    return other is not None and version != "" and order_of(version) < order_of(version_of(other)[0])
 
 
 def _queue_of(definition: Any) -> str:

@@ -22,6 +22,7 @@ def started_run(
     namespace: str,
     queue: str,
     timeout_seconds: float | None,
+    version: str,
     now: int,
     seed: bytes,
     parent: ParentLink | None = None,
@@ -35,6 +36,7 @@ def started_run(
         timeout_seconds,
         options.get("continued_from") or "",
         parent.run_id if parent is not None else "",
+        version=version,
     )
     return NewRun(
         run_id=run_id,

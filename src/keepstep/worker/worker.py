@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -30,7 +30,6 @@ from keepstep.journal import (
     Promise,
     Status,
 )
-from keepstep.runtime.registry import find_workflow, workflows
 from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
@@ -39,9 +38,10 @@ from .asks import Asks
 from .bell import Bell
 from .preparing import prepare_to_run
 from .probe import Probe
-from .publish import code_fingerprint, definitions_of
+from .publish import code_fingerprint, definitions_of, not_superseded
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
 from .resident import Resident
+from .served import Served
 from .starting import LANGUAGE, started_run
 from .steps import Steps
 from .surroundings import Surroundings
@@ -97,8 +97,7 @@ class Worker:
         self._surroundings = surroundings = surroundings or Surroundings()
         self.ids = surroundings.make_id
         self.random = surroundings.random
-        self._served = None if serve is None else {each.name: each for each in serve}
-        """The workflows to be run here, by name; None for all that were decorated in this process."""
+        self.served = Served(serve)
         self.lease_id = self.ids()
         self.alarms = Alarms(journal.clock)
         self.steps = Steps(self, self.options.concurrent_steps_max, self.options.step_threads_max)
@@ -128,13 +127,12 @@ class Worker:
 
     async def start(self) -> None:
         """Open the lease, publish what is served, and begin to work."""
-        prepare_to_run(self._workflows())
+        prepare_to_run(self.served.workflows())
         self.loop = asyncio.get_running_loop()
         self.is_open = True
         self.journal.listen(self._hear)
         await self._open_lease()
-        now = self.journal.clock.now()
-        await self.journal.publish(definitions_of(self.options.namespace, now, self._workflows()))
+        await self._publish()
         self._loops = [
             asyncio.create_task(self._keep_going(name, each), name=f"keepstep-{name}")
             for name, each in (
@@ -145,6 +143,14 @@ class Worker:
                 ("asks", self.asks.serve),
             )
         ]
+
+    async def _publish(self) -> None:
+        namespace, served = self.options.namespace, self.served.newest()
+        mine = definitions_of(namespace, self.journal.clock.now(), served)
+        if any(each.version for each in served):
+            published = await self.journal.list_definitions(namespace)
+            mine = not_superseded(mine, published, await self.journal.list_leases())
+        await self.journal.publish(mine)
 
     async def _keep_going(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Whatever one run brings into a loop, the others depend on it: it is begun again."""
@@ -161,7 +167,7 @@ class Worker:
                 lease_id=self.lease_id,
                 lease_seconds=self.options.lease_seconds,
                 process=self._surroundings.identify(),
-                queues=self.options.queues,
+                queues=self.served.queues(self.options.queues),
                 languages=(LANGUAGE,),
                 code=code_fingerprint(),
                 label=self.options.label,
@@ -291,23 +297,14 @@ class Worker:
         poll = self.options.poll_seconds
         if self._room() <= 0 or self._is_stopping:
             return poll
-        wake = await self.journal.next_wake(self.lease_id, self._types())
+        wake = await self.journal.next_wake(self.lease_id, self.served.names())
         return poll if wake is None else min((wake - self.journal.clock.now()) / 1e6, poll)
 
     async def _claim(self) -> int:
         room = self._room()
-        runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self._types())
+        runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self.served.names())
         await self.admission.take_up(runs)
         return len(runs)
-
-    def _workflows(self) -> Iterable[Workflow[Any, Any]]:
-        return workflows() if self._served is None else self._served.values()
-
-    def find_workflow(self, name: str) -> Workflow[Any, Any] | None:
-        return find_workflow(name) if self._served is None else self._served.get(name)
-
-    def _types(self) -> list[str]:
-        return [each.name for each in self._workflows()]
 
     def _room(self) -> int:
         return self.options.active_runs_max - (len(self.residents) - len(self._idle))
@@ -333,8 +330,9 @@ class Worker:
             run_id=run_id,
             workflow_id=workflow_id,
             namespace=namespace,
-            queue=queue,
+            queue=workflow.offered_on(queue),
             timeout_seconds=workflow.timeout_seconds,
+            version=workflow.version,
             now=self.journal.clock.now(),
             seed=self.random.randbytes(16),
             parent=parent,
@@ -346,9 +344,9 @@ class Worker:
         return (
             self._has_lease
             and not self._is_stopping
-            and new.queue in self.options.queues
+            and (new.queue in self.options.queues or new.queue in self.served.queues(self.options.queues))
             and self._room() > 0
-            and self.find_workflow(new.type) is not None
+            and self.served.find(new.type, new.queue) is not None
         )
 
     # letting go

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from keepstep.client.address import open_view
-from keepstep.journal import NotFound, Run
+from keepstep.journal import NotFound, Run, is_surely_dead
 from keepstep.journal.writing.view import View
 from keepstep.runtime.blocked import Diff
-from keepstep.runtime.registry import find_workflow, workflows
+from keepstep.runtime.code_version import split_queue
+from keepstep.runtime.registry import find_code, workflows
 from keepstep.worker.preparing import prepare_to_run
 from keepstep.worker.watchdog import Watchdog
 
@@ -23,6 +24,13 @@ class Judge:
         prepare_to_run(workflows())
         self._view: View[Any] = open_view(url)
         self._watchdog = Watchdog()
+        self._served = {
+            queue
+            for each in self._view.leases()
+            if not is_surely_dead(each.lease.process)
+            for queue in each.lease.queues
+        }
+        """Where living workers look for runs, those that stay with a version among them."""
 
     def __enter__(self) -> Judge:
         return self
@@ -43,12 +51,24 @@ class Judge:
             loaded = self._view.load(run_id)
         except NotFound:
             return Verdict()
-        workflow = find_workflow(loaded.run.type)
+        run = loaded.run
+        workflow = find_code(run.type, run.queue)
+        if workflow is None and is_pinned(run) and run.queue in self._served:
+            return Verdict(left=1)
         if workflow is None:
-            return Verdict(runs=1, troubles=(trouble(loaded.run, unknown(loaded.run)),))
+            return Verdict(runs=1, troubles=(trouble(run, unknown(run)),))
         return verdict_on(loaded, workflow, self._watchdog)
+
+
+def is_pinned(run: Run) -> bool:
+    return split_queue(run.queue, run.type)[1] is not None
 
 
 def unknown(run: Run) -> Diff:
     """There is no code for a run here."""
+    version = split_queue(run.queue, run.type)[1]
+    if version is not None:
+        return Diff(
+            f"It stays with version {version!r} of {run.type!r}, which is not in this code, and which no worker serves."
+        )
     return Diff(f"There is no workflow {run.type!r} in this code: workers with nothing else would never take it up.")

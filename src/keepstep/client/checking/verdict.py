@@ -49,6 +49,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     troubles: tuple[Trouble, ...] = ()
     freed: tuple[str, ...] = ()
     """Ids of runs that are blocked today, and that this code would go on with."""
+    left: int = 0
+    """Runs that stay with a version which this code has not, and living workers have."""
 
     def with_more(self, other: Verdict) -> Verdict:
         return Verdict(
@@ -56,6 +58,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             events=self.events + other.events,
             troubles=self.troubles + other.troubles,
             freed=self.freed + other.freed,
+            left=self.left + other.left,
         )
 
 

@@ -1,0 +1,46 @@
+"""Served: which workflows a worker runs, and in which versions of their code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from keepstep.runtime.code_version import order_of, pinned_queue, split_queue
+from keepstep.runtime.registry import find_code, workflows
+from keepstep.runtime.workflow import Workflow
+
+
+class Served:
+    """All workflows that were decorated in this process, or those that the worker was given."""
+
+    def __init__(self, given: Sequence[Workflow[Any, Any]] | None = None) -> None:
+        self._given = None if given is None else sorted(given, key=lambda each: order_of(each.version))
+
+    def workflows(self) -> Iterable[Workflow[Any, Any]]:
+        """Each version of each of them."""
+        return workflows() if self._given is None else self._given
+
+    def newest(self) -> list[Workflow[Any, Any]]:
+        """One version of each of them: that which new runs get, and those that are not pinned."""
+        return list({each.name: each for each in self.workflows()}.values())
+
+    def names(self) -> list[str]:
+        return list(dict.fromkeys(each.name for each in self.workflows()))
+
+    def queues(self, queues: Sequence[str]) -> tuple[str, ...]:
+        """The queues to serve, with those of the versions that runs stay with."""
+        pinned = [
+            pinned_queue(queue, each.name, version)
+            for each in self.workflows()
+            for version in each.versions_pinned
+            for queue in queues
+        ]
+        return (*queues, *dict.fromkeys(pinned))
+
+    def find(self, name: str, queue: str) -> Workflow[Any, Any] | None:
+        """The code for a run of that workflow which is offered on that queue."""
+        if self._given is None:
+            return find_code(name, queue)
+        version = split_queue(queue, name)[1]
+        fitting = [each for each in self._given if each.name == name and each.runs_version(version)]
+        return fitting[-1] if fitting else None
