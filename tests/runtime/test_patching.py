@@ -348,6 +348,34 @@ def test_what_is_asked_for_after_a_choice_waits_in_vain_for_nothing() -> None:
     assert events == ["workflow_started", "version_marked", "timer_started", "callback_created"]
 
 
+def test_a_query_hears_what_the_run_has_and_chooses_nothing_itself() -> None:
+    @keepstep.workflow(name="queried_patch")
+    class Queried:
+        async def run(self) -> bool:
+            await keepstep.receive("go")
+            has_it = keepstep.patched("way")
+            await keepstep.receive("end")
+            return has_it
+
+        @keepstep.query
+        def has(self) -> tuple[bool, int]:
+            return keepstep.patched("way"), keepstep.version("other", 5, 2)
+
+    async def program(engine: Engine) -> list[Any]:
+        handle = await engine.start(Queried, id="queried")
+        before = await handle.query("has")
+        await handle.signal("go")
+        await until_shown(engine, Condition.WAITING, "queried")
+        while not (after := await handle.query("has"))[0]:
+            await asyncio.sleep(1)
+        await handle.signal("end")
+        result = await handle.result()
+        markers = [each.key async for each in handle.history() if each.type == "version_marked"]
+        return [tuple(before), tuple(after), result, tuple(await handle.query("has")), markers]
+
+    assert on_an_engine(program) == [(False, 2), (True, 2), True, (True, 2), ["@version/way"]]
+
+
 def test_numbers_that_are_no_versions_are_refused() -> None:
     async def code() -> list[str]:
         said = []

@@ -91,6 +91,8 @@ class Markers:
 
     def choose(self, name: str, newest: int, oldest: int, *, records: bool = True) -> int:
         """The version of ``name`` that the run has. Raises ``Contradiction`` for one that the code does not know."""
+        if self._execution.handling.is_answering:
+            return min(max(self._known(name), oldest), newest)
         seq = self._execution.seen_seq
         recorded = self._recorded.get(name)
         if recorded is not None and seq >= recorded.asked_seq:
@@ -101,13 +103,19 @@ class Markers:
         else:
             is_live = recorded is None and seq >= self.live_from
             found = newest if is_live else 0
-            if recorded is None:
-                self._chosen[name] = found
             if is_live and records:
                 self._make(name, newest)
+            if recorded is None:
+                self._chosen[name] = found
         if not oldest <= found <= newest:
             raise self._unknown(name, found, newest, oldest)
         return found
+
+    def _known(self, name: str) -> int:
+        """What a query or a validator is told, which chooses nothing."""
+        recorded = self._recorded.get(name)
+        is_there = recorded is not None and self._execution.seen_seq >= recorded.asked_seq
+        return recorded.version if recorded is not None and is_there else self._chosen.get(name, 0)
 
     def _expect(self, name: str, version: int) -> None:
         """The recorded choice was asked for, and its event will find that."""
@@ -163,7 +171,7 @@ def deprecate_patch(name: str) -> None:
     Stands where ``patched(name)`` stood. Runs that have recorded the patch go on; new ones record nothing any more. It
     may be removed when no open run has the patch recorded; ``keepstep check`` tells.
     """
-    execution = required("deprecate_patch")
+    execution = required("deprecate_patch", only_looks=True)
     execution.choose_version(checked_name(name, "the name of a patch"), PATCHED, 0, records=False)
 
 
@@ -175,7 +183,7 @@ def version(name: str, newest: int, oldest: int = 0) -> int:
 
     A run with a version outside of these blocks. Raises ``InvalidInput`` for numbers that are none.
     """
-    execution = required("version")
+    execution = required("version", only_looks=True)
     checked_name(name, "the name of a version marker")
     numbers = (oldest, newest)
     if any(type(each) is not int for each in numbers) or not 0 <= oldest <= newest <= VERSIONS_MAX or newest < 1:
