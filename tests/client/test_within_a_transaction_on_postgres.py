@@ -349,14 +349,39 @@ async def test_only_those_may_call_who_are_granted_it(engine: Engine, db: Any) -
         db.execute("DROP ROLE app_of_somebody")
 
 
-async def test_a_transaction_that_meets_another_is_told_to_begin_anew(engine: Engine, db: Any) -> None:
+async def test_a_transaction_that_is_open_for_long_keeps_nobody_waiting(engine: Engine, user: User) -> None:
+    run = await engine.start(echo_what_is_said_on_postgres, id="waiting")
+    await engine.run(echo_on_postgres, "closed", id="closed")
+    with pytest.raises((psycopg.Error, asyncpg.PostgresError), match="was closed before the transaction"):
+        async with user.begin():
+            await run.signal("said", "too late", connection=user.connection)
+            same = await engine.start(echo_on_postgres, "closed", id="closed", connection=user.connection)
+            await engine.get("waiting").signal("said", "in time")
+            assert await run.result() == "in time"
+            assert await same.result() == "closed"
+    assert await engine.count() == 2
+
+
+async def test_what_happens_at_the_commit_is_the_users_to_do_again(engine: Engine, db: Any) -> None:
     run = await engine.start(echo_what_is_said_on_postgres, id="waiting")
     async with by_asyncpg(engine.url) as user:
         await user.connection.execute("SET lock_timeout TO 50")
         with db.transaction():
             db.execute("SELECT * FROM keepstep.runs FOR UPDATE")
-            with pytest.raises(Conflict, match="do your transaction again"):
+            with pytest.raises(asyncpg.LockNotAvailableError):
                 async with user.begin():
                     await run.signal("said", "x", connection=user.connection)
-    await run.signal("said", "y")
+        async with user.begin():
+            await run.signal("said", "y", connection=user.connection)
     assert await run.result() == "y"
+
+
+async def test_a_start_that_meets_another_is_told_to_begin_anew(engine: Engine) -> None:
+    async with by_asyncpg(engine.url) as first, by_asyncpg(engine.url) as second:
+        await second.connection.execute("SET lock_timeout TO 50")
+        async with first.begin():
+            await engine.start(echo_on_postgres, 1, id="one", connection=first.connection)
+            with pytest.raises(Conflict, match="do your transaction again"):
+                async with second.begin():
+                    await engine.start(echo_on_postgres, 1, id="one", connection=second.connection)
+    assert await engine.count() == 1

@@ -2,7 +2,7 @@
 
 It calls the functions of the journal's schema (``migrations/0002_functions.sql``), so that any driver will do: asyncpg,
 and psycopg with plain or async connections. What they refuse, they say in a row, because an error would abort the
-user's transaction. They notify the workers, which PostgreSQL does at COMMIT and not at all after a rollback.
+user's transaction. However long that is open, nobody waits for it: messages are delivered, and workers told, at COMMIT.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PostgresOutbox:
     async def send(self, message: NewMessage) -> Sent:
         size.check_message(message)
         address = (message.run_id, message.namespace, message.workflow_id)
-        outcome, run_id, n, workflow_id, status = await self._call(
+        outcome, run_id, workflow_id, status = await self._call(
             "send_message", *address, message.kind, message.name, message.data, message.id
         )
         if outcome == "missing":
@@ -79,7 +79,7 @@ class PostgresOutbox:
             raise RunClosed(f"{workflow_id!r} is {STATUSES[status].value}; it takes no {message.kind!r} any more")
         if outcome == "full":
             raise Overloaded(f"the inbox of {workflow_id!r} is full; try again later")
-        return Sent(run_id, n, outcome == "duplicate")
+        return Sent(run_id, 0, outcome == "duplicate")  # it gets its arrival number at COMMIT
 
     async def _call(self, function: str, *values: Any) -> Sequence[Any]:
         journal = await self._journal_id()

@@ -89,14 +89,25 @@ class Sessions:
             self._put_back(session)
 
     async def _take(self) -> psycopg.Connection[Any]:
+        """A session that is alive. Whoever is cancelled while one is made need not wait for it."""
+        making = asyncio.ensure_future(asyncio.to_thread(self._find_or_open))
         try:
-            while self._idle:
-                session = self._idle.pop()
-                if await asyncio.to_thread(self._is_good, session):
-                    return session
-            return await asyncio.to_thread(open_session, self._address)
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_close_unwanted)
+            raise
         except psycopg.Error as error:
             raise StoreUnavailable(f"{self._address.shown} gives out no connection: {_line(error)}") from error
+
+    def _find_or_open(self) -> psycopg.Connection[Any]:
+        while self._idle:
+            try:
+                session = self._idle.pop()
+            except IndexError:  # another thread was quicker
+                break
+            if self._is_good(session):
+                return session
+        return open_session(self._address)
 
     def _is_good(self, session: psycopg.Connection[Any]) -> bool:
         """Whether an idle session is still alive; nothing of its last user is left in it."""
@@ -272,6 +283,11 @@ class _OnThread:
 
     async def __aexit__(self, *error: Any) -> None:
         await asyncio.to_thread(self._block.__exit__, *error)
+
+
+def _close_unwanted(made: asyncio.Future[psycopg.Connection[Any]]) -> None:
+    if not made.cancelled() and made.exception() is None:
+        made.result().close()
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:

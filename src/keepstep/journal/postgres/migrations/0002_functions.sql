@@ -1,9 +1,9 @@
--- Functions for those who start runs and send messages in transactions of their own: Keepstep's clients
--- (outbox.py), and programs in any language, which call start_workflow and send_signal. Nothing has happened until
--- their transaction is committed; the hint to the workers goes out then, too.
+-- Functions for those who start runs and send messages in transactions of their own: Keepstep's clients (outbox.py), and
+-- programs in any language, which call start_workflow and send_signal. Nothing has happened until their transaction is
+-- committed; the hint to the workers goes out then, too.
 --
--- The rules are those of deciding/start.py. A run that is told something, or that a start attaches to, is locked until
--- the transaction ends, so that its worker can record nothing for it meanwhile: such transactions should be short.
+-- The rules are those of deciding/start.py. However long the transaction is open, nobody waits for it: a message is put
+-- into ``outbox``, and delivered by a deferred trigger at COMMIT. If its run was closed meanwhile, the COMMIT fails.
 --
 -- They act with the rights of whoever made the schema, and nobody else may call them until that is granted:
 -- GRANT USAGE ON SCHEMA keepstep TO app; GRANT EXECUTE ON FUNCTION keepstep.start_workflow, keepstep.send_signal TO app;
@@ -35,25 +35,19 @@ CREATE FUNCTION tell_workers(p_kind text) RETURNS void LANGUAGE sql VOLATILE SEC
     SELECT pg_notify('keepstep_' || current_schema(), 'sql ' || p_kind)
 $$;
 
--- The open run of a workflow id, or else its newest one, locked; NULLs if there is none.
-CREATE FUNCTION lock_newest(p_namespace text, p_workflow_id text) RETURNS runs
+-- The open run of a workflow id, or else its newest one; NULLs if there is none.
+CREATE FUNCTION find_newest(p_namespace text, p_workflow_id text) RETURNS runs
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     v_shard CONSTANT smallint := shard_of(p_namespace, p_workflow_id);
     v_run runs;
 BEGIN
-    FOR look IN 1..10 LOOP
+    SELECT * INTO v_run FROM runs WHERE shard = v_shard AND namespace = p_namespace
+        AND workflow_id = p_workflow_id AND status = 0;
+    IF NOT FOUND THEN
         SELECT * INTO v_run FROM runs WHERE shard = v_shard AND namespace = p_namespace
-            AND workflow_id = p_workflow_id AND status = 0 FOR NO KEY UPDATE;
-        IF FOUND THEN
-            RETURN v_run;
-        END IF;
-        SELECT * INTO v_run FROM runs WHERE shard = v_shard AND namespace = p_namespace
-            AND workflow_id = p_workflow_id ORDER BY run DESC LIMIT 1 FOR NO KEY UPDATE;
-        -- Whoever was waited for may have closed it, and another one may be open by now.
-        EXIT WHEN NOT EXISTS (SELECT FROM runs WHERE shard = v_shard AND namespace = p_namespace
-            AND workflow_id = p_workflow_id AND (status = 0 AND v_run.status <> 0 OR run > v_run.run));
-    END LOOP;
+            AND workflow_id = p_workflow_id ORDER BY run DESC LIMIT 1;
+    END IF;
     RETURN v_run;
 END $$;
 
@@ -74,13 +68,12 @@ DECLARE
     v_run bigint;
     v_batch bigint;
 BEGIN
-    PERFORM pg_current_xact_id();  -- before any number is drawn: readers of inboxes rely on it (inbox.py)
     IF p_journal IS NOT NULL AND NOT EXISTS (SELECT FROM meta WHERE name = 'journal' AND value = p_journal) THEN
         outcome := 'elsewhere';
         RETURN;
     END IF;
     FOR look IN 1..10 LOOP
-        v_there := lock_newest(p_namespace, p_workflow_id);
+        v_there := find_newest(p_namespace, p_workflow_id);
         IF v_there.run IS NOT NULL THEN
             v_rule := CASE v_there.status WHEN 0 THEN p_if_running ELSE p_if_closed END;
             outcome := CASE v_rule WHEN 'attach' THEN 'attached' WHEN 'reject' THEN 'rejected' ELSE 'open' END;
@@ -123,61 +116,85 @@ BEGIN
         USING ERRCODE = 'serialization_failure';
 END $$;
 
--- Say something to a run, by its run id or to the newest of a workflow id. ``outcome`` is sent, duplicate, missing,
--- closed or full.
-CREATE FUNCTION send_message(
-    p_journal text, p_run_id text, p_namespace text, p_workflow_id text, p_kind text, p_name text, p_data bytea,
-    p_id text, OUT outcome text, OUT run_id text, OUT n bigint, OUT workflow_id text, OUT status integer)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-#variable_conflict use_column
+-- Messages on their way to a run: from their sending to the COMMIT of the transaction in which they were sent.
+CREATE UNLOGGED TABLE outbox (
+    line bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    id text COLLATE "C",
+    data bytea NOT NULL
+);
+
+CREATE FUNCTION deliver() RETURNS trigger LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
     v_run runs;
+    v_n bigint;
     v_wakes boolean;
 BEGIN
-    PERFORM pg_current_xact_id();  -- before any number is drawn, likewise
-    IF p_journal IS NOT NULL AND NOT EXISTS (SELECT FROM meta WHERE name = 'journal' AND value = p_journal) THEN
-        outcome := 'elsewhere';
-        RETURN;
+    DELETE FROM outbox WHERE line = NEW.line;
+    SELECT * INTO v_run FROM runs WHERE run_id = NEW.run_id FOR NO KEY UPDATE;
+    IF v_run.run IS NULL OR v_run.status <> 0 THEN
+        RAISE EXCEPTION 'run % was closed before the transaction that sends it % was committed', NEW.run_id, NEW.name
+            USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    IF p_run_id IS NULL THEN
-        v_run := lock_newest(p_namespace, p_workflow_id);
-    ELSE
-        SELECT * INTO v_run FROM runs WHERE run_id = p_run_id FOR NO KEY UPDATE;
-    END IF;
-    run_id := v_run.run_id;
-    workflow_id := v_run.workflow_id;
-    status := v_run.status;
-    IF v_run.run IS NULL THEN
-        outcome := 'missing';
-        RETURN;
-    END IF;
-    IF v_run.status <> 0 THEN
-        outcome := 'closed';
-        RETURN;
-    END IF;
-    IF p_id IS NOT NULL THEN
-        n := (SELECT n FROM received WHERE shard = v_run.shard AND run = v_run.run AND id = p_id);
-        IF n IS NOT NULL THEN
-            outcome := 'duplicate';
-            RETURN;
-        END IF;
+    IF EXISTS (SELECT FROM received WHERE shard = v_run.shard AND run = v_run.run AND id = NEW.id) THEN
+        RETURN NULL;
     END IF;
     IF v_run.inbox_size >= 100000 THEN  -- limits.INBOX_MESSAGES_MAX
-        outcome := 'full';
-        RETURN;
+        RAISE EXCEPTION 'the inbox of run % is full; try again later', NEW.run_id
+            USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    n := nextval('arrival_numbers');
+    v_n := nextval('arrival_numbers');
     INSERT INTO messages (shard, n, run, kind, name, data, time, id, wakes)
-    VALUES (v_run.shard, n, v_run.run, p_kind, p_name, p_data, engine_now(), p_id, 1);
-    IF p_id IS NOT NULL THEN
-        INSERT INTO received (shard, run, id, n) VALUES (v_run.shard, v_run.run, p_id, n);
+    VALUES (v_run.shard, v_n, v_run.run, NEW.kind, NEW.name, NEW.data, engine_now(), NEW.id, 1);
+    IF NEW.id IS NOT NULL THEN
+        INSERT INTO received (shard, run, id, n) VALUES (v_run.shard, v_run.run, NEW.id, v_n);
     END IF;
     v_wakes := v_run.owner IS NULL AND v_run.condition NOT IN (2, 4, 5);  -- codes.PARKED
     UPDATE runs SET inbox_size = inbox_size + 1, wake_at = CASE WHEN v_wakes THEN 0 ELSE wake_at END,
         offered_at = CASE WHEN v_wakes THEN 0 ELSE offered_at END
     WHERE shard = v_run.shard AND run = v_run.run;
     PERFORM tell_workers(CASE WHEN v_run.owner IS NULL THEN 'ready' ELSE 'inbox' END);
-    outcome := 'sent';
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER outbox_delivered AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION deliver();
+
+-- Say something to a run, by its run id or to the newest of a workflow id. ``outcome`` is sent, duplicate, missing,
+-- closed or full, as things stand now.
+CREATE FUNCTION send_message(
+    p_journal text, p_run_id text, p_namespace text, p_workflow_id text, p_kind text, p_name text, p_data bytea,
+    p_id text, OUT outcome text, OUT run_id text, OUT workflow_id text, OUT status integer)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+#variable_conflict use_column
+DECLARE
+    v_run runs;
+BEGIN
+    IF p_journal IS NOT NULL AND NOT EXISTS (SELECT FROM meta WHERE name = 'journal' AND value = p_journal) THEN
+        outcome := 'elsewhere';
+        RETURN;
+    END IF;
+    IF p_run_id IS NULL THEN
+        v_run := find_newest(p_namespace, p_workflow_id);
+    ELSE
+        SELECT * INTO v_run FROM runs WHERE run_id = p_run_id;
+    END IF;
+    run_id := v_run.run_id;
+    workflow_id := v_run.workflow_id;
+    status := v_run.status;
+    outcome := CASE
+        WHEN v_run.run IS NULL THEN 'missing'
+        WHEN v_run.status <> 0 THEN 'closed'
+        WHEN EXISTS (SELECT FROM received WHERE shard = v_run.shard AND run = v_run.run AND id = p_id) THEN 'duplicate'
+        WHEN EXISTS (SELECT FROM outbox WHERE run_id = v_run.run_id AND id = p_id) THEN 'duplicate'
+        WHEN v_run.inbox_size >= 100000 THEN 'full'
+        ELSE 'sent'
+    END;
+    IF outcome = 'sent' THEN
+        INSERT INTO outbox (run_id, kind, name, id, data) VALUES (v_run.run_id, p_kind, p_name, p_id, p_data);
+    END IF;
 END $$;
 
 -- The arguments in the first event of a run (runtime/history.py, WorkflowStarted), or NULL if they are not plain JSON.
@@ -297,5 +314,5 @@ BEGIN
     END CASE;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION shard_of, engine_now, make_run_id, tell_workers, lock_newest, start_run, send_message,
+REVOKE EXECUTE ON FUNCTION shard_of, engine_now, make_run_id, tell_workers, find_newest, start_run, deliver, send_message,
     arguments_of, started_event, start_workflow, send_signal FROM PUBLIC;
