@@ -14,6 +14,7 @@ import time
 
 from keepstep import Engine
 
+from . import shop
 from .bench import Bench
 from .child import Child, say
 from .peer import Peer
@@ -28,6 +29,7 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AN
 
 
 async def be_idle(url: str) -> None:
+    assert shop.many_steps is not None  # a worker that could do something, had it something to do
     async with Engine(url):
         say(ready=True)
         await asyncio.Event().wait()

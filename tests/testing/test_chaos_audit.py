@@ -296,7 +296,7 @@ def test_what_is_left_in_a_database_is_found(tmp_path: Path) -> None:
     assert [each.removeprefix(f"{path}: ") for each in found] == [
         "1 leases at the end",
         "1 runs whose events are not numbered from 1 without a gap at the end",
-        "1 events without a run at the end",
+        "1 runs that are gone, and their events are not at the end",
         "1 gaps in the log at the end",
     ]
 

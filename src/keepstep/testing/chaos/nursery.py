@@ -34,6 +34,8 @@ OVERDUE_SECONDS = 5.0
 
 LISTEN_SECONDS_MAX = 0.1
 
+STARTER_SECONDS_MAX = 300.0
+
 _STAGES: dict[bytes, Stage] = {OPENED: "opened", WORKED: "worked", CLOSING: "closing"}
 
 
@@ -78,11 +80,12 @@ class Nursery:
         """Fork and kill until it is enough; then kill the rest."""
         for place in range(len(ROLES)):
             self._bear(place)
-        if self._scene.campaign.runs:
-            self.fork("starter")
+        starter = self.fork("starter") if self._scene.campaign.runs else None
         while not self._is_enough():
             self._listen()
             self._act()
+        if starter is not None and not self.wait_for(starter, STARTER_SECONDS_MAX):
+            self._ledger.write("surprise", f"not all runs were started within {STARTER_SECONDS_MAX:g} s of their time")
         for child in list(self._children.values()):
             self.kill(child)
         self._due.clear()

@@ -29,8 +29,10 @@ WHOLE = {
     "runs whose events are not numbered from 1 without a gap": (
         "SELECT count(*) FROM (SELECT run FROM events GROUP BY run HAVING min(seq) <> 1 OR max(seq) <> count(*)) AS odd"
     ),
-    "runs without events": "SELECT count(*) FROM runs WHERE run NOT IN (SELECT run FROM events)",
-    "events without a run": "SELECT count(*) FROM events WHERE run NOT IN (SELECT run FROM runs)",
+    "runs without events": "SELECT count(*) FROM (SELECT run FROM runs EXCEPT SELECT run FROM events) AS odd",
+    "runs that are gone, and their events are not": (
+        "SELECT count(*) FROM (SELECT run FROM events EXCEPT SELECT run FROM runs) AS odd"
+    ),
 }
 
 
