@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import psycopg
+
 from keepstep import Engine
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
@@ -39,3 +41,23 @@ async def test_transactions(tmp_path: Path) -> None:
         assert await example.checkout(engine, db, "teapot") == "2 left"
     assert db.execute("SELECT * FROM orders").fetchall() == [("order-teapot", "teapot")]
     assert db.execute("SELECT * FROM stock").fetchall() == [("teapot", 2)]
+
+
+async def test_transactions_by_sql(postgres_url: str) -> None:
+    statements, grants = re.findall(r"```sql\n(.*?)```", (DOCUMENTS / "transactions.md").read_text(), flags=re.DOTALL)
+    start, send, *_ = statements.splitlines()
+    async with Engine(postgres_url, workers=False) as engine:
+        with psycopg.connect(postgres_url, autocommit=True) as db:
+            [(run_id,)] = db.execute(start.encode()).fetchall()
+            assert [db.execute(send.encode()).fetchone() for _ in range(2)] == [(True,), (False,)]
+            db.execute("CREATE ROLE shop")
+            try:
+                for grant in grants.splitlines():
+                    db.execute(grant.encode())
+                db.execute("SET ROLE shop")
+                assert db.execute(start.encode()).fetchall() == [(run_id,)]
+            finally:
+                db.execute("RESET ROLE")
+                db.execute("DROP OWNED BY shop")
+                db.execute("DROP ROLE shop")
+        assert (await engine.get("order-42").describe()).run_id == run_id
