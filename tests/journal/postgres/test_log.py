@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from keepstep.journal import Journal, LogEntry, NewMessage, Position, PositionGone, Status
-from keepstep.journal.postgres import log
+from keepstep.journal.postgres import inbox, log
 from tests.journal.postgres.conftest import Open, Standstill
 from tests.journal.scene import START, advance, event, get, lease, new_run, start_owned
 
@@ -158,6 +158,20 @@ async def test_a_message_that_becomes_visible_late_is_read(open_journal: Open, m
         assert [each.kind for each in await owner.read_inbox("L", late.n)] in (["early"], [])
         assert await owner.read_inbox("L", early.n) == []
     assert [each.kind for each in await owner.read_inbox("L", 0)] == ["late", "early"]
+
+
+async def test_the_floor_rises_past_what_is_for_others(open_journal: Open) -> None:
+    """Or every look into an empty inbox would pass over all that has come to all other runs."""
+    journal = await open_journal()
+    await journal.open_lease(lease())
+    mine = await journal.start(new_run("mine", lease_id="L"))
+    first = await journal.send(NewMessage(run_id=mine.run_id, kind="signal"))
+    assert len(await journal.read_inbox("L", 0)) == 1
+    others = await journal.start(new_run("others"))
+    sent = [await journal.send(NewMessage(run_id=others.run_id, kind="signal")) for _ in range(5)]
+    for _ in range(inbox.READS_MAX + 1):
+        assert await journal.read_inbox("L", first.n) == []
+    assert journal._queries._inboxes["L"]._floor >= sent[-1].n
 
 
 async def test_a_page_of_the_inbox_skips_nothing_of_the_next(open_journal: Open) -> None:

@@ -214,8 +214,8 @@ class Flusher(flush.Flusher):
         warnings = wire.warnings
         try:
             wire.commit()
-        except ConnectionLost:
-            self.is_in_doubt = True
+        except psycopg.Error as error:
+            self.is_in_doubt = error.sqlstate is None or wire.is_lost  # otherwise the server has said that it did not
             raise
         if wire.warnings != warnings:
             self.is_in_doubt = True

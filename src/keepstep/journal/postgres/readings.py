@@ -153,6 +153,16 @@ READ_INBOX = Statement(
     *("text", "int8", "int8", "int8", "int8[]"),
 )
 
+READ_WHOLE_INBOX = Statement(
+    """
+    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
+    FROM runs AS r JOIN messages AS m ON m.shard = r.shard AND m.run = r.run
+    WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND r.inbox_size > 0 ORDER BY m.n LIMIT $2
+    """,
+    *("text", "int8"),
+)
+"""By the lease's runs, because so many messages may lie with others."""
+
 LAST_ARRIVAL = Statement("SELECT last_value FROM arrival_numbers")
 
 OLDEST_TRANSACTION = Statement("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
