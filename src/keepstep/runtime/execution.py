@@ -48,6 +48,9 @@ DELAY_TOLERANCE_MICROSECONDS = 1000
 """Two waits that differ by less are the same: delays come from differences of floats."""
 
 
+EVENTS_BETWEEN_SIGNS = 1000
+"""After so many events a replay says that it goes on."""
+
 REFUSALS_MAX = 100
 """So often is code of an evicted run told that it is."""
 
@@ -162,10 +165,13 @@ class Execution:
 
     # delivering
 
-    def replay(self, events: Sequence[Event], *, is_first: bool = False) -> None:
+    def replay(
+        self, events: Sequence[Event], *, is_first: bool = False, went_on: Callable[[], None] | None = None
+    ) -> None:
         """Deliver a recorded history from the first event on. Raises ``Contradiction``.
 
-        ``is_first``: nobody has run any of the code for this history before.
+        ``is_first``: nobody has run any of the code for this history before. ``went_on`` is called from time to time,
+        so that whoever limits the time of a turn knows a long history from code that does not come back.
         """
         self.markers.read(events, is_first=is_first)
         events, self._loose = without_superseded(events)
@@ -191,6 +197,8 @@ class Execution:
                     if is_first and not forks:
                         self.markers.live_from = event.seq
             self.deliver(event, now)
+            if went_on is not None and event.seq % EVENTS_BETWEEN_SIGNS == 0:
+                went_on()
 
     def deliver(self, event: Event, now: int | None = None) -> None:
         """Deliver one event and run until quiet. ``now`` is the turn's time where it is not the event's own."""

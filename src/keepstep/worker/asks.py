@@ -198,7 +198,7 @@ class Asks:
         watchdog.enter()
         try:
             try:
-                execution.replay(loaded.events, is_first=loaded.run.epoch == 0)
+                execution.replay(loaded.events, is_first=loaded.run.epoch == 0, went_on=watchdog.go_on)
             finally:
                 if watchdog.leave():
                     raise TurnTooLong

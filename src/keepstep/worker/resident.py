@@ -157,7 +157,8 @@ class Resident:
                 self.attempts[key] = decode_attempt(data)
             elif kind == HEARTBEAT:
                 self.heartbeats[key] = data
-        self._guarded(partial(self.execution.replay, is_first=is_first), events)
+        replay = partial(self.execution.replay, is_first=is_first, went_on=self.worker.watchdog.go_on)
+        self._guarded(replay, events)
 
     def _guarded(self, advance: Callable[[Any], None], what: Any) -> None:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""

@@ -64,6 +64,12 @@ class Watchdog:
                 self._is_suspicious = False
         return self._interrupted == self._turn
 
+    def go_on(self) -> None:
+        """A long replay has come further: what follows is a turn of its own. Raises ``TurnTooLong``."""
+        if self.leave():
+            raise TurnTooLong
+        self.enter()
+
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()

@@ -28,6 +28,8 @@ class TurnLimit(Protocol):
 
     def enter(self) -> None: ...
 
+    def go_on(self) -> None: ...
+
     def leave(self) -> bool: ...
 
 
@@ -87,7 +89,7 @@ def _replay(execution: Execution, loaded: Loaded, limit: TurnLimit) -> Diff | No
     limit.enter()
     try:
         try:
-            execution.replay(loaded.events, is_first=loaded.run.epoch == 0)
+            execution.replay(loaded.events, is_first=loaded.run.epoch == 0, went_on=limit.go_on)
         finally:
             if limit.leave():
                 raise TurnTooLong
