@@ -61,3 +61,22 @@ async def test_transactions_by_sql(postgres_url: str) -> None:
                 db.execute("DROP OWNED BY shop")
                 db.execute("DROP ROLE shop")
         assert (await engine.get("order-42").describe()).run_id == run_id
+
+
+async def test_changing_code(tmp_path: Path) -> None:
+    example: Any = code_of("changing-code.md", tmp_path)
+    async with Engine(f"sqlite:///{tmp_path}/shop.db") as engine:
+        sold = await engine.start(example.sell_goods, "teapot", id="teapot")
+        await sold.signal("paid")
+        assert await sold.result() == "goods for teapot"
+        types = [event.type async for event in sold.history()]
+        assert types[:2] == ["workflow_started", "version_marked"]
+        assert await example.sell_again(engine, "teapot") == "goods from another store"
+        priced = await engine.start(example.price_goods, 2, id="priced")
+        await priced.signal("weighed")
+        assert await priced.result() == [3, 14]
+        for workflow, by in ((example.refund_first, "1"), ("refund_goods", "2")):
+            refunded = await engine.start(workflow, "teapot", id=f"refund-{by}")
+            await refunded.signal("returned")
+            assert await refunded.result() == f"teapot: refunded by version {by}"
+            assert (await refunded.describe()).version == by

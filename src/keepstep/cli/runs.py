@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -35,16 +36,29 @@ async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None
         if as_json:
             print_json([_as_data(info) for info in infos])
         else:
-            rows = [_row(info) for info in infos]
-            print_table(("id", "workflow", "version", "status", "started", "closed", ""), rows)
+            _print_runs(infos)
         total = await engine.count(filter)
         if total > len(infos):
             click.echo(f"{len(infos)} of {total} runs; --limit shows more", err=True)
 
 
-def _row(info: RunInfo) -> tuple[str, ...]:
-    note = info.error or info.status_text
-    return info.id, info.type, info.version or "newest", _state(info), ago(info.started_at), ago(info.closed_at), note
+def _print_runs(infos: list[RunInfo]) -> None:
+    """A table; versions are a column of it where any run stays with one."""
+    columns = dict(_COLUMNS)
+    if not any(info.version for info in infos):
+        del columns["version"]
+    print_table(tuple(columns), [tuple(cell(info) for cell in columns.values()) for info in infos])
+
+
+_COLUMNS: dict[str, Callable[[RunInfo], str]] = {
+    "id": lambda info: info.id,
+    "workflow": lambda info: info.type,
+    "version": lambda info: info.version or "newest",
+    "status": lambda info: _state(info),
+    "started": lambda info: ago(info.started_at),
+    "closed": lambda info: ago(info.closed_at),
+    "": lambda info: info.error or info.status_text,
+}
 
 
 def _state(info: RunInfo) -> str:
@@ -84,7 +98,8 @@ async def _show(id: str, as_json: bool, url: str) -> None:
             return
         click.echo(f"{info.id}  {info.type}  {_state(info)}")
         click.echo(f"  run id    {info.run_id}")
-        click.echo(f"  version   {await _version(engine, info)}")
+        if version := await _version(engine, info):
+            click.echo(f"  version   {version}")
         click.echo(f"  started   {clock_time(info.started_at)} ({ago(info.started_at)})")
         if info.closed_at is not None:
             click.echo(f"  closed    {clock_time(info.closed_at)} ({ago(info.closed_at)})")
@@ -109,7 +124,7 @@ async def _version(engine: Engine, info: RunInfo) -> str:
         return f"{info.version}; it stays with it"
     [first] = await engine.journal.read_events(info.run_id, 0, 1)
     was = history.unpack(first.type, first.data).version if first.type == history.WORKFLOW_STARTED else ""
-    return f"the newest; {was} when it was started" if was else "the newest"
+    return f"the newest; {was} when it was started" if was else ""
 
 
 async def _origin(engine: Engine, info: RunInfo) -> dict[str, Any] | None:
