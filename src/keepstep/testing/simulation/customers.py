@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.journal import InvalidInput, JournalError, NotFound, Overloaded, RunClosed, StoreUnavailable
+from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, UpdateRejected
 
 from .fleet import Fleet
-from .language import WALK, WALK_IN_TIME
+from .language import REFUSED, TALK, WALK, WALK_IN_TIME
 from .process import Died, Process
-from .programs import count_musts, draw_program
-from .record import Record, Signal, Start
+from .programs import count_changes, count_musts, draw_program
+from .record import Answer, Change, Record, Signal, Start
 from .trace import Trace
 
 TRIES_MAX = 400
@@ -29,7 +30,22 @@ PATIENCE_SECONDS = 0.2
 ARRIVAL_SECONDS = 6.0
 """Over which the runs are started."""
 
-IN_TIME, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 3, 0.12, 0.03
+IN_TIME, TALKING, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 0.3, 3, 0.12, 0.03
+
+CHANGES_MAX = 3
+MUST = "must"
+"""Updates whose names begin with it are waited for by the program."""
+
+UPDATE_SECONDS, QUERY_SECONDS = 5.0, 2.0
+"""So long a customer waits for an answer before asking again."""
+
+
+class Promised(NamedTuple):
+    """An update: its name, how long it takes, and whether it fails."""
+
+    name: str
+    seconds: float
+    fails: bool
 
 
 class Customer:
@@ -45,6 +61,7 @@ class Customer:
         self._chance = chance
         self._trace = trace
         self._through = through
+        self._promised: list[asyncio.Task[None]] = []
         self._record.starts[start.workflow_id] = start
 
     @classmethod
@@ -53,6 +70,8 @@ class Customer:
         chance = random.Random(f"{seed}/customer {number}")
         program = draw_program(chance, transactions=fleet.store.has_transactions)
         type_ = WALK_IN_TIME if chance.random() < IN_TIME else WALK
+        if type_ == WALK and chance.random() < TALKING:
+            type_, program = TALK, ["sequence", [program, ["until_changed", chance.randint(0, 2)]]]
         return cls(Start(f"run-{number}", type_, program), fleet, chance, trace)
 
     async def visit(self) -> None:
@@ -61,6 +80,9 @@ class Customer:
         await asyncio.sleep(chance.random() * ARRIVAL_SECONDS)
         await self._ask(self._begin)
         await asyncio.gather(*(self._say(n, "word") for n in range(chance.randint(0, WORDS_MAX))))
+        if self._start.type == TALK:
+            changes = (self._change(self._draw_change(n)) for n in range(chance.randint(0, CHANGES_MAX)))
+            await asyncio.gather(*changes, self._query(), self._say(0, "note"))
         dice = chance.random()
         if dice < CANCELLED:
             await self._end(lambda engine: engine.get(self._start.workflow_id).cancel("a customer changed their mind"))
@@ -75,7 +97,17 @@ class Customer:
 
     async def _keep_promises(self, seconds: float = 3.0) -> None:
         musts = count_musts(self._start.program)
+        changes = count_changes(self._start.program)
+        self._promised = [
+            asyncio.create_task(self._change(Promised(f"{MUST}-{n}", 0.0, False), seconds)) for n in range(changes)
+        ]
         await asyncio.gather(*(self._say(n, "must", seconds) for n in range(musts)))
+
+    async def wait_for_promises(self) -> None:
+        """An update of a run that is parked has to wait until an operator has looked after that."""
+        await asyncio.gather(*self._promised)
+        if self._promised:
+            await self._query()
 
     async def _begin(self, engine: Engine) -> None:
         start = self._start
@@ -96,6 +128,52 @@ class Customer:
 
         await self._ask(say)
 
+    def _draw_change(self, n: int) -> Promised:
+        chance = self._chance
+        name = f"{REFUSED}-{n}" if chance.random() < 0.25 else f"{n}"
+        return Promised(name, chance.choice((0.0, 0.0, 0.3, 2.0)), chance.random() < 0.15)
+
+    async def _change(self, wanted: Promised, seconds: float = 3.0) -> None:
+        """Have an update done; what came of it is noted."""
+        await asyncio.sleep(self._chance.random() * seconds)
+        change = Change(self._start.workflow_id, wanted.name, f"change-{wanted.name}")
+        self._record.changes.append(change)
+
+        async def ask(engine: Engine) -> None:
+            handle = engine.get(change.workflow_id)
+            try:
+                change.value = await handle.update("change", *wanted, id=change.id, timeout=UPDATE_SECONDS)
+                change.answer = "value"
+            except UpdateRejected:
+                change.answer = "rejected"
+            except UpdateFailed:
+                change.answer = "failed"
+            except RunClosed:
+                change.answer = "closed"
+            except TimedOut:
+                if wanted.name.startswith(MUST):
+                    raise
+
+        await self._ask(ask)
+
+    async def _query(self) -> None:
+        """Ask what the run has done of what this customer knows of, once, if it can be asked just then."""
+        await asyncio.sleep(self._chance.random() * 3.0)
+        workflow_id = self._start.workflow_id
+
+        async def ask(engine: Engine) -> None:
+            known = [each.name for each in self._record.changes if self._has_made(each)]
+            try:
+                changes = await engine.get(workflow_id).query("changed", timeout=QUERY_SECONDS)
+            except (Blocked, NoWorker, TimedOut):
+                return
+            self._record.answers.append(Answer(workflow_id, changes, known))
+
+        await self._ask(ask)
+
+    def _has_made(self, change: Change) -> bool:
+        return change.workflow_id == self._start.workflow_id and change.answer == "value"
+
     async def _end(self, end: Callable[[Engine], Awaitable[None]]) -> None:
         await asyncio.sleep(self._chance.random() * 3.0)
         self._start.is_to_be_ended = True
@@ -115,7 +193,7 @@ class Customer:
                 return
             except RunClosed:
                 return
-            except (Died, StoreUnavailable, Overloaded):
+            except (Died, StoreUnavailable, Overloaded, TimedOut):
                 await asyncio.sleep(PATIENCE_SECONDS * self._chance.random())
         raise AssertionError(f"a customer was not heard within {TRIES_MAX} tries")
 

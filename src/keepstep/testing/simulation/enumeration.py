@@ -23,10 +23,10 @@ from keepstep.testing.scoreboard import Score
 
 from .customers import Customer
 from .handwritten import HANDWRITTEN
-from .language import NEWEST, WALK
+from .language import NEWEST, TALK, WALK
 from .operator import Operator
 from .process import Process
-from .programs import Node, draw_program
+from .programs import Node, count_changes, draw_program
 from .record import Start
 from .stores import STORES
 from .trouble import Outcome
@@ -88,9 +88,10 @@ def run_program(
         if is_claimed:
             client = fleet.make()
             await client.open(fleet.is_surely_dead, has_worker=False)
-        customer = Customer(Start("run", WALK, program), fleet, random.Random("customer"), world.trace, client)
+        type_ = TALK if count_changes(program) else WALK
+        customer = Customer(Start("run", type_, program), fleet, random.Random("customer"), world.trace, client)
         await customer.visit_in_peace()
-        await Operator(fleet, world.trace).look_after_runs()
+        await asyncio.gather(Operator(fleet, world.trace).look_after_runs(), customer.wait_for_promises())
         strike.end()
         supervisor.cancel()
 

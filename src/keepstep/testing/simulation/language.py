@@ -15,6 +15,7 @@ from typing import Any
 
 import keepstep
 from keepstep import Retry, step, workflow
+from keepstep.runtime.registry import definition_of
 from keepstep.runtime.saga import Outcome
 from keepstep.runtime.workflow import Workflow
 from keepstep.worker.attempt import StepInfo
@@ -29,6 +30,9 @@ REMOTE_QUEUE = "remote"
 
 NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 """Versions of the workflow: the newest does one more step at the end than the first; the last one more at the start."""
+
+REFUSED = "refused"
+"""Updates whose names begin with it are rejected by their validator."""
 
 CONTRADICTION = "contradiction"
 """The step that only the contradicting version does."""
@@ -122,6 +126,8 @@ class Walk(Structures):
         super().__init__()
         self.receipt = "start"
         """Of the last step that this run heard of."""
+        self.changes: list[str] = []
+        """Updates that came to their end, by name."""
         self._itself = itself
         self._sagas = 0
 
@@ -164,6 +170,11 @@ class Walk(Structures):
     async def receive_at_last(self) -> str:
         """Waits for ever; whoever started the program sends as many as it has of these."""
         return str(await keepstep.receive("must"))
+
+    async def until_changed(self, count: int) -> str:
+        """Waits for ever, in a run that takes updates; whoever started it has so many of them done."""
+        await keepstep.wait_for(lambda: len(self.changes) >= count)
+        return "changed"
 
     async def meet(self, seconds: float) -> str:
         self.event.set()
@@ -209,11 +220,18 @@ class Walk(Structures):
             return "child cancelled"
 
 
-def _deploy(version: int) -> tuple[Workflow[Any, Any], Workflow[Any, Any]]:
-    """The workflows as they are in that version of the code: without and with a timeout."""
+async def change(walk: Walk, name: str, seconds: float, fails: bool) -> str:
+    """What an update does: acts, and waits; its result is the receipt."""
+    receipt = walk.heard(await act(f"change {name}", walk.receipt, 0.0, fails))
+    await keepstep.sleep(seconds)
+    walk.changes.append(name)
+    return receipt
 
-    async def walk(program: list[Any]) -> list[str]:
-        walk = Walk(unlimited)
+
+def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
+    """The workflows as they are in that version of the code: without and with a timeout, and one that is spoken to."""
+
+    async def go_through(walk: Walk, program: list[Any]) -> list[str]:
         if version == CONTRADICTING:
             await walk.go(["step", CONTRADICTION, 0.0, False])
         await walk.go(program)
@@ -221,10 +239,44 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], Workflow[Any, Any]]:
             await walk.go(["step", "added", 0.0, False])
         return [f"version {version}", *walk.trace]  # tasks left behind go on writing
 
+    async def walk(program: list[Any]) -> list[str]:
+        return await go_through(Walk(unlimited), program)
+
+    @workflow(name=PREFIX + "talk", guard=False)
+    class Talk:
+        """Walks a program, and takes updates and answers queries meanwhile."""
+
+        def __init__(self) -> None:
+            self.walk = Walk(unlimited)
+            self.noted: list[str] = []
+
+        async def run(self, program: list[Any]) -> list[str]:
+            return await go_through(self.walk, program)
+
+        @keepstep.signal
+        async def note(self, name: str) -> None:
+            self.walk.heard(await act(f"note {name}", self.walk.receipt, 0.0, False))
+            self.noted.append(name)
+
+        @keepstep.update
+        async def change(self, name: str, seconds: float, fails: bool) -> str:
+            return await change(self.walk, name, seconds, fails)
+
+        @change.validator
+        def check_change(self, name: str, seconds: float, fails: bool) -> None:
+            if name.startswith(REFUSED):
+                raise NoLuck(name)
+
+        @keepstep.query
+        def changed(self) -> list[str]:
+            return self.walk.changes
+
     unlimited: Workflow[Any, Any] = workflow(name=PREFIX + "walk", guard=False)(walk)
-    return unlimited, workflow(name=PREFIX + "walk_in_time", timeout=6, guard=False)(walk)
+    talk = definition_of(Talk)
+    assert talk is not None
+    return unlimited, workflow(name=PREFIX + "walk_in_time", timeout=6, guard=False)(walk), talk
 
 
 VERSIONS = {version: _deploy(version) for version in (CONTRADICTING, *FITTING)}
 
-WALK, WALK_IN_TIME = (each.name for each in VERSIONS[NEWEST])
+WALK, WALK_IN_TIME, TALK = (each.name for each in VERSIONS[NEWEST])

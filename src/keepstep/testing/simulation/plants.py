@@ -21,12 +21,15 @@ from keepstep.journal.memory import change as memory_change
 from keepstep.journal.sqlite.deeds import Sandbox
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
+from keepstep.runtime.handling import Handling
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
+from keepstep.worker.reply import Reply, UpdateRequest
 from keepstep.worker.resident import Resident
 from keepstep.worker.steps import Steps
+from keepstep.worker.updating import Updating
 
 from .trouble import TroubledJournal
 
@@ -172,6 +175,36 @@ def _once_twice() -> list[Replacement]:
     return [(Steps, "_may_begin", carefree)]
 
 
+def _update_twice() -> list[Replacement]:
+    """An update that is asked for once more is done once more."""
+    perform = Updating.perform
+
+    async def forgetful(updating: Updating, name: str, request: UpdateRequest) -> Reply:
+        updating._handling.updates.pop(request.id, None)
+        return await perform(updating, name, request)
+
+    return [(Updating, "perform", forgetful)]
+
+
+def _update_unchecked() -> list[Replacement]:
+    """Updates are accepted whatever their validators say."""
+
+    def validate(_: Handling, __: str, ___: bytes) -> None:
+        return None
+
+    return [(Handling, "validate", validate)]
+
+
+def _update_cut_short() -> list[Replacement]:
+    """A run completes although an update that it has accepted is still being done."""
+
+    def wind_up(execution: Execution, _: Any) -> bool:
+        execution.handling.at_work.clear()
+        return False
+
+    return [(Execution, "_wind_up", wind_up)]
+
+
 def _answered(name: str, change: Callable[[Any], Any]) -> list[Replacement]:
     call = TroubledJournal._call
 
@@ -230,6 +263,9 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "undo-forwards": _undo_forwards,
     "undo-late": _undo_late,
     "once-twice": _once_twice,
+    "update-twice": _update_twice,
+    "update-unchecked": _update_unchecked,
+    "update-cut-short": _update_cut_short,
     "log-gap": _log_gap,
     "no-takeover": _no_takeover,
     "unseeded-random": _unseeded_random,

@@ -109,6 +109,15 @@ def draw_program(chance: random.Random, nodes_max: int = NODES_MAX, *, transacti
     return Draw(chance, nodes_max, leaves).program()
 
 
+def count_changes(node: Any) -> int:
+    """How many updates a program waits for without an end."""
+    if not isinstance(node, list):
+        return 0
+    if node[:1] == ["until_changed"]:
+        return int(node[1])
+    return max(map(count_changes, node), default=0)
+
+
 def count_musts(node: Any) -> int:
     """How many waits without an end a program has."""
     if not isinstance(node, list):

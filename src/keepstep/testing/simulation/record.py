@@ -53,6 +53,27 @@ class Signal:
 
 
 @dataclass(slots=True)
+class Change:
+    """An update that a client asked for, under an id of its own, as often as it took to get an answer."""
+
+    workflow_id: str
+    name: str
+    id: str
+    answer: str = ""
+    """What the client was told: ``value``, ``failed``, ``rejected`` or ``closed``; "" if it was told nothing."""
+    value: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """A query's answer: the changes that the run had made, and those that its asker knew of before."""
+
+    workflow_id: str
+    changes: list[str]
+    known: list[str]
+
+
+@dataclass(slots=True)
 class Acknowledged:
     """A commit that the journal has confirmed to its writer."""
 
@@ -68,6 +89,8 @@ class Record:
 
     starts: dict[str, Start] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)

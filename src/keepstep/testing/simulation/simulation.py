@@ -56,7 +56,7 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         trace("the operator takes over")
         operator = Operator(fleet, trace)
         await operator.deploy_newest()
-        await operator.look_after_runs()
+        await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))
 
     record, violations = play(plot, f"{seed}", store, workers, write)
     return Report(

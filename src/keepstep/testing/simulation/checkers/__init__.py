@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 
 from keepstep.testing.simulation.record import Record
 
-from . import compensation, effects, finishing, history, messages, once, replaying, timers, transactions
+from . import compensation, effects, finishing, history, messages, once, replaying, timers, transactions, updates
 
 CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     history.check,
     finishing.check,
     messages.check,
+    updates.check,
     timers.check,
     effects.check,
     once.check,
