@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,7 +305,9 @@ def test_an_update_of_one_id_is_done_once_and_answers_again_even_when_the_run_is
         await handle.signal("check_out")
         assert await handle.result() == 3
         assert await handle.update("add", "tea", id="u1") == Item("tea", 3)
-        with pytest.raises(RunClosed, match=r"update 'add' of run 'one-cart' was not accepted.*completed"):
+        with pytest.raises(
+            RunClosed, match=r"update 'add' of run 'one-cart' has no result: it was not accepted.*completed"
+        ):
             await handle.update("add", "tea", id="u2")
         assert (await history_of(handle)).count("update_accepted") == 1
 
@@ -601,3 +606,15 @@ def test_a_paused_run_answers_queries_as_it_stands_and_lets_updates_wait() -> No
         assert await waiting == Item("coffee", 6)
 
     on_an_engine(program)
+
+
+def test_two_classes_of_one_name_in_two_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "from keepstep import workflow\n@workflow\nclass TwoFold:\n    async def run(self) -> None: ...\n"
+    for name in ("one_fold", "other_fold"):
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("one_fold")
+    with pytest.raises(InvalidInput, match="two workflows are named 'TwoFold'"):
+        importlib.import_module("other_fold")
+    importlib.reload(sys.modules["one_fold"])
+    forget("workflow", "TwoFold")

@@ -370,7 +370,7 @@ def test_a_run_that_continues_waits_for_its_handlers() -> None:
 
 
 @workflow
-class Basket:
+class Hamper:
     def __init__(self, owner: str) -> None:
         self.owner = owner
         self.items: list[str] = []
@@ -403,20 +403,20 @@ async def fill_basket(engine: Engine) -> list[Any]:
     told: list[Any] = []
     with_start: dict[str, Any] = {"id": "basket"}
     try:
-        told.append(await engine.update_with_start(Basket, "ann", update="count", update_id="u1", **with_start))
+        told.append(await engine.update_with_start(Hamper, "ann", update="count", update_id="u1", **with_start))
         for n in range(2):
             handle = await engine.signal_with_start(
-                Basket, "ann", signal=Basket.put, value=f"i{n}", signal_id=f"{n}", **with_start
+                Hamper, "ann", signal=Hamper.put, value=f"i{n}", signal_id=f"{n}", **with_start
             )
         told.append(
             await engine.update_with_start(
-                Basket, "ben", update=Basket.count, update_args=[10], update_id="u2", **with_start
+                Hamper, "ben", update=Hamper.count, update_args=[10], update_id="u2", **with_start
             )
         )
         await handle.signal("close", id="close")
     except RunClosed:
         told = [
-            await engine.update_with_start(Basket, "ann", update="count", update_id=id, **with_start)
+            await engine.update_with_start(Hamper, "ann", update="count", update_id=id, **with_start)
             for id in ("u1", "u2")
         ]
     told.append(await engine.get("basket").result())
@@ -436,17 +436,17 @@ def test_a_run_is_started_with_what_is_said_to_it_whatever_crashes() -> None:
 def test_an_update_that_is_rejected_leaves_the_run_that_it_started() -> None:
     async def program(engine: Engine) -> list[str]:
         with pytest.raises(keepstep.UpdateRejected, match="less than nothing"):
-            await engine.update_with_start(Basket, "ann", id="rejected", update="count", update_args=[-1])
+            await engine.update_with_start(Hamper, "ann", id="rejected", update="count", update_args=[-1])
         handle = engine.get("rejected")
         assert [event.type async for event in handle.history()] == ["workflow_started"]
-        with pytest.raises(keepstep.AlreadyStarted, match="is a 'Basket', not a 'Neighbour'"):
+        with pytest.raises(keepstep.AlreadyStarted, match="is a 'Hamper', not a 'Neighbour'"):
             await engine.signal_with_start(Neighbour, 1, id="rejected", signal="hear", value="x")
         await handle.signal("close")
         result: list[str] = await handle.result()
         with pytest.raises(RunClosed):
-            await engine.signal_with_start(Basket, "ann", id="rejected", signal="put", value="x")
+            await engine.signal_with_start(Hamper, "ann", id="rejected", signal="put", value="x")
         again = await engine.signal_with_start(
-            Basket, "ann", id="rejected", signal="put", value="x", if_closed="restart"
+            Hamper, "ann", id="rejected", signal="put", value="x", if_closed="restart"
         )
         await again.signal("close")
         assert await again.result() == ["x"]
@@ -468,3 +468,66 @@ def test_messages_that_came_before_the_first_worker_are_kept_in_order() -> None:
         return heard
 
     assert run_virtually(main) == ["1", "2", "3"]
+
+
+@workflow
+class Turnstile:
+    """Continues as new as often as it can, while updates and signals come."""
+
+    def __init__(self, passed: list[str]) -> None:
+        self.passed = passed
+
+    async def run(self, passed: list[str]) -> list[str]:
+        before = len(passed)
+        await keepstep.wait_for(lambda: len(self.passed) > before and keepstep.all_handlers_finished())
+        if len(self.passed) < 12:
+            keepstep.continue_as_new(self.passed)
+        return self.passed
+
+    @keepstep.update
+    async def pass_through(self, who: str) -> str:
+        await mark(f"pass {who}")
+        self.passed.append(who)
+        return f"{who} passed"
+
+    @keepstep.signal
+    def jump(self, who: str) -> None:
+        self.passed.append(who)
+
+
+async def pass_turnstile(engine: Engine) -> tuple[list[Any], list[str]]:
+    handle = await engine.start(Turnstile, [], id="turnstile")
+
+    async def jump(n: int) -> None:
+        try:
+            await handle.signal("jump", f"j{n}", id=f"j{n}")
+        except RunClosed:
+            pass
+
+    told = await asyncio.gather(
+        *(handle.update("pass_through", f"u{n}", id=f"u{n}") for n in range(6)), *(jump(n) for n in range(6))
+    )
+    return told[:6], await handle.result()
+
+
+def test_what_comes_at_the_moment_of_continuing_goes_over_to_the_run_that_goes_on() -> None:
+    async def program(engine: Engine) -> None:
+        told, passed = await pass_turnstile(engine)
+        assert told == [f"u{n} passed" for n in range(6)]
+        assert sorted(passed) == [*(f"j{n}" for n in range(6)), *(f"u{n}" for n in range(6))]
+        first = await engine.get("turnstile").describe()
+        assert [info.status async for info in engine.list()].count(first.status) == 1  # the others have continued
+        for n in range(6):  # each is known by its id to one of the runs
+            assert await engine.get("turnstile", first_run).update("pass_through", "x", id=f"u{n}") == f"u{n} passed"
+
+    first_run = ""
+
+    async def with_first_run(engine: Engine) -> None:
+        nonlocal first_run
+        handle = await engine.start(Turnstile, [], id="turnstile")
+        first_run = handle.run_id or ""
+        await program(engine)
+
+    effects.clear()
+    on_an_engine(with_first_run)
+    assert {what: count for what, count in effects.items() if count > 1} == {}

@@ -221,7 +221,7 @@ class RunHandle(Generic[R]):
         Raises ``UpdateRejected`` and ``UpdateFailed`` with the original error as ``__cause__``, ``InvalidInput`` for a
         name or arguments that do not fit, ``RunClosed``, ``TimedOut``.
         """
-        run = await self._current()
+        run = await (self._current() if id is None else self._run())  # an id may be known to a run before it continued
         question = Question(self._engine, run.type, UPDATE, name, args, kwargs, run.queue)
         update_id = self._engine.new_id() if id is None else checked_name(id, "the id of an update")
         return await update(question, run, update_id, None if timeout is None else to_seconds(timeout))

@@ -19,6 +19,7 @@ from keepstep.runtime.handler import Handler, handler_name
 from keepstep.runtime.registry import find_code
 from keepstep.worker.reply import Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
 
+from .closing import last_event
 from .published import schema_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Question:
         """``queue``: where such a run is offered, which tells the version of its code that it stays with."""
         self.engine = engine
         self.type = type_
+        self.run_id = ""
+        """Of the run that is asked."""
         self.kind = kind
         self.name = handler_name(handler, kind)
         self._handler = handler if isinstance(handler, Handler) else _known_handler(type_, queue, kind, self.name)
@@ -94,8 +97,9 @@ def _known_handler(type_: str, queue: str, kind: str, name: str) -> Handler[Any,
 async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
     """Ask a query. Raises what ``RunHandle.query`` does."""
     data = await question.arguments()
+    question.run_id = run.run_id
     what = f"query {question.name!r} of run {run.workflow_id!r}"
-    async for reply in _replies(question, run, data, timeout_seconds):
+    async for reply in _replies(question, data, timeout_seconds):
         if reply.kind is ReplyKind.VALUE:
             return question.read(reply.payload)
         if reply.kind is ReplyKind.FAILED:
@@ -113,29 +117,40 @@ async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
 async def update(question: Question, run: Run, id: str, timeout_seconds: float | None) -> Any:
     """Have an update done, and wait for its result. Raises what ``RunHandle.update`` does."""
     data = encode_request(UpdateRequest(id, await question.arguments()))
+    question.run_id = run.run_id
     what = f"update {question.name!r} of run {run.workflow_id!r}"
     last = ""
-    async for reply in _replies(question, run, data, timeout_seconds):
+    known = None if run.status is Status.RUNNING else await _recorded(question, id)
+    while known is not None:
+        if known.kind is not ReplyKind.AGAIN:
+            return _told(question, what, known)
+        known = await _recorded(question, id)
+    async for reply in _replies(question, data, timeout_seconds):
         last = reply.text or last
         if reply.kind is ReplyKind.CLOSED or (reply.kind is ReplyKind.AGAIN and not reply.text):
-            reply = await _recorded(question.engine.journal, run.run_id, id) or reply
-        if reply.kind is ReplyKind.VALUE:
-            return question.read(reply.payload)
-        if reply.kind is ReplyKind.FAILED:
-            failure = decode_failure(reply.payload)
-            raise UpdateFailed(f"{what} failed: {failure.summary()}") from rebuild(failure)
-        if reply.kind is ReplyKind.REJECTED:
-            failure = decode_failure(reply.payload)
-            raise UpdateRejected(f"{what} was rejected: {failure.summary()}") from rebuild(failure)
-        if reply.kind is ReplyKind.INVALID:
-            raise InvalidInput(reply.text)
-        if reply.kind is ReplyKind.CLOSED:
-            raise RunClosed(f"{what} was not accepted: {reply.text}")
+            reply = await _recorded(question, id) or reply
+        if reply.kind not in (ReplyKind.AGAIN, ReplyKind.BLOCKED):
+            return _told(question, what, reply)
     because = f": {last}" if last else ""
     raise TimedOut(f"{what} has no outcome after {timeout_seconds:g} s{because}; ask again by its id, {id!r}")
 
 
-async def _replies(question: Question, run: Run, data: bytes, timeout_seconds: float | None) -> AsyncIterator[Reply]:
+def _told(question: Question, what: str, reply: Reply) -> Any:
+    """The result of an update, or the error that stands for what came of it."""
+    if reply.kind is ReplyKind.VALUE:
+        return question.read(reply.payload)
+    if reply.kind is ReplyKind.FAILED:
+        failure = decode_failure(reply.payload)
+        raise UpdateFailed(f"{what} failed: {failure.summary()}") from rebuild(failure)
+    if reply.kind is ReplyKind.REJECTED:
+        failure = decode_failure(reply.payload)
+        raise UpdateRejected(f"{what} was rejected: {failure.summary()}") from rebuild(failure)
+    if reply.kind is ReplyKind.CLOSED:
+        raise RunClosed(f"{what} has no result: {reply.text}")
+    raise InvalidInput(reply.text)
+
+
+async def _replies(question: Question, data: bytes, timeout_seconds: float | None) -> AsyncIterator[Reply]:
     """Ask, and ask again, until the time is up. A question that nobody answered has an *again* without words."""
     loop = asyncio.get_running_loop()
     deadline = None if timeout_seconds is None else loop.time() + timeout_seconds
@@ -144,7 +159,7 @@ async def _replies(question: Question, run: Run, data: bytes, timeout_seconds: f
         left = SLICE_SECONDS_MAX if deadline is None else deadline - loop.time()
         if left <= 0:
             return
-        reply = await _ask(question, run.run_id, data, min(wait, left))
+        reply = await _ask(question, data, min(wait, left))
         yield reply or Reply(ReplyKind.AGAIN)
         if reply is None:
             wait = min(wait * 2, SLICE_SECONDS_MAX)
@@ -153,9 +168,9 @@ async def _replies(question: Question, run: Run, data: bytes, timeout_seconds: f
         pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
 
-async def _ask(question: Question, run_id: str, data: bytes, seconds: float) -> Reply | None:
+async def _ask(question: Question, data: bytes, seconds: float) -> Reply | None:
     """The reply to one asking; None if there was none in time."""
-    engine = question.engine
+    engine, run_id = question.engine, question.run_id
     worker = engine.worker
     try:
         if worker is not None and worker.asks.is_here(run_id):
@@ -172,14 +187,23 @@ async def _has_worker(engine: Engine, run: Run) -> bool:
     return any(run.queue in each.queues and run.language in each.languages for each in leases)
 
 
-async def _recorded(journal: Journal, run_id: str, id: str) -> Reply | None:
-    """What the history of a closed run has of an update; None while the run is open."""
-    run = await journal.read_run(run_id)
+async def _recorded(question: Question, id: str) -> Reply | None:
+    """What the history of a closed run has of an update; None while the run is open.
+
+    Where the run has continued as new, the run that goes on is asked from now on.
+    """
+    journal = question.engine.journal
+    run = await journal.read_run(question.run_id)
     if run is None:
-        raise NotFound(f"run {run_id} is not there any more; its retention has ended")
+        raise NotFound(f"run {question.run_id} is not there any more; its retention has ended")
     if run.status is Status.RUNNING:
         return None
-    return await outcome_in(journal, run, id) or Reply(ReplyKind.CLOSED, text=f"the run is closed ({run.status})")
+    found = await outcome_in(journal, run, id)
+    if run.status is Status.CONTINUED and (found is None or found.kind is ReplyKind.CLOSED):
+        event = await last_event(journal, run)
+        question.run_id = history.unpack(event.type, event.data).run_id
+        return Reply(ReplyKind.AGAIN, text="the run has continued as new")
+    return found or Reply(ReplyKind.CLOSED, text=f"it was not accepted, the run is closed ({run.status})")
 
 
 async def outcome_in(journal: Journal, run: Run, id: str) -> Reply | None:

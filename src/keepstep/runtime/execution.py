@@ -264,7 +264,15 @@ class Execution:
             return False
         if self._error_of_handler is not None or main.cancelled():
             return True
-        return main.exception() is not None and not isinstance(main.exception(), ContinueAsNew)
+        return main.exception() is not None and not self.is_continuing
+
+    @property
+    def is_continuing(self) -> bool:
+        """The function has ended by continuing as new: what comes from now on goes over to the new run."""
+        main = self._main
+        if main is None or not main.done() or main.cancelled():
+            return False
+        return isinstance(main.exception(), ContinueAsNew)
 
     @property
     def main(self) -> asyncio.Task[Any] | None:
@@ -531,7 +539,7 @@ class Execution:
             self.loop.fire(operation.handle)
 
     def _apply_signal_received(self, event: Event, data: history.SignalReceived) -> None:
-        if self.handling.takes_signal(data.name) and not self.is_failing:
+        if self.handling.takes_signal(data.name) and not self.is_failing and not self.is_continuing:
             self.handling.handle_signal(data)
             return
         arrived = Arrived(event.seq, data)

@@ -36,10 +36,11 @@ from .guard import Wrapper
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Handler(Wrapper, Generic[P, R]):
+class Handler(Wrapper, Generic[P, R_co]):
     """What all kinds have in common."""
 
     kind = "handler"
@@ -61,7 +62,7 @@ class Handler(Wrapper, Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, instance: object, owner: type) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type) -> Callable[P, R_co]: ...
     def __get__(self, instance: object, owner: type) -> Any:
         return self if instance is None else MethodType(self.fn, instance)
 
@@ -69,7 +70,7 @@ class Handler(Wrapper, Generic[P, R]):
         return f"<{self.kind} {self.name}>"
 
 
-class Signal(Handler[P, R]):
+class Signal(Handler[P, R_co]):
     """A method that is called with each signal of its name."""
 
     kind = "signal"
@@ -93,7 +94,7 @@ class Signal(Handler[P, R]):
             raise InvalidInput(f"signal {self.name!r}: {error}") from error
 
 
-class Query(Handler[P, R]):
+class Query(Handler[P, R_co]):
     """A method that answers and changes nothing."""
 
     kind = "query"
@@ -104,7 +105,7 @@ class Query(Handler[P, R]):
             raise InvalidInput(f"query {self.name!r} is async; a query answers at once, so write it with def")
 
 
-class Update(Handler[P, R]):
+class Update(Handler[P, R_co]):
     """A method that changes the run and answers."""
 
     kind = "update"

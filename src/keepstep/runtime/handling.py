@@ -7,7 +7,8 @@ what calls them stands in the history.
 Invariants
 
 * An update that history says was accepted has its handler called, and its outcome is recorded once: by its own event,
-  or together with the end of the run.
+  or together with the end of the run. One that was accepted at the moment when the run continued as new goes over to
+  the run that goes on.
 * A run does not complete, and is not continued, while a handler is at work. A run that fails, is cancelled or times out
   cancels its handlers, and waits until they have cleaned up.
 * While a query or a validator answers (``is_answering``), nothing durable can be asked for.
@@ -73,6 +74,8 @@ class Handling:
         """Every update that was accepted, by id, with its outcome if that is in the history."""
         self.unrecorded: dict[str, UpdateOutcome] = {}
         """Outcomes that the history does not have yet, in the order in which they came."""
+        self.going_over: list[history.UpdateAccepted] = []
+        """Updates that were accepted when the run was continuing as new; they are for the run that goes on."""
         self._taken: set[str] = set()
         """Those of them that are on their way into the history."""
         self._cut_off: set[str] = set()
@@ -107,6 +110,9 @@ class Handling:
             raise Contradiction(Diff(summary, event.seq, f"{event.type} {event.key}"))
         if self._execution.is_failing:  # it was accepted at the same moment
             self._cut(data.id, data.name)
+            return
+        if self._execution.is_continuing:
+            self.going_over.append(data)
             return
         args, kwargs = update.signature.decode_args(data.payload)
         self._begin(update, args, kwargs, self._update_ended, data.id)

@@ -70,7 +70,7 @@ def _same_place(known: Any, new: Any) -> bool:
 
 
 def _file_of(definition: Any) -> str:
-    code = getattr(definition.__wrapped__, "__code__", None)
+    code = getattr(definition.fn, "__code__", None)  # of a class, the code of its run
     return code.co_filename if code is not None else ""
 
 

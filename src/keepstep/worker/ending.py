@@ -12,8 +12,11 @@ from keepstep.runtime.data import describe, encode_failure, within_limit
 from keepstep.runtime.history import pack
 
 from .kinship import last_words
+from .reply import UPDATE, UpdateRequest, encode_request
 
 if TYPE_CHECKING:
+    from keepstep.runtime.execution import Execution
+
     from .resident import Resident
 
 Ending = tuple[Status, NewEvent, bytes]
@@ -65,7 +68,7 @@ def _last_changes(resident: Resident) -> dict[str, Any]:
 
 
 def _continuation(resident: Resident, arguments: bytes) -> NewRun:
-    """The run that goes on. Signals that nobody has received go with it."""
+    """The run that goes on. Signals that nobody has received go with it, and updates that came at the last moment."""
     execution, identity = resident.execution, resident.execution.identity
     attributes = {**resident.attributes, **execution.attributes}
     new = resident.worker.new_run(
@@ -78,12 +81,23 @@ def _continuation(resident: Resident, arguments: bytes) -> NewRun:
         parent=resident.parent,
         continued_from=resident.run_id,
         attributes={name: value for name, value in attributes.items() if value is not None},
-        messages=tuple(
-            NewMessage(kind="signal", name=each.name, data=each.payload, id=each.message_id or None)
-            for each in execution.unread_signals()
-        ),
+        messages=(*_unread(execution), *_going_over(execution)),
     )
     return msgspec.structs.replace(new, input_digest=resident.input_digest)  # starting the id again attaches to it
+
+
+def _unread(execution: Execution) -> list[NewMessage]:
+    return [
+        NewMessage(kind="signal", name=each.name, data=each.payload, id=each.message_id or None)
+        for each in execution.unread_signals()
+    ]
+
+
+def _going_over(execution: Execution) -> list[NewMessage]:
+    return [
+        NewMessage(kind=UPDATE, name=each.name, data=encode_request(UpdateRequest(each.id, each.payload, True)))
+        for each in execution.handling.going_over
+    ]
 
 
 def ending_of(resident: Resident) -> Ending:

@@ -45,6 +45,8 @@ class UpdateRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     id: str
     payload: bytes
+    is_accepted: bool = False
+    """By a run that this one continues; nothing is to be said against it any more."""
 
 
 encode_reply = msgspec.msgpack.Encoder().encode

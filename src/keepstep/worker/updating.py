@@ -117,11 +117,13 @@ class Updating:
 
     def refusal_of(self, name: str, request: UpdateRequest) -> Reply | None:
         """What is to be said against an update now; None if nothing is."""
+        if self._resident.execution.is_continuing:
+            return again("the run is just continuing as new")
         if self._resident.execution.has_returned:
             return Reply(ReplyKind.CLOSED, text="the run's function has ended; it takes no updates any more")
         if self._resident.is_parking or self._resident.is_closing:
             return again("the run is being given back")
-        return judge(self._handling.validate, name, request.payload)
+        return None if request.is_accepted else judge(self._handling.validate, name, request.payload)
 
     def acceptance_of(self, name: str, request: UpdateRequest) -> NewEvent:
         """The event by which an update is accepted."""
