@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 
 from keepstep.journal import Commit, Journal, Status, this_process
 from keepstep.journal.postgres import open_postgres
@@ -60,5 +61,12 @@ async def labour(url: str, name: str) -> None:
             say(run.run_id, run.last_seq + 1)
 
 
+def die_with_parent() -> None:
+    """A test that is killed takes its children with it: its end of the pipe is closed then."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=die_with_parent, daemon=True).start()
     asyncio.run(globals()[sys.argv[1]](*sys.argv[2:]))

@@ -29,7 +29,9 @@ def spawn() -> Iterator[Spawn]:
     def start(name: str, *arguments: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.journal.postgres.child", name, *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment)
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment
+        )
         children.append(child)
         return child
 
