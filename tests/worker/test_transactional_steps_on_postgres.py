@@ -24,6 +24,7 @@ from keepstep import (
 )
 from keepstep.journal import Commit, Fenced
 from keepstep.journal.postgres import transaction as sessions
+from keepstep.journal.postgres.connection import commit_something, open_session
 from tests.journal.scene import event, lease, start_owned
 
 SCHEMA = """
@@ -407,3 +408,86 @@ async def test_an_engine_that_closes_leaves_no_transaction_open(engine: Engine, 
     async with Engine(engine.url, queues=("mine",)) as next_one:
         assert await next_one.get(run.id).result() == "done"
     assert effects(db) == ["mine"]
+
+
+async def test_another_transaction_in_place_of_its_own_is_found_out(
+    engine: Engine, db: psycopg.Connection[Any]
+) -> None:
+    async def begin_another(own: psycopg.AsyncConnection[Any]) -> None:
+        await own.execute("ROLLBACK")
+        await own.execute("BEGIN")
+        await own.execute(NOTE, ("in another", 0))
+
+    at_will["a"] = begin_another
+    assert isinstance(await cause_of(engine, do_at_will_on_postgres.name, "a"), StatementRefused)
+    assert effects(db) == []
+
+
+async def test_an_idle_session_that_was_cut_is_replaced(engine: Engine, db: psycopg.Connection[Any]) -> None:
+    assert await engine.run(note_all_on_postgres, ["a"]) == ["a"]
+    cut = db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keepstep step'")
+    assert cut.fetchall() == [(True,)]
+    assert await engine.run(note_all_on_postgres, ["b"]) == ["b"]
+    assert (calls, effects(db)) == (["a", "b"], ["a", "b"])
+
+
+async def test_a_commit_that_the_server_has_doubts_about_is_confirmed_first(
+    engine: Engine, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that has stopped to wait for its standby."""
+    db.execute(
+        "CREATE FUNCTION doubt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'hm'; RETURN NULL; END $$"
+    )
+    db.execute(
+        "CREATE CONSTRAINT TRIGGER doubtful AFTER INSERT ON effects DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION doubt()"
+    )
+    answers: list[Any] = [psycopg.OperationalError("away"), False]
+
+    def commit_in_vain_first(address: Any) -> bool:
+        calls.append("confirm")
+        answer = answers.pop(0) if answers else commit_something(address)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(sessions, "CONFIRM_SECONDS", 0.01)
+    monkeypatch.setattr(sessions, "commit_something", commit_in_vain_first)
+    assert await engine.run(note_all_on_postgres, ["a"]) == ["a"]
+    assert (calls, effects(db)) == (["a", *["confirm"] * 3], ["a"])
+
+
+async def test_whoever_is_cancelled_while_a_session_is_opened_leaves_none_behind(
+    engine: Engine, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, opened = threading.Event(), []
+
+    def open_slowly(address: Any) -> psycopg.Connection[Any]:
+        gate.wait(20)
+        opened.append(open_session(address))
+        return opened[0]
+
+    monkeypatch.setattr(sessions, "open_session", open_slowly)
+    waiting = asyncio.ensure_future(engine.journal.transaction(is_async=True).__aenter__())
+    await asyncio.sleep(0.01)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    gate.set()
+    while not (opened and opened[0].closed):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_gives_out_no_session_is_asked_again(
+    engine: Engine, db: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = [psycopg.errors.TooManyConnections("none left")] * 2
+
+    def refuse_first(address: Any) -> psycopg.Connection[Any]:
+        if refusals:
+            raise refusals.pop()
+        return open_session(address)
+
+    monkeypatch.setattr(sessions, "open_session", refuse_first)
+    assert await engine.run(note_all_on_postgres, ["a"]) == ["a"]
+    assert (calls, refusals) == (["a"], [])
