@@ -24,6 +24,7 @@ from . import (
     w10_idle,
     w11_processes,
     w12_bloat,
+    w13_check,
 )
 from .absurd_peer import ABSURD
 from .bench import Bench
@@ -54,6 +55,7 @@ EVERYWHERE: dict[str, Workload] = {
     "W4": w4_sleepers.measure,
     "W5": w5_takeover.measure,
     "W6": w6_replay.measure,
+    "W13": w13_check.measure,
 }
 WORKLOADS: dict[str, dict[str, Workload]] = {
     "SQLite": {**EVERYWHERE, "W7": w7_orders.measure, "W8": w8_flat.measure, "DBOS": DBOS.measure},

@@ -25,6 +25,7 @@ class Scale:
     w9_runs: int
     w10_seconds: float
     w12_steps: int
+    w13_runs: int
     peer_processes: tuple[int, ...]
     """With how many worker processes a peer plays W11."""
     peer_seconds_max: float
@@ -33,10 +34,10 @@ class Scale:
 
 FULL = Scale(
     "full", 3, 500, 100, 50, 1000, 100_000, 1000, 10_000, 69_659, 6, (100_000, 1_000_000), 10_000, 50, 20, 1_000_000,
-    (1, 2, 4), 300,
+    5_000, (1, 2, 4), 300,
 )  # fmt: skip
 QUICK = Scale(
-    "quick", 1, 100, 50, 20, 200, 5_000, 100, 1_000, 2_000, 5, (10_000, 50_000), 1_000, 15, 3, 20_000, (), 100
+    "quick", 1, 100, 50, 20, 200, 5_000, 100, 1_000, 2_000, 5, (10_000, 50_000), 1_000, 15, 3, 20_000, 500, (), 100
 )
 
 FULL_POSTGRES = replace(FULL, w4_runs=50_000, peer_seconds_max=45)
