@@ -343,6 +343,12 @@ async def test_only_those_may_call_who_are_granted_it(engine: Engine, db: Any) -
             db.execute("SELECT * FROM keepstep.runs")
         db.execute("RESET ROLE")
         assert await engine.get("mine").result() == 1
+        db.execute("GRANT EXECUTE ON FUNCTION keepstep.start_run, keepstep.send_message TO app_of_somebody")
+        with db.transaction():
+            db.execute("SET LOCAL ROLE app_of_somebody")
+            run = await engine.start(echo_what_is_said_on_postgres, id="also-mine", connection=db)
+            await run.signal("said", "thank you", connection=db)
+        assert await run.result() == "thank you"
     finally:
         db.execute("RESET ROLE")
         db.execute("DROP OWNED BY app_of_somebody")
