@@ -161,6 +161,8 @@ class PostgresServer(Access):
 
     def set_config(self, settings: Mapping[str, str]) -> None:
         """Change settings; new sessions have them at once, those that need a restart after ``restart()``."""
+        if settings.items() <= self._settings.items():
+            return
         self._settings.update(settings)
         self._write_settings()
         if self.is_running:
