@@ -29,6 +29,10 @@ FRONTIER_WIDTH = 12
 PAUSE_SECONDS_MAX = 0.08
 STARTS_AT_ONCE = 200
 STARTER_SECONDS = 0.01
+
+MAILBOX_SECONDS = 120.0
+"""The age of a mailbox to which nobody writes any more, however long the database was away."""
+
 RESULT_SECONDS_MAX = 0.3
 BOXES = 6
 """How many of the newest mailboxes get letters."""
@@ -47,6 +51,10 @@ class Frontier(msgspec.Struct, frozen=True):
         """The number of the newest run."""
         number = int((time.monotonic() - self.began_at) * self.runs_per_second)
         return min(number, self.runs_max) if self.runs_max else number
+
+    def age_seconds(self, number: int) -> float:
+        """How long ago it was the newest."""
+        return time.monotonic() - self.began_at - number / self.runs_per_second
 
 
 def arguments_of(name: str, plan: Plan) -> tuple[Any, tuple[Any, ...]]:
@@ -107,6 +115,15 @@ class Client:
             if number == self._frontier.runs_max:
                 await asyncio.gather(*started)
                 return
+
+    async def dismiss_mailboxes(self) -> None:
+        """Send each mailbox its last letter when nobody writes to it any more: in hours they would be thousands."""
+        for number in count(0, MAILBOX_EVERY):
+            while self._frontier.age_seconds(number) < MAILBOX_SECONDS:
+                await asyncio.sleep(1.0)
+            name = run_name(self._frontier.seed, number)
+            letter = self._engine.get(name).signal("letter", workload.LAST_LETTER)
+            await self._ask("dismiss", name, letter, (NotFound, RunClosed))
 
     async def _start(self) -> None:
         await self._start_number(max(0, self._frontier.newest() - int(FRONTIER_WIDTH * self._dice.random() ** 2)))

@@ -13,7 +13,8 @@ import os
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -69,7 +70,7 @@ class Birth(msgspec.Struct, frozen=True):
 
     life: int
     role: str
-    """``worker``, ``client``, ``both``, ``opener``, ``starter``, or ``operator``."""
+    """``worker``, ``client``, ``both``, ``opener``, ``starter``, ``postman``, or ``operator``."""
     seed: str
 
 
@@ -119,7 +120,12 @@ class Life:
             logger.handlers, logger.propagate = [_ToLedger(self._ledger)], False
             logger.setLevel(logging.INFO)
             settle(self._ledger, self._scene.folder / "books", self._has_worked)
-            deeds = {"opener": self._open_something, "operator": self._operate, "starter": self._start_all}
+            deeds = {
+                "opener": self._open_something,
+                "operator": self._operate,
+                "postman": self._dismiss_mailboxes,
+                "starter": self._start_all,
+            }
             asyncio.run(deeds.get(self._birth.role, self._work)())
             code = 0
         except BaseException:
@@ -176,11 +182,23 @@ class Life:
 
     async def _start_all(self) -> None:
         """Start every run of the round."""
+        async with self._client() as client:
+            await client.start_all()
+
+    async def _dismiss_mailboxes(self) -> None:
+        """Until it is killed."""
+        async with self._client() as client:
+            await client.dismiss_mailboxes()
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
         engine = await self._open(Engine(self._scene.url, workers=False))
-        self._tell(OPENED)
-        dice = Random(self._birth.seed)
-        await Client(engine, self._ledger, self._scene.frontier, dice, self._has_worked).start_all()
-        await engine.close()
+        try:
+            self._tell(OPENED)
+            dice = Random(self._birth.seed)
+            yield Client(engine, self._ledger, self._scene.frontier, dice, self._has_worked)
+        finally:
+            await engine.close()
 
     async def _open_something(self) -> None:
         """Make a database of its own and start a run in it."""

@@ -80,6 +80,8 @@ class Nursery:
         """Fork and kill until it is enough; then kill the rest."""
         for place in range(len(ROLES)):
             self._bear(place)
+        if not self._scene.campaign.kills:
+            self.fork("postman")
         starter = self.fork("starter") if self._scene.campaign.runs else None
         while not self._is_enough():
             self._listen()
