@@ -355,15 +355,16 @@ CLAIMABLE = """
 
 CLAIMABLE_RUNS = Statement(
     f"""
-    SELECT chosen.run_id FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (
-        SELECT run_id, run, offered_at FROM runs
+    SELECT chosen.* FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (
+        SELECT {_HEAD}, r.offered_at FROM runs AS r
         WHERE queue = pair.queue AND language = pair.language AND offered_at <= $5 AND {CLAIMABLE}
         ORDER BY offered_at, run LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED) AS chosen
     ORDER BY chosen.offered_at, chosen.run LIMIT $6
     """,
     *("text[]", "text[]", "text", "text[]", "int8", "int8"),
 )
-"""Run ids that are due, longest due first. Each pair of queue and language walks its own stretch of the index."""
+"""The heads of runs that are due, longest due first, locked. Each pair of queue and language walks its own stretch of
+the index."""
 
 NEXT_WAKE_OF = f"""
     SELECT min(chosen.offered_at) FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (

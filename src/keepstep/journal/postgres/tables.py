@@ -91,7 +91,7 @@ class PostgresTables:
 
     def prepare(self, wants: Wants) -> None:
         """Ask for all heads that will be wanted, in the round trip that begins the transaction."""
-        if self.is_trusting or not (wants.run_ids or wants.workflows):
+        if self.is_trusting or not (wants.workflows or wants.run_ids - self._heads.keys()):
             return
         self._queue_heads(wants.run_ids, wants.workflows)
         if wants.tasks:
@@ -224,9 +224,9 @@ class PostgresTables:
         if not pairs:
             return []
         queues, languages = zip(*pairs, strict=True)
-        return [
-            run_id for (run_id,) in self._ask(sql.CLAIMABLE_RUNS, queues, languages, lease.lease_id, types, now, limit)
-        ]
+        rows = self._ask(sql.CLAIMABLE_RUNS, queues, languages, lease.lease_id, types, now, limit)
+        self._heads = {row[1]: row[:-1] for row in rows}
+        return [row[1] for row in rows]
 
     def offer_blocked_runs(self) -> int:
         return self._count(sql.OFFER_BLOCKED_RUNS)
