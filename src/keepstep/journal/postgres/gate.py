@@ -18,7 +18,7 @@ ARRIVING = "arriving"
 ARRIVED = "arrived"
 """Names the row of ``meta`` that says which move has brought this journal."""
 
-_GUARDED = ("runs", "messages")
+_GUARDED = ("runs", "messages", "outbox")
 """What the functions of the journal write to (``0002_functions.sql``)."""
 
 CLOSE = (
