@@ -18,6 +18,10 @@ audit (``audit``) holds them against the ledger. It believes the engine nothing 
 cannot be repeated step by step, as real processes race; its seed repeats its runs, lives and fates. ``--plant NAME``
 breaks the engine on purpose (``plants``), to see whether the audit would notice.
 
+With ``--store postgres`` the database is on a PostgreSQL server that the program starts itself (``home``), and with
+``--trouble`` the server is restarted, cut off or failed over meanwhile (``keepstep.testing.postgres.trouble``); with
+``--kills 0`` that alone is what befalls anybody.
+
 What it does not do: power cuts and failing disks (``keepstep.testing.power``), or every interleaving in turn
 (``keepstep.testing.simulation``). It needs ``os.fork``.
 """

@@ -6,6 +6,9 @@ import msgspec
 
 TESTING = "keepstep.testing"
 
+PATIENT = ("--kills", "0", "--lease-seconds", "5")
+"""Nobody is killed: what is tried is the database."""
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """See the module. The programs themselves keep the agreement in the package's docstring."""
@@ -39,7 +42,7 @@ PARTS: tuple[Part, ...] = (
         name="simulation-memory",
         title="whole engines under virtual time, on the in-memory store",
         command=(f"{TESTING}.simulation", "--store", "memory"),
-        share=0.2,
+        share=0.15,
         unit="simulations",
         count_option="--seeds",
         first_tries=20,
@@ -48,7 +51,7 @@ PARTS: tuple[Part, ...] = (
         name="simulation-sqlite",
         title="the same, on real SQLite with a store that fails",
         command=(f"{TESTING}.simulation", "--store", "sqlite"),
-        share=0.15,
+        share=0.1,
         unit="simulations",
         count_option="--seeds",
         first_tries=10,
@@ -64,11 +67,43 @@ PARTS: tuple[Part, ...] = (
         name="kills",
         title="kill -9 of real workers and clients on real SQLite",
         command=(f"{TESTING}.chaos",),
-        share=0.2,
+        share=0.15,
         unit="kills",
         count_option="--kills",
         first_tries=100,
         tries_max=3000,
+    ),
+    Part(
+        name="kills-postgres",
+        title="the same on real PostgreSQL",
+        command=(f"{TESTING}.chaos", "--store", "postgres"),
+        share=0.1,
+        unit="kills",
+        count_option="--kills",
+        first_tries=100,
+        tries_max=3000,
+    ),
+    Part(
+        name="restarts",
+        title="a PostgreSQL server stopped, killed and started again under a fleet",
+        command=(f"{TESTING}.chaos", "--store", "postgres", "--trouble", "restart", "--every", "1", "10", *PATIENT),
+        share=0.05,
+        unit="restarts",
+        count_option="--troubles",
+        first_tries=5,
+        tries_max=300,
+        counted="troubles",
+    ),
+    Part(
+        name="failovers",
+        title="its primary killed or parted, and a synchronous standby promoted",
+        command=(f"{TESTING}.chaos", "--store", "postgres", "--trouble", "failover", "--every", "0.2", "2", *PATIENT),
+        share=0.05,
+        unit="failovers",
+        count_option="--troubles",
+        first_tries=5,
+        tries_max=300,
+        counted="troubles",
     ),
     Part(
         name="power",
@@ -103,7 +138,7 @@ PARTS: tuple[Part, ...] = (
         name="linearizability-memory",
         title="clients' calls that must fit one order, processes and stores failing under them",
         command=(f"{TESTING}.linearizability", "--store", "memory"),
-        share=0.1,
+        share=0.05,
         unit="histories",
         count_option="--histories",
         first_tries=20,
