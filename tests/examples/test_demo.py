@@ -24,16 +24,24 @@ ORDERS = 40
 class Run:
     """One run of the demo: its exit code, what it printed, and what its books say."""
 
-    def __init__(self, folder: Path, *, sabotage: bool = False) -> None:
+    def __init__(self, folder: Path, *, db: str | None = None, sabotage: bool = False) -> None:
         console = Console(file=io.StringIO(), width=80)
-        self.exit_code = run_demo(ORDERS, kills=3, seed=7, sabotage=sabotage, folder=folder, console=console)
+        self.exit_code = run_demo(ORDERS, kills=3, seed=7, db=db, sabotage=sabotage, folder=folder, console=console)
         self.text: str = console.file.getvalue()  # type: ignore[attr-defined]
         self.audit: Audit = audit(folder / "books.db", [order.id for order in read_orders(limit=ORDERS)])
 
 
 @pytest.mark.stress
 def test_orders_survive_the_killing_of_workers_and_the_books_are_clean(tmp_path: Path) -> None:
-    run = Run(tmp_path)
+    judge(Run(tmp_path))
+
+
+@pytest.mark.stress
+def test_on_postgresql_the_books_are_clean_as_well(tmp_path: Path, postgres_url: str) -> None:
+    judge(Run(tmp_path, db=postgres_url))
+
+
+def judge(run: Run) -> None:
     assert run.exit_code == 0, run.text
     found = run.audit
     assert found.is_clean
