@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
 import pytest
 
 from keepstep.journal import HintKind, NewTask
-from keepstep.journal.postgres import PostgresJournal
+from keepstep.journal.postgres import PostgresJournal, pulse
 from keepstep.journal.postgres import journal as journal_module
 from keepstep.journal.postgres.wire import Wire
 from tests.journal.postgres.conftest import Open
@@ -90,6 +91,34 @@ async def test_a_claim_of_tasks_in_vain_is_one_statement_and_writes_nothing(
     await journal.start(new_run(tasks=(NewTask(kind="step", key="k", queue="q"),)))
     [task] = await journal.claim_tasks("L", ["q"], ["step"], 5)
     assert task.key == "k"
+
+
+async def test_who_polls_for_tasks_and_asks_in_vain_sends_nothing_until_there_are_some(
+    open_journal: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, other = await open_journal("pooled=true&shards=1"), await open_journal("pooled=true&shards=1")
+    await journal.open_lease(lease())
+    monkeypatch.setattr(pulse, "POLL_SECONDS_MIN", 0.0)
+    monkeypatch.setattr(pulse, "NONE_SECONDS", 100.0)
+    await journal.next_wake("L")
+    assert await journal.claim_tasks("L", ["q"], ["step"], 5) == []
+    assert await journal.reap() == []
+    statements, ears = Statements(monkeypatch), Ears(journal)
+    assert await journal.claim_tasks("L", ["q"], ["step"], 5) == []
+    assert await journal.take_asks("L", 5) == []
+    assert statements.take() == 0
+    started = await other.start(new_run(tasks=(NewTask(kind="step", key="k", queue="q"),)))
+    asking = asyncio.ensure_future(other.ask(started.run_id, "query", "state", b"", 20))
+
+    async def are_found() -> bool:
+        await journal.reap()
+        return ears.heard(HintKind.TASKS) and ears.heard(HintKind.ASKS)
+
+    await wait_until(are_found)
+    assert len(await journal.claim_tasks("L", ["q"], ["step"], 5)) == 1
+    [ask] = await journal.take_asks("L", 5)
+    await journal.answer(ask.ask_id, b"!")
+    assert await asking == b"!"
 
 
 async def test_leases_that_are_nearly_due_are_renewed_by_the_way(

@@ -93,9 +93,11 @@ class PostgresJournal(GroupJournal[Wire]):
     def _judge_leases(self, db: Wire) -> list[tuple[LeaseState, bool]]:
         renewals, began = self._writer.renewals, time.monotonic()
         due = renewals.lease_ids() if renewals.seconds_left() < RENEWED_AHEAD_SECONDS else []
-        leases, renewed = self._queries.take_pulse(db, due)
-        renewals.note(renewed, began)
-        return [(state, self._is_surely_dead(state.lease.process)) for state in leases]
+        pulse = self._queries.take_pulse(db, due, self.clock.now())
+        renewals.note(pulse.renewed, began)
+        for kind in pulse.found:  # whose hint was lost, or could not be given
+            self._loop.call_soon_threadsafe(self._hear, Hint(kind))
+        return [(state, self._is_surely_dead(state.lease.process)) for state in pulse.leases]
 
     def _hear(self, hint: Hint) -> None:
         self._queries.news += 1

@@ -1,8 +1,10 @@
 """Pulse: what an idle process asks once a second, and what is remembered of the answer for a moment.
 
-A worker without work looks for dead owners, and then when the next run is due; each is a question of its own. The first
-one's statement answers the second, too, so that an idle process costs the server one statement a second. The answer is
-good for the one question that follows at once, and only if no hint has come in between.
+A worker without work looks for dead owners every second, and then when the next run is due; beside that it looks for
+tasks and for asks. Each is a question of its own. The first one's statement answers all of them, so that an idle
+process costs the server one statement a second. When the next run is due is good for the one question that follows at
+once. That there are neither tasks nor asks is good for whoever polls for them (and not for one who asks twice in a
+moment) until the next pulse; where there are some, the process is told so as by a hint. Any hint ends all of it.
 """
 
 from __future__ import annotations
@@ -12,9 +14,27 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from keepstep.journal.lease import Lease
+import msgspec
+
+from keepstep.journal.hint import HintKind
+from keepstep.journal.lease import Lease, LeaseState
 
 FRESH_SECONDS = 0.25
+
+NONE_SECONDS = 1.5
+"""Longer than from one pulse to the next."""
+
+POLL_SECONDS_MIN = 0.5
+"""Who asks more often than this does not poll."""
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """One look."""
+
+    leases: list[LeaseState]
+    renewed: list[str]
+    """Leases of this process, which were due."""
+    found: list[HintKind]
 
 
 class Wake:
@@ -43,3 +63,23 @@ class Wake:
 
 
 NO_WAKE = Wake(None, None)
+
+
+class Watch:
+    """Whether there is something that a process polls for."""
+
+    def __init__(self) -> None:
+        self._news = -1
+        self._none_until = self._asked_at = 0.0
+        self._what: object = None
+
+    def note(self, news: int, *, is_there: bool) -> None:
+        self._news = -1 if is_there else news
+        self._none_until = time.monotonic() + NONE_SECONDS
+
+    def is_surely_none(self, news: int, what: object = None) -> bool:
+        """Whether there was none a moment ago, for one who asks for the same again and not for the first time."""
+        now = time.monotonic()
+        polls, self._asked_at = now - self._asked_at > POLL_SECONDS_MIN and what == self._what, now
+        self._what = what
+        return polls and news == self._news and now < self._none_until

@@ -11,6 +11,7 @@ from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITI
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.hint import HintKind
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
@@ -20,7 +21,7 @@ from keepstep.journal.task import Task
 from . import log, readings
 from . import statements as sql
 from .inbox import Inbox
-from .pulse import NO_WAKE, Wake
+from .pulse import NO_WAKE, Pulse, Wake, Watch
 from .rows import events_of, leases_of, messages_of, run_of, tasks_of
 from .shard import shard_of
 from .statement import Statement
@@ -38,6 +39,9 @@ class Queries:
         self._shards = shards
         self._inboxes: dict[str, Inbox] = {}
         self._wakes: dict[str, Wake] = {}
+        self._asks, self._tasks = Watch(), Watch()
+        self._looked_for: tuple[list[str], list[str]] = ([], [])
+        """Queues and kinds of tasks that were looked for last."""
         self.news = 0
         """Grows with every hint: what was seen before may not be so any more."""
 
@@ -126,18 +130,24 @@ class Queries:
         return None if wake_at is None else int(wake_at)
 
     def any_tasks(self, db: Wire, lease_id: str, queues: Sequence[str], kinds: Sequence[str], now: int) -> bool:
+        if self._tasks.is_surely_none(self.news, (lease_id, *queues, "", *kinds)):
+            return False
+        self._looked_for = (list(queues), list(kinds))
         return bool(db.ask(readings.ANY_TASKS, lease_id, queues, kinds, now)[0][0])
 
-    def take_pulse(self, db: Wire, due: Sequence[str]) -> tuple[list[LeaseState], list[str]]:
-        """All leases, and those of the ones that are due which were renewed; and the wake time that will be asked next.
-
-        A worker asks for both in one breath, every second, as long as it has nothing to do.
-        """
+    def take_pulse(self, db: Wire, due: Sequence[str], now: int) -> Pulse:
+        """All leases, of which those that are due are renewed; and what else the process will soon ask."""
         wake, news = next(iter(self._wakes.values()), NO_WAKE), self.news
-        rows = db.ask(readings.PULSE, *wake.parameters, due)
+        rows = db.ask(readings.PULSE, *wake.parameters, due, *self._looked_for, now)
         if any(row[5] == wake.lease_id for row in rows):
-            wake.note(rows[0][7], news)
-        return leases_of(row[:5] for row in rows), [row[5] for row in rows if row[6]]
+            _, _, _, _, _, _, _, wake_at, any_asks, any_tasks = rows[0]
+            wake.note(wake_at, news)
+            self._asks.note(news, is_there=any_asks)
+            self._tasks.note(news, is_there=any_tasks)
+        else:
+            any_asks = any_tasks = False
+        found = [kind for kind, is_there in ((HintKind.ASKS, any_asks), (HintKind.TASKS, any_tasks)) if is_there]
+        return Pulse(leases_of(row[:5] for row in rows), [row[5] for row in rows if row[6]], found)
 
     def read_log(self, db: Wire, after: Position, limit: int) -> list[LogEntry]:
         return log.read_log(db, after, limit)
@@ -162,6 +172,8 @@ class Queries:
         return [msgspec.json.decode(body, type=Definition) for (body,) in db.ask(sql.LIST_DEFINITIONS, namespace)]
 
     def any_asks(self, db: Wire) -> bool:
+        if self._asks.is_surely_none(self.news):
+            return False
         return bool(db.ask(sql.ANY_ASKS)[0][0])
 
     def read_answers(self, db: Wire, ask_ids: list[str]) -> dict[str, bytes]:

@@ -36,12 +36,14 @@ FIND_RUN = Statement(
     *("int2", "text", "text"),
 )
 
+_ANY_TASKS = """
+    (NOT EXISTS (SELECT FROM leases WHERE lease_id = {lease})
+        OR EXISTS (SELECT FROM tasks WHERE owner IS NULL AND (queue = ANY({queues}) OR fallback_queue = ANY({queues}))
+                   AND kind = ANY({kinds}) AND visible_at <= {now}))
+"""
+
 ANY_TASKS = Statement(
-    """
-    SELECT NOT EXISTS (SELECT FROM leases WHERE lease_id = $1)
-        OR EXISTS (SELECT FROM tasks WHERE owner IS NULL AND (queue = ANY($2) OR fallback_queue = ANY($2))
-                   AND kind = ANY($3) AND visible_at <= $4)
-    """,
+    "SELECT " + _ANY_TASKS.format(lease="$1", queues="$2", kinds="$3", now="$4"),
     *("text", "text[]", "text[]", "int8"),
 )
 """Whether a claim of tasks may bring any, or has to be refused."""
@@ -51,13 +53,13 @@ PULSE = Statement(
     WITH renewed AS (UPDATE leases SET counter = counter + 1 WHERE lease_id = ANY($5) RETURNING lease_id)
     SELECT l.body, l.counter, l.probing, (SELECT count(*) FROM runs WHERE owner = l.lease),
         (SELECT count(*) FROM tasks WHERE owner = l.lease), l.lease_id, l.lease_id IN (SELECT lease_id FROM renewed),
-        ({NEXT_WAKE_OF})
+        ({NEXT_WAKE_OF}), EXISTS (SELECT FROM asks), {_ANY_TASKS.format(lease="$3", queues="$6", kinds="$7", now="$8")}
     FROM leases AS l
     """,
-    *("text[]", "text[]", "text", "text[]", "text[]"),
+    *("text[]", "text[]", "text", "text[]", "text[]", "text[]", "text[]", "int8"),
 )
-"""All that a process without work wants to know, once a second, in one statement: who is there, and when the next run
-is due that its worker could claim. It also renews the leases that are due."""
+"""All that a process without work wants to know, once a second, in one statement: who is there, when the next run is
+due that its worker could claim, and whether there are asks and tasks. It also renews the leases that are due."""
 
 _FILTER = """
     r.namespace = $1 AND ($2::text[] IS NULL OR r.type = ANY($2)) AND ($3::bigint[] IS NULL OR r.condition = ANY($3))
