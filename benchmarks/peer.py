@@ -50,14 +50,13 @@ class Peer:
             ("w2.step_p50", scale.w2_steps, simple("w2")),
             ("w2.empty_p50", scale.w2_empty_runs, simple("w2-empty")),
             ("w3.signals", scale.w3_runs, simple("w3")),
-            ("w5.after_kill", scale.w5_runs, take_over),
-            ("w6.replay", scale.w6_steps, replay),
-        ]  # fmt: skip
-        if isinstance(bench.store, PostgresStore):
+        ]
+        is_postgres = isinstance(bench.store, PostgresStore)
+        if scale.peer_waits or not is_postgres:
+            workloads += [("w5.after_kill", scale.w5_runs, take_over), ("w6.replay", scale.w6_steps, replay)]
+        if is_postgres:
             workloads.append(("w9.pickup_p50", scale.w9_runs, pick_up))
-            workloads += [
-                (f"w11.steps_{count}", scale.w1_runs, with_processes(count)) for count in scale.peer_processes
-            ]
+            workloads += [(f"w11.steps_{each}", scale.w1_runs, with_processes(each)) for each in scale.peer_processes]
         await asyncio.to_thread(self._measure_all, bench, workloads)
 
     def _measure_all(self, bench: Bench, workloads: list[tuple[str, int, Trial]]) -> None:

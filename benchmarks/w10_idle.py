@@ -20,7 +20,7 @@ from .child import Child, say
 from .peer import Peer
 from .postgres_store import PostgresDatabase, PostgresStore
 
-SETTLING_SECONDS = 3.0
+SETTLING_SECONDS = 5.0
 
 _COUNT = """
 SELECT coalesce(sum(calls), 0) FROM pg_stat_statements
@@ -48,7 +48,7 @@ def measure_all(bench: Bench, peers: list[Peer]) -> None:
         with store.postgres_database() as database, Child.of_module("w10_idle", database.url) as worker:
             worker.hear()
             bench.add("w10.statements", statements_per_second(database, bench.scale.w10_seconds))
-        for peer in peers:
+        for peer in peers if bench.scale.peer_waits else ():
             with store.postgres_database() as database:
                 peer.prepare(database)
                 with peer.play(database, "worker", 0) as worker:
