@@ -531,3 +531,22 @@ def test_what_comes_at_the_moment_of_continuing_goes_over_to_the_run_that_goes_o
     effects.clear()
     on_an_engine(with_first_run)
     assert {what: count for what, count in effects.items() if count > 1} == {}
+
+
+def test_who_has_taken_the_id_of_a_child_that_has_ended_does_not_mind_its_parent() -> None:
+    @workflow
+    async def raise_briefly() -> None:
+        await keepstep.start_child(sleep_as_child, "own", id="disputed")
+        await keepstep.sleep("1h")
+
+    async def program(engine: Engine) -> str:
+        parent = await engine.start(raise_briefly, id="brief")
+        while (await parent.describe()).events < 3:
+            await asyncio.sleep(0.1)
+        await parent.pause()  # it does not hear how its child ends
+        await engine.get("disputed").result()
+        stranger = await engine.start(sleep_as_child, "stranger", id="disputed", if_closed="restart")
+        await parent.terminate("enough")
+        return await stranger.result()
+
+    assert on_an_engine(program) == "stranger"

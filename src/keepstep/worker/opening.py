@@ -29,6 +29,10 @@ HUMAN_TASK = "human_task"
 """State kind: the description of a task for a person, by the key of its callback."""
 
 
+STARTS_MAX, STARTED_BYTES_MAX = 500, 4 * 1024 * 1024
+"""So many children are started by one commit, or children with so much to begin with."""
+
+
 class Opening:
     """See the module's docstring."""
 
@@ -39,6 +43,7 @@ class Opening:
         self.state: list[StateChange] = []
         self.tasks: list[NewTask] = []
         self.starts: list[NewRun] = []
+        self._started_bytes = 0
 
     def begin(self, operation: Operation) -> None:
         """Begin an operation that the code has asked for, or go on with one that has been begun before."""
@@ -55,6 +60,12 @@ class Opening:
                 self.begin_child(operation)
         elif isinstance(operation, MessageOperation):
             self._worker.spawn(send_message(self.resident, operation))
+
+    def _commit_starts_if_many(self) -> None:
+        """A fan-out of thousands begins in several commits: one of them all could become too large."""
+        if len(self.starts) >= STARTS_MAX or self._started_bytes >= STARTED_BYTES_MAX:
+            self.resident.append(*self.events, state=self.state, start=self.starts)
+            self.events, self.state, self.starts, self._started_bytes = [], [], [], 0
 
     def commit(self) -> None:
         """Record what there is to record."""
@@ -111,6 +122,8 @@ class Opening:
                 parent=ParentLink(self.resident.run_id, operation.key),
             )
         )
+        self._started_bytes += len(operation.arguments)
+        self._commit_starts_if_many()
 
 
 async def _begin_named_child(resident: Resident, operation: ChildOperation) -> None:
