@@ -28,7 +28,10 @@ from keepstep import (
     step,
     workflow,
 )
+from keepstep.journal import Commit, NewMessage, Promise
 from keepstep.runtime.registry import definition_of, forget
+from keepstep.worker.reply import UpdateRequest
+from tests.runtime.crashing import CrashingJournal
 from tests.runtime.programs import on_an_engine
 
 
@@ -618,3 +621,107 @@ def test_two_classes_of_one_name_in_two_files_are_refused(tmp_path: Path, monkey
         importlib.import_module("other_fold")
     importlib.reload(sys.modules["one_fold"])
     forget("workflow", "TwoFold")
+
+
+@workflow
+class LastSeat:
+    """Sold to one guest, and closed by the update that ends it."""
+
+    def __init__(self) -> None:
+        self.sold_to = ""
+        self.is_over = False
+
+    async def run(self) -> str:
+        await keepstep.wait_for(lambda: self.is_over)
+        return self.sold_to
+
+    @keepstep.update
+    def sell(self, guest: str) -> str:
+        self.sold_to = guest
+        return guest
+
+    @sell.validator
+    def check_sell(self, guest: str) -> None:
+        if self.sold_to:
+            raise ValueError(f"sold to {self.sold_to}")
+
+    @keepstep.update
+    def finish(self) -> str:
+        self.is_over = True
+        return "finished"
+
+    @keepstep.signal
+    def remind(self) -> None: ...
+
+    @keepstep.query
+    def guest(self) -> str:
+        return self.sold_to
+
+
+def test_a_validator_is_asked_only_when_nothing_is_on_its_way_into_the_history() -> None:
+    async def program(engine: Engine) -> list[str]:
+        handle = await engine.start(LastSeat, id="last-seat")
+        assert await handle.query("guest") == ""
+        assert engine.worker is not None
+        assert handle.run_id is not None
+        updating = engine.worker.residents[handle.run_id].updating
+        requests = [UpdateRequest(f"u{n}", f'["guest {n}"]'.encode()) for n in range(4)]
+        replies = await asyncio.gather(*(updating.perform("sell", each) for each in requests))
+        return [reply.kind.value for reply in replies]
+
+    assert on_an_engine(program) == ["value", "rejected", "rejected", "rejected"]
+
+
+def test_a_query_sees_what_was_acknowledged_although_its_hint_was_lost() -> None:
+    async def program(engine: Engine) -> list[str]:
+        handle = await engine.start(Cart, "ann", id="deaf-cart")
+        assert await handle.query("notes_so_far") == []
+        assert engine.worker is not None
+        engine.journal.unlisten(engine.worker._hear)
+        await handle.signal("note", "heard")
+        notes: list[str] = await handle.query(Cart.notes_so_far)
+        engine.journal.listen(engine.worker._hear)
+        return notes
+
+    assert on_an_engine(program) == ["heard"]
+
+
+class Meddling(CrashingJournal):
+    """A signal comes right before the first commit that would close a run."""
+
+    has_meddled = False
+
+    def submit(self, commit: Commit) -> Promise:
+        if commit.status is None or Meddling.has_meddled:
+            return super().submit(commit)
+        Meddling.has_meddled = True
+        promise = Promise(loop=asyncio.get_running_loop())
+        self.meddling = asyncio.ensure_future(self._meddle(commit, promise))
+        return promise
+
+    async def _meddle(self, commit: Commit, promise: Promise) -> None:
+        await self.send(NewMessage(run_id=commit.run_id, kind="signal", name="remind", data=b"null"))
+        done = super().submit(commit)
+        await asyncio.wait((done,))
+        error = done.exception()
+        promise.settle(None if error is not None else done.result(), error)
+
+
+def test_an_outcome_that_was_to_close_the_run_is_recorded_although_a_signal_came_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.runtime.crashing.CrashingJournal", Meddling)
+    Meddling.has_meddled = False
+
+    async def program(engine: Engine) -> list[str]:
+        handle = await engine.start(LastSeat, id="meddled-seat")
+        assert engine.worker is not None
+        engine.journal.unlisten(engine.worker._hear)  # it learns of the signal only when it cannot close
+        assert await handle.update("finish", id="f") == "finished"
+        await handle.result()
+        return await history_of(handle)
+
+    assert on_an_engine(program) == [
+        "workflow_started", "update_accepted", "signal_received", "update_completed", "workflow_completed",
+    ]  # fmt: skip
+    assert Meddling.has_meddled
