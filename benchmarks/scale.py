@@ -61,7 +61,7 @@ QUICK = Scale(
     100,
 )
 
-FULL_POSTGRES = replace(FULL, w4_runs=20_000, w10_seconds=10, w13_runs=1_000, peer_seconds_max=30)
+FULL_POSTGRES = replace(FULL, w4_runs=20_000, w13_runs=1_000, peer_seconds_max=30)
 """Two peers beside it, of which one is slow: they play more of their workloads at a tenth of the size."""
 
 QUICK_POSTGRES = replace(QUICK, w6_steps=500, peer_seconds_max=8)
