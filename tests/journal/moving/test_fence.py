@@ -26,6 +26,7 @@ from keepstep.journal.moving import Stage
 from keepstep.journal.postgres import open_postgres
 from keepstep.journal.sqlite import SqliteJournal, fence, open_sqlite
 from keepstep.journal.sqlite.leaving import SqliteSource
+from keepstep.journal.sqlite.viewing import view_sqlite
 from tests.journal.moving.full import ignore, promote_now, take_back_now
 from tests.journal.scene import DEAD_PROCESS, Ears, ManualClock, event, get, lease, new_run
 
@@ -95,6 +96,18 @@ async def test_who_has_it_open_and_does_nothing_is_told_within_seconds(path: Pat
     assert str(lost.reason).endswith(f"this journal was promoted to {TO}; open that one")
     with pytest.raises(Promoted):
         await journal.start(new_run("another"))
+
+
+async def test_what_can_still_be_read_is_not_taken_for_how_things_stand(
+    path: Path, journal: SqliteJournal, run: Run
+) -> None:
+    ears = Ears(journal)
+    _leave(path, Stage.PROMOTED)
+    await ears.wait_for(HintKind.STORE_LOST)
+    with pytest.raises(Promoted, match="open that one"):
+        await journal.read_run(run.run_id)
+    with pytest.raises(Promoted, match="open that one"):
+        view_sqlite(path)
 
 
 async def test_it_cannot_be_opened_any_more(path: Path, journal: SqliteJournal) -> None:
@@ -190,6 +203,19 @@ async def test_with_wait_it_begins_as_soon_as_the_last_worker_has_stopped(
     await moving
     with pytest.raises(Promoted):
         await journal.start(new_run("another"))
+
+
+async def test_tables_that_are_not_the_journals_are_named_and_stay(
+    path: Path, postgres_url: str, journal: SqliteJournal
+) -> None:
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE orders (id TEXT)")
+    said: list[str] = []
+    await asyncio.to_thread(promote, f"sqlite:///{path}", postgres_url, wait=False, tell=ignore, say=said.append)
+    assert f"these tables of {path} are not the journal's, and stay where they are: orders" in said
+    db.execute("INSERT INTO orders VALUES ('still mine')")
+    db.commit()
+    db.close()
 
 
 async def test_taken_back_it_is_as_it_was(path: Path, postgres_url: str, journal: SqliteJournal, run: Run) -> None:

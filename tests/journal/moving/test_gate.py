@@ -13,6 +13,7 @@ from keepstep.client.promotion import promote
 from keepstep.journal import InvalidInput, Promoted, StoreUnavailable
 from keepstep.journal.postgres import open_postgres
 from keepstep.journal.postgres.arriving import PostgresTarget
+from keepstep.journal.postgres.viewing import view_postgres
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.journal.sqlite.leaving import SqliteSource
 from tests.journal.moving.full import fill, promote_now
@@ -29,6 +30,8 @@ async def test_half_a_journal_cannot_be_opened(path: Path, postgres_url: str) ->
     _begin(path, postgres_url)
     with pytest.raises(Promoted, match="a journal is being moved here, and is not whole yet"):
         await open_postgres(postgres_url)
+    with pytest.raises(Promoted, match="not whole yet"):
+        view_postgres(postgres_url)
     with psycopg.connect(postgres_url) as db:
         assert db.execute("SELECT count(*) FROM keepstep.processes").fetchone() == (0,)
     await asyncio.to_thread(promote_now, path, postgres_url)

@@ -12,6 +12,7 @@ from keepstep.journal.writing.view import View
 
 from .address import Address, parse_address
 from .connection import connect, open_plainly
+from .gate import check_gate
 from .migration import shards_of
 from .query import Queries
 from .wire import Wire
@@ -24,6 +25,7 @@ def view_postgres(url: str) -> View[Wire]:
         with open_plainly(address) as db:
             shards = shards_of(db, address)
         wire = connect(address, application="keepstep view")
+        check_gate(wire, address.shown)
 
     @contextmanager
     def asking() -> Iterator[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from keepstep.journal.errors import SchemaTooNew, StoreUnavailable
 from keepstep.journal.writing.view import View
 
-from . import query
+from . import fence, query
 from .connection import BUSY_MILLISECONDS, set_up_reader
 from .opening import APPLICATION_ID, migrations
 from .reader import explained
@@ -27,6 +27,7 @@ def view_sqlite(path: Path) -> View[sqlite3.Connection]:
         try:
             set_up_reader(db)
             _check(db, path)
+            fence.check_not_promoted(db, path)
         except BaseException:
             db.close()
             raise

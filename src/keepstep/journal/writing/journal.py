@@ -15,7 +15,7 @@ from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.deciding import asking, change, ownership, retention, start, task
 from keepstep.journal.deciding.operation import Operation, Verb, Want
 from keepstep.journal.definition import Definition
-from keepstep.journal.errors import Overloaded, StoreUnavailable
+from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
@@ -73,6 +73,8 @@ class GroupJournal(Generic[DB]):
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
         self._ids_committed = 0
         self._closed = False
+        self._promoted: Promoted | None = None
+        """Where it has gone: what could still be read here is not so any more."""
         self._writer: Writer
         self._drive: Drive
         peers.listen(self._loop, self._hear_peer)
@@ -108,6 +110,8 @@ class GroupJournal(Generic[DB]):
             self._hear(hint)
 
     def _hear(self, hint: Hint) -> None:
+        if isinstance(hint.reason, Promoted):
+            self._promoted = hint.reason
         for listener in tuple(self._listeners):
             listener(hint)
 
@@ -141,6 +145,8 @@ class GroupJournal(Generic[DB]):
     async def _read(self, question: Callable[Concatenate[DB, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed or os.getpid() != self._pid:
             self._refuse()
+        if self._promoted is not None:
+            raise Promoted(str(self._promoted))
         return await self._reader.read(lambda db: question(db, *args, **kwargs))
 
     async def close(self) -> None:
