@@ -5,7 +5,7 @@ name. Whatever a program did, it tells as a trace, which is its result; receipts
 so that the outside world can tell on what each call was based.
 
 There are several versions of the workflow, as there are after deploys. ``FITTING`` ones can go on with each other's
-runs; version 3 contradicts every history.
+runs, but for the first one with what the second has done by a patch; version 3 contradicts every history.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 
 REFUSED = "refused"
 """Updates whose names begin with it are rejected by their validator."""
+
+WAYS = (" in the old way", " in the new way")
+"""How the names of acts end that the first version does in one way and the others, by a patch, in another."""
 
 CONTRADICTION = "contradiction"
 """The step that only the contradicting version does."""
@@ -122,13 +125,14 @@ async def undo(name: str, premise: str, seconds: float, fails: bool, saga: str, 
 class Walk(Structures):
     """What one run of a program has seen, in the order in which it saw it."""
 
-    def __init__(self, itself: Workflow[Any, Any] | None = None) -> None:
+    def __init__(self, itself: Workflow[Any, Any] | None = None, *, is_patched: bool = False) -> None:
         super().__init__()
         self.receipt = "start"
         """Of the last step that this run heard of."""
         self.changes: list[str] = []
         """Updates that came to their end, by name."""
         self._itself = itself
+        self._is_patched = is_patched
         self._sagas = 0
 
     def heard(self, receipt: str) -> str:
@@ -139,6 +143,11 @@ class Walk(Structures):
 
     async def step(self, name: str, seconds: float, fails: bool) -> str:
         return self.heard(await act(name, self.receipt, seconds, fails))
+
+    async def either(self, name: str, seconds: float) -> str:
+        """What the newer versions do in another way, in runs that came here with one of them."""
+        way = WAYS[1] if self._is_patched and keepstep.patched(name) else WAYS[0]
+        return self.heard(await act(f"{name}{way}", self.receipt, seconds, False))
 
     async def retried(self, name: str, failures: int) -> str:
         return self.heard(await act_stubbornly(name, self.receipt, failures))
@@ -240,14 +249,14 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
         return [f"version {version}", *walk.trace]  # tasks left behind go on writing
 
     async def walk(program: list[Any]) -> list[str]:
-        return await go_through(Walk(unlimited), program)
+        return await go_through(Walk(unlimited, is_patched=version >= NEWEST), program)
 
     @workflow(name=PREFIX + "talk", guard=False)
     class Talk:
         """Walks a program, and takes updates and answers queries meanwhile."""
 
         def __init__(self) -> None:
-            self.walk = Walk(unlimited)
+            self.walk = Walk(unlimited, is_patched=version >= NEWEST)
             self.noted: list[str] = []
 
         async def run(self, program: list[Any]) -> list[str]:

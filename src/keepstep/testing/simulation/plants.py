@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import msgspec
 
 from keepstep.client.handle import RunHandle
-from keepstep.journal import Commit, Committed, NewMessage, Promise
+from keepstep.journal import Commit, Committed, Event, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
 from keepstep.journal.memory import change as memory_change
 from keepstep.journal.sqlite.deeds import Sandbox
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.handling import Handling
+from keepstep.runtime.marker import Markers
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
 from keepstep.worker.attempt import AttemptRecord
@@ -251,6 +252,17 @@ def _effect_kept() -> list[Replacement]:
     return [(Sandbox, "_undo", keep)]
 
 
+def _both_ways() -> list[Replacement]:
+    """A turn of which nothing is recorded yet counts as new, although an owner before this one may have run it."""
+    read = Markers.read
+
+    def read_leniently(markers: Markers, events: Sequence[Event], *, is_first: bool) -> None:
+        read(markers, events, is_first=is_first)
+        markers.live_from = min(markers.live_from, events[-1].seq)
+
+    return [(Markers, "read", read_leniently)]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -270,6 +282,7 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-takeover": _no_takeover,
     "unseeded-random": _unseeded_random,
     "effect-kept": _effect_kept,
+    "both-ways": _both_ways,
 }
 
 STORES_OF_PLANTS = {"effect-kept": "sqlite"}

@@ -21,7 +21,8 @@ STRUCTURES = (
     "cancelled declining pipeline meeting extended within patient"
 ).split()
 LEAVES = (
-    "step step step retried timed threaded elsewhere once sleep sleep receive receive_at_last meet chance callback"
+    "step step step retried timed threaded elsewhere once either sleep sleep receive receive_at_last meet chance "
+    "callback"
 ).split()
 IN_TRANSACTIONS = ("transacted", "transacted")
 """Leaves beside those, on a store that has room for them."""
@@ -64,6 +65,8 @@ class Draw:
             return [kind, name, chance.choice((0, 0, 1, 2, 4))]
         if kind in ("timed", "once"):
             return [kind, name, chance.choice((0.0, 0.05, 0.3))]
+        if kind == "either":
+            return [kind, name, chance.choice((0.0, 0.3, 1.0))]
         if kind == "threaded":
             return [kind, name]
         if kind in ("receive_at_last", "chance"):

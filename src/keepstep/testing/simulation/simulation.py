@@ -52,9 +52,14 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         await asyncio.gather(*(fleet.fill(place) for place in range(workers)))
         customers = [Customer.draw(number, fleet, world.seed, trace) for number in range(runs)]
         mischief = Mischief(fleet, world.seed, MISCHIEF_SECONDS, trace)
-        await asyncio.gather(mischief.run(), *(each.visit() for each in customers))
-        trace("the operator takes over")
         operator = Operator(fleet, trace)
+
+        async def mischief_and_its_end() -> None:
+            await mischief.run()
+            await operator.deploy_newest()  # customers wait for runs that older code could not go on with
+
+        await asyncio.gather(mischief_and_its_end(), *(each.visit() for each in customers))
+        trace("the operator takes over")
         await operator.deploy_newest()
         await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from keepstep.testing.simulation.record import Record
 
-from . import compensation, effects, finishing, history, messages, once, replaying, timers, transactions, updates
+from . import compensation, effects, finishing, history, messages, once, replaying, timers, transactions, updates, ways
 
 CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     history.check,
@@ -18,6 +18,7 @@ CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     once.check,
     transactions.check,
     compensation.check,
+    ways.check,
     replaying.check,
 )
 
