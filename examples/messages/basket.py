@@ -16,13 +16,13 @@ class Line:
     count: int
 
 
-@step
+@step(name="basket.reserve")
 async def reserve(item: str, count: int) -> int:
     """Ask the warehouse; the price of one, in cents."""
     return 100 * len(item)
 
 
-@step
+@step(name="basket.hand_over")
 async def hand_over(order: str, lines: list[Line]) -> str:
     """Give a parcel to the carrier."""
     return f"parcel of {order}, {sum(line.count for line in lines)} things"

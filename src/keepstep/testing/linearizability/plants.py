@@ -122,8 +122,10 @@ def _double_signal(replace: Replace) -> None:
     """A message that is sent again under its id counts twice."""
     send = RunHandle._send
 
-    async def repeating(handle: RunHandle[Any], kind: str, name: str, data: bytes, id: str | None) -> None:
-        await send(handle, kind, name, data, None)
+    async def repeating(
+        handle: RunHandle[Any], kind: str, name: str, data: bytes, id: str | None, connection: Any = None
+    ) -> None:
+        await send(handle, kind, name, data, None, connection)
 
     replace(RunHandle, "_send", repeating)
 
