@@ -10,6 +10,7 @@ What cannot be answered here and now is answered with *again*; whoever asks has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ import msgspec
 from keepstep.journal import (
     PROBE_STRIKES,
     Ask,
+    Commit,
     Condition,
+    Conflict,
     Fenced,
     InvalidInput,
     JournalError,
@@ -166,12 +169,23 @@ class Asks:
         try:
             misfit = self._replay(execution, loaded)
             if misfit is not None:
+                if kind == UPDATE:
+                    await self._have_it_parked(loaded.run)
                 return Reply(ReplyKind.BLOCKED, text=misfit)
             if kind == QUERY:
                 return self._guarded(execution, name, data)
             return await self._send_update(execution, name, data)
         finally:
             execution.detach()
+
+    async def _have_it_parked(self, run: Run) -> None:
+        """A sleeping run has turned out not to fit its code: wake it, so that it is shown as blocked and looked after.
+
+        Nobody would come to know of it otherwise before its next message or timer, and an update is never sent to it.
+        """
+        if run.status is Status.RUNNING:
+            with contextlib.suppress(Conflict, NotFound, RunClosed):  # somebody else has moved it
+                await self._worker.journal.commit(Commit(run_id=run.run_id, version=run.version, wake_at=0))
 
     def _obstacle_of(self, loaded: Loaded, kind: str) -> Reply | None:
         """Why a run that is not in memory here cannot be asked, if that is so."""
