@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - else its plugin loads it while a session ends, where CPython 3.11 may fail to
 import pytest
 
 from keepstep.testing.postgres import Access, PostgresServer

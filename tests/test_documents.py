@@ -11,10 +11,18 @@ from types import ModuleType
 from typing import Any
 
 import psycopg
+import pytest
 
 from keepstep import Engine
+from keepstep.runtime import registry
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each document is read alone: its names need not differ from those of other documents and tests."""
+    monkeypatch.setattr(registry, "_definitions", {})
 
 
 def code_of(document: str, folder: Path) -> ModuleType:

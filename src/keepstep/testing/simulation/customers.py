@@ -22,6 +22,7 @@ from .language import REFUSED, TALK, WALK, WALK_IN_TIME
 from .process import Died, Process
 from .programs import count_changes, count_musts, draw_program
 from .record import Answer, Change, Record, Signal, Start
+from .scheduler import Livelock
 from .trace import Trace
 
 TRIES_MAX = 400
@@ -195,7 +196,7 @@ class Customer:
                 return
             except (Died, StoreUnavailable, Overloaded, TimedOut):
                 await asyncio.sleep(PATIENCE_SECONDS * self._chance.random())
-        raise AssertionError(f"a customer was not heard within {TRIES_MAX} tries")
+        raise Livelock(f"a customer was not heard within {TRIES_MAX} tries")
 
 
 async def _plainly(what: Callable[[Engine], Awaitable[Any]], engine: Engine) -> None:

@@ -11,7 +11,7 @@ from keepstep.journal import JournalError, ProcessIdentity
 from .outside import Outside
 from .process import Died, Process, Store
 from .record import Record
-from .scheduler import SimulationLoop
+from .scheduler import Livelock, SimulationLoop
 from .trouble import Decide, Outcome, always_fine
 
 OPENING_TRIES_MAX = 50
@@ -59,7 +59,7 @@ class Fleet:
             except JournalError:
                 process.kill()
                 await asyncio.sleep(0.1)
-        raise AssertionError(f"no process could be started within {OPENING_TRIES_MAX} tries")
+        raise Livelock(f"no process could be started within {OPENING_TRIES_MAX} tries")
 
     def make(self) -> Process:
         number = len(self._by_number) + 1
