@@ -11,14 +11,17 @@ from keepstep.journal import Journal
 from tests.journal.scene import SCENES, PostgresScene, Scene
 
 
+def make_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
+    """A scene on the store that the fixture's parameter names."""
+    if request.param == "postgres":
+        return PostgresScene(request.getfixturevalue("postgres_server").url)
+    return SCENES[request.param](tmp_path)
+
+
 @pytest.fixture(params=[*SCENES, "postgres"])
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """A store on which several handles can be opened."""
-    made: Scene
-    if request.param == "postgres":
-        made = PostgresScene(request.getfixturevalue("postgres_server").url)
-    else:
-        made = SCENES[request.param](tmp_path)
+    made = make_scene(request, tmp_path)
     yield made
     await made.close()
 

@@ -34,8 +34,8 @@ from keepstep.journal import (
     limits,
 )
 from keepstep.journal.sqlite import open_sqlite
+from tests.journal.conftest import make_scene
 from tests.journal.scene import (
-    SCENES,
     MemoryScene,
     PostgresScene,
     Scene,
@@ -86,11 +86,7 @@ class Workshop:
 @pytest.fixture(params=["sqlite", "simulated-sqlite", "postgres"])
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """A store that has room for tables beside its own."""
-    made: Scene
-    if request.param == "postgres":
-        made = PostgresScene(request.getfixturevalue("postgres_server").url)
-    else:
-        made = SCENES[request.param](tmp_path)
+    made = make_scene(request, tmp_path)
     yield made
     await made.close()
 

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from keepstep.journal import Journal, Status
-from tests.journal.postgres.child import RUNS, STEPS_OF_LABOUR
+from tests.journal.children import Spawn, children_of, next_line
+from tests.journal.labour import RUNS, STEPS_OF_LABOUR
 from tests.journal.postgres.conftest import Open
 from tests.journal.scene import new_run, wait_until
-from tests.journal.sqlite.conftest import REPOSITORY, next_line
-
-Spawn = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
     """Start a real process that runs a function of ``child.py``; killed at the end of the test."""
-    children: list[subprocess.Popen[str]] = []
-
-    def start(name: str, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.journal.postgres.child", name, *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment
-        )
-        children.append(child)
-        return child
-
-    yield start
-    for child in children:
-        if child.poll() is None:
-            child.send_signal(signal.SIGKILL)
-            child.communicate()
+    with children_of("tests.journal.postgres.child") as start:
+        yield start
 
 
 async def test_what_a_killed_process_was_acknowledged_is_there_and_nothing_else(

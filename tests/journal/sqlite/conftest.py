@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from keepstep.journal.sqlite import SqliteJournal
 from keepstep.journal.sqlite.flush import Flusher
-
-Spawn = Callable[..., "subprocess.Popen[str]"]
-
-REPOSITORY = Path(__file__).parents[3]
+from tests.journal.children import Spawn, children_of
 
 
 @pytest.fixture
@@ -27,30 +20,8 @@ def database(tmp_path: Path) -> Path:
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
     """Start a real process that runs a function of ``child.py``; killed at the end of the test."""
-    children: list[subprocess.Popen[str]] = []
-
-    def start(name: str, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.journal.sqlite.child", name, *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=environment
-        )
-        children.append(child)
-        return child
-
-    yield start
-    for child in children:
-        if child.poll() is None:
-            child.send_signal(signal.SIGKILL)
-        child.communicate()
-
-
-def next_line(child: subprocess.Popen[str]) -> str:
-    """What the child says next. It must say something."""
-    assert child.stdout is not None
-    line = child.stdout.readline().strip()
-    assert line, "the child process ended early"
-    return line
+    with children_of("tests.journal.sqlite.child") as start:
+        yield start
 
 
 def flusher_of(journal: SqliteJournal) -> Flusher:

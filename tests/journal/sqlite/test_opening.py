@@ -10,9 +10,8 @@ import pytest
 
 from keepstep.journal import ClockAnchor, SchemaTooNew, StoreUnavailable, SystemClock
 from keepstep.journal.sqlite import connection, filesystem, migrations, open_sqlite, opening
+from tests.journal.children import Spawn, next_line
 from tests.journal.scene import get, new_run
-
-from .conftest import Spawn, next_line
 
 SQLITE_HEADER = b"SQLite format 3\x00"
 

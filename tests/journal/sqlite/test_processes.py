@@ -11,10 +11,9 @@ from pathlib import Path
 from keepstep.journal import Commit, Position, Status, StoreUnavailable
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.journal.sqlite.turn import Turn
+from tests.journal.children import Spawn, next_line
 from tests.journal.scene import event, get, lease, new_run, wait_until
 from tests.journal.sqlite.conftest import flusher_of
-
-from .conftest import Spawn, next_line
 
 STEPS = 100
 

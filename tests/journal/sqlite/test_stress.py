@@ -13,10 +13,9 @@ import pytest
 
 from keepstep.journal import Journal, Status
 from keepstep.journal.sqlite import open_sqlite
+from tests.journal.children import Spawn, next_line
+from tests.journal.labour import STEPS_OF_LABOUR
 from tests.journal.scene import new_run, wait_until
-
-from .child import STEPS_OF_LABOUR
-from .conftest import Spawn, next_line
 
 RUNS = 60
 KILLS = 8
