@@ -16,7 +16,7 @@ class Caller:
     commit: Commit
 
     def do(self, _: Any) -> Sequence[NewEvent]:
-        raise NotImplementedError
+        return ()
 
 
 def test_a_commit_whose_deed_leads_back_to_it_is_freed() -> None:

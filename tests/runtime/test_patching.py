@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -149,20 +150,22 @@ def test_wherever_a_worker_dies_only_one_of_the_two_ways_is_ever_begun(signalled
     assert crash_at_every_commit(program, check) > 10
 
 
-def test_a_run_answers_alike_in_all_turns_of_a_loop_and_in_all_its_branches() -> None:
-    async def old() -> list[str]:
+def loop_of_turns(patch: str | None) -> Callable[[], Awaitable[list[str]]]:
+    """A program of three turns, the patched way where it has the patch; ``{n}`` stands for the turn."""
+
+    async def take_turns() -> list[str]:
         got = []
         for n in range(3):
-            got.append(await do_in_the_old_way(n))
+            is_patched = patch is not None and keepstep.patched(patch.format(n=n))
+            got.append(await (do_in_the_new_way(n) if is_patched else do_in_the_old_way(n)))
             await keepstep.receive("go")
         return got
 
-    async def new() -> list[str]:
-        got = []
-        for n in range(3):
-            got.append(await (do_in_the_new_way(n) if keepstep.patched("way") else do_in_the_old_way(n)))
-            await keepstep.receive("go")
-        return got
+    return take_turns
+
+
+def test_a_run_answers_alike_in_all_turns_of_a_loop_and_in_all_its_branches() -> None:
+    old, new = loop_of_turns(None), loop_of_turns("way")
 
     async def judge(engine: Engine) -> Any:
         await engine.signal(NAME, "go")
@@ -176,19 +179,7 @@ def test_a_run_answers_alike_in_all_turns_of_a_loop_and_in_all_its_branches() ->
 
 
 def test_a_loop_gets_a_patch_at_its_next_turn_if_each_turn_asks_for_its_own() -> None:
-    async def old() -> list[str]:
-        got = []
-        for n in range(3):
-            got.append(await do_in_the_old_way(n))
-            await keepstep.receive("go")
-        return got
-
-    async def new() -> list[str]:
-        got = []
-        for n in range(3):
-            got.append(await (do_in_the_new_way(n) if keepstep.patched(f"way/{n}") else do_in_the_old_way(n)))
-            await keepstep.receive("go")
-        return got
+    old, new = loop_of_turns(None), loop_of_turns("way/{n}")
 
     async def judge(engine: Engine) -> Any:
         await engine.signal(NAME, "go")

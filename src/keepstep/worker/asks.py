@@ -41,6 +41,7 @@ from keepstep.runtime.history import FORMAT
 from .bell import Bell
 from .identity import identity_of
 from .pause import is_paused
+from .replay import replay
 from .reply import QUERY, UPDATE, Reply, ReplyKind, again, decode_request, encode_reply, reply_of
 from .updating import judge
 from .watchdog import TurnTooLong
@@ -167,11 +168,11 @@ class Asks:
             return again(f"the worker that was asked has no workflow {loaded.run.type!r}")
         execution = Execution(workflow, identity_of(loaded.run, self._worker.options.callback_base))
         try:
-            misfit = self._replay(execution, loaded)
+            misfit = replay(execution, loaded, self._worker.watchdog)
             if misfit is not None:
                 if kind == UPDATE:
                     await self._have_it_parked(loaded.run)
-                return Reply(ReplyKind.BLOCKED, text=misfit)
+                return Reply(ReplyKind.BLOCKED, text=_why_misfit(misfit))
             if kind == QUERY:
                 return self._guarded(execution, name, data)
             return await self._send_update(execution, name, data)
@@ -204,22 +205,6 @@ class Asks:
             return None if kind == QUERY else again("it is paused")
         if loaded.messages:
             return again("it is about to be taken up by a worker")
-        return None
-
-    def _replay(self, execution: Execution, loaded: Loaded) -> str | None:
-        """Bring a run to where it stands, for nobody but who asks; what its code cannot do, in words."""
-        watchdog = self._worker.watchdog
-        watchdog.enter()
-        try:
-            try:
-                execution.replay(loaded.events, is_first=loaded.run.epoch == 0, went_on=watchdog.go_on)
-            finally:
-                if watchdog.leave():
-                    raise TurnTooLong
-        except Contradiction as error:
-            return str(error.diff)
-        except (Exception, asyncio.CancelledError, SystemExit, GeneratorExit) as error:
-            return f"its code could not be replayed: {error!r}"
         return None
 
     async def _send_update(self, execution: Execution, name: str, data: bytes) -> Reply:
@@ -258,6 +243,10 @@ class Asks:
         except (InvalidInput, Disturbed, TurnTooLong) as error:
             return Reply(ReplyKind.INVALID, text=str(error))
         return Reply(ReplyKind.VALUE, answer)
+
+
+def _why_misfit(error: BaseException) -> str:
+    return str(error.diff) if isinstance(error, Contradiction) else f"its code could not be replayed: {error!r}"
 
 
 def _why_blocked(run: Run) -> str:

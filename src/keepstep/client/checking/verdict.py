@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -15,22 +14,12 @@ from keepstep.runtime.operation import Operation
 from keepstep.runtime.workflow import Workflow
 from keepstep.worker.identity import identity_of
 from keepstep.worker.misfit import diff_of
-from keepstep.worker.watchdog import TurnTooLong
+from keepstep.worker.replay import TurnLimit, replay
 
 ENDED_BY_CODE = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMED_OUT)
 """Closed runs whose code has come to its end, and must come to it again."""
 
 ASKED_SHOWN_MAX = 10
-
-
-class TurnLimit(Protocol):
-    """What interrupts code that does not come back, as a worker's watchdog does."""
-
-    def enter(self) -> None: ...
-
-    def go_on(self) -> None: ...
-
-    def leave(self) -> bool: ...
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +58,8 @@ def verdict_on(loaded: Loaded, workflow: Workflow[Any, Any], limit: TurnLimit) -
     run = loaded.run
     execution = Execution(workflow, identity_of(run))
     try:
-        diff = _replay(execution, loaded, limit)
+        misfit = replay(execution, loaded, limit)
+        diff = None if misfit is None else _diff_of(misfit, execution)
         if diff is None and run.status is not Status.RUNNING:
             diff = _end_missed(execution, run)
     finally:
@@ -84,20 +74,10 @@ def trouble(run: Run, diff: Diff) -> Trouble:
     return Trouble(id=run.workflow_id, run_id=run.run_id, type=run.type, status=run.status, diff=diff)
 
 
-def _replay(execution: Execution, loaded: Loaded, limit: TurnLimit) -> Diff | None:
+def _diff_of(misfit: BaseException, execution: Execution) -> Diff:
     """The diff of a run that the code contradicts."""
-    limit.enter()
-    try:
-        try:
-            execution.replay(loaded.events, is_first=loaded.run.epoch == 0, went_on=limit.go_on)
-        finally:
-            if limit.leave():
-                raise TurnTooLong
-    except Contradiction as error:
-        return error.diff
-    except (Exception, SystemExit, asyncio.CancelledError, GeneratorExit) as error:
-        return msgspec.structs.replace(diff_of(error), seq=execution.seen_seq)
-    return None
+    diff = diff_of(misfit)
+    return diff if isinstance(misfit, Contradiction) else msgspec.structs.replace(diff, seq=execution.seen_seq)
 
 
 def _end_missed(execution: Execution, run: Run) -> Diff | None:
