@@ -10,7 +10,7 @@ import pytest
 from keepstep.journal import Journal, LogEntry, NewMessage, Position, PositionGone, Status
 from keepstep.journal.postgres import inbox, log
 from tests.journal.postgres.conftest import Open, Standstill
-from tests.journal.scene import START, advance, event, get, lease, new_run, start_owned
+from tests.journal.scene import START, advance, event, get, lease, new_run, start_owned, wait_until
 
 
 async def read_all(journal: Journal, shard: int = 0, after: int = 0) -> list[LogEntry]:
@@ -169,9 +169,14 @@ async def test_the_floor_rises_past_what_is_for_others(open_journal: Open) -> No
     assert len(await journal.read_inbox("L", 0)) == 1
     others = await journal.start(new_run("others"))
     sent = [await journal.send(NewMessage(run_id=others.run_id, kind="signal")) for _ in range(5)]
-    for _ in range(inbox.READS_MAX + 1):
+    for _ in range(inbox.READS_MAX):
         assert await journal.read_inbox("L", first.n) == []
-    assert journal._queries._inboxes["L"]._floor >= sent[-1].n
+
+    async def has_risen() -> bool:
+        assert await journal.read_inbox("L", first.n) == []
+        return journal._queries._inboxes["L"]._floor >= sent[-1].n
+
+    await wait_until(has_risen)  # the next look raises it, unless others have transactions open on this server
 
 
 async def test_a_page_of_the_inbox_skips_nothing_of_the_next(open_journal: Open) -> None:
