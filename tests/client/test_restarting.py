@@ -19,6 +19,21 @@ async def wait_for_word(n: int) -> str:
     return f"{n}: {await keepstep.receive('word', str)}"
 
 
+@workflow
+class CountWords:
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    async def run(self, n: int) -> list[str]:
+        await keepstep.wait_for(lambda: len(self.words) >= n)
+        return self.words
+
+    @keepstep.update
+    def add_word(self, word: str) -> list[str]:
+        self.words.append(word)
+        return self.words
+
+
 class OvertakenJournal(MemoryJournal):
     """Somebody else is quicker: something happens between the next look at a run and what is then done to it."""
 
@@ -111,5 +126,19 @@ def test_terminate_of_a_certain_run_leaves_alone_what_took_its_place() -> None:
         with pytest.raises(RunClosed):
             await first.terminate()
         assert (await engine.get("x").describe()).status == "running"
+
+    on_one_engine(program)
+
+
+def test_an_update_of_the_newest_run_goes_to_the_one_that_has_just_taken_its_place() -> None:
+    async def program(engine: Engine, journal: OvertakenJournal) -> None:
+        first = await engine.start(CountWords, 2, id="x")
+        newest = engine.get("x")
+        journal.overtake = lambda: engine.start(CountWords, 3, id="x", if_running="restart")
+        assert await newest.update("add_word", "a", id="u") == ["a"]
+        assert await newest.update("add_word", "b", id="u") == ["a"]
+        with pytest.raises(RunClosed, match="terminated"):
+            await first.update("add_word", "c")
+        assert await newest.update("add_word", "c") == ["a", "c"]
 
     on_one_engine(program)

@@ -11,7 +11,7 @@ import pytest
 
 from keepstep.testing.linearizability import find_order, processes
 from keepstep.testing.linearizability.model import ClientModel
-from keepstep.testing.linearizability.operation import Cancel, Describe, Done, Seen
+from keepstep.testing.linearizability.operation import Cancel, Describe, Done, Refused, Seen
 from keepstep.testing.linearizability.plants import PLANTS, planted
 from keepstep.testing.linearizability.recording import (
     Answered,
@@ -45,8 +45,10 @@ def test_the_histories_contain_what_makes_them_worth_judging() -> None:
     operations = [each for seed in range(1, 21) for each in operations_of(record_history(seed))]
     verbs = {type(each.call).__name__ for each in operations}
     answers = {type(each.answer).__name__ for each in operations}
-    assert verbs == {"Start", "Signal", "Cancel", "Terminate", "Describe", "Result"}
-    assert answers == {"Ran", "Done", "Seen", "Ended", "Refused", "NoneType"}
+    assert verbs == {"Start", "Signal", "Update", "Query", "Cancel", "Terminate", "Describe", "Result"}
+    assert answers == {"Ran", "Done", "Told", "Seen", "Ended", "Refused", "NoneType"}
+    errors = {each.answer.error for each in operations if isinstance(each.answer, Refused)}
+    assert errors == {"AlreadyStarted", "InvalidInput", "NotFound", "RunClosed", "UpdateRejected"}
     ends = {each.answer.status for each in operations if type(each.answer).__name__ == "Ended"}  # type: ignore[union-attr]
     assert ends == {"completed", "cancelled", "terminated"}
 

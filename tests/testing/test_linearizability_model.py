@@ -14,6 +14,7 @@ from keepstep.testing.linearizability.operation import (
     Done,
     Ended,
     Program,
+    Query,
     Ran,
     Refused,
     Result,
@@ -21,12 +22,14 @@ from keepstep.testing.linearizability.operation import (
     Signal,
     Start,
     Terminate,
+    Told,
+    Update,
 )
 from keepstep.testing.linearizability.smallest import smallest_wrong
 from keepstep.testing.linearizability.telling import tell
 
-PLAIN, STEPPED, CAREFUL = Program("plain", 2), Program("stepped", 2), Program("careful", 2)
-CLOSED, DONE = Refused("RunClosed"), Done()
+PLAIN, STEPPED, CAREFUL, ASKED = (Program(kind, 2) for kind in ("plain", "stepped", "careful", "asked"))
+CLOSED, REJECTED, DONE = Refused("RunClosed"), Refused("UpdateRejected"), Done()
 
 Said = tuple[Call, Answer | None]
 
@@ -75,10 +78,17 @@ def note(text: str, run_id: str | None = None, id: str | None = None) -> Signal:
     return Signal(run_id, text, id)
 
 
+def add(text: str, id: str = "u", run_id: str | None = None) -> Update:
+    return Update(run_id, text, id)
+
+
 BEGUN: Said = (start("r1"), Ran("r1"))
 ONE: Said = (note("a"), DONE)
 TWO: Said = (note("b"), DONE)
 COMPLETED = Ended("completed", ("a", "b"))
+OPEN: Said = (start("r1", ASKED), Ran("r1"))
+ADDED: Said = (add("a"), Told(("a",)))
+ENOUGH: Said = (add("b", "v"), Told(("a", "b")))
 
 RIGHT: dict[str, list[Operation]] = {
     "an id without a run": in_turn((note("a"), Refused("NotFound")), (Describe(None), Refused("NotFound"))),
@@ -126,6 +136,26 @@ RIGHT: dict[str, list[Operation]] = {
     "a start of unknown outcome did not happen": in_turn((start("r1"), None), (Describe(None), Refused("NotFound"))),
     "a signal of unknown outcome took effect": in_turn(BEGUN, (note("a"), None), TWO, (Result(None), COMPLETED)),
     "signals at once arrive in either order": at_once(BEGUN, TWO, ONE, (Result(None), COMPLETED)),
+    "updates and signals are notes in one order": in_turn(
+        OPEN, ONE, (add("b"), Told(("a", "b"))), (Result(None), COMPLETED)
+    ),
+    "an update by one id is done once, and known when the run has closed": in_turn(
+        OPEN, ADDED, ADDED, ENOUGH, (Result(None), COMPLETED), ADDED, (add("c", "w"), CLOSED)
+    ),
+    "a note that is there is rejected": in_turn(OPEN, ADDED, (add("a", "v"), REJECTED), (Query(None), ADDED[1])),
+    "a run that has enough may take an update, or not": in_turn(
+        OPEN, ADDED, ENOUGH, (add("c", "w"), CLOSED), (add("d", "x"), Told(("a", "b", "d"))), (Result(None), COMPLETED)
+    ),
+    "an update that was accepted by a run which is ended by force": in_turn(
+        OPEN, (add("a"), CLOSED), (Query(None), ADDED[1]), (Terminate(None), DONE), (add("a"), CLOSED)
+    ),
+    "an update of unknown outcome is done when it is asked for again": in_turn(OPEN, (add("a"), None), ADDED),
+    "a run whose workflow has no update": in_turn(
+        BEGUN, (add("a"), Refused("InvalidInput")), (Query(None), Refused("InvalidInput"))
+    ),
+    "a query of a run that has enough shows what came last, or not": in_turn(
+        OPEN, ADDED, ENOUGH, (Query(None), Told(("a", "b", "c"))), (Query(None), Told(("a", "b")))
+    ),
 }
 
 WRONG: dict[str, list[Operation]] = {
@@ -154,6 +184,21 @@ WRONG: dict[str, list[Operation]] = {
     ),
     "a restart that others' results do not follow": in_turn(
         BEGUN, (start("r2", if_running="restart"), Ran("r2")), (Result("r1"), Ended("terminated"))
+    ),
+    "an update lost": in_turn(OPEN, ADDED, (Query(None), Told(()))),
+    "an update seen before it was asked for": in_turn(OPEN, (Query(None), ADDED[1]), ADDED),
+    "an update done twice": in_turn(OPEN, ADDED, (add("a"), Told(("a", "a")))),
+    "an update that counts twice": in_turn(OPEN, ADDED, ADDED, (Result(None), Ended("completed", ("a", "a")))),
+    "an update rejected without a reason": in_turn(OPEN, (add("a"), REJECTED)),
+    "a rejected update that left something": in_turn(
+        OPEN, ADDED, (add("a", "v"), REJECTED), (Query(None), Told(("a", "a")))
+    ),
+    "a note accepted that is there": in_turn(OPEN, ADDED, (add("a", "v"), Told(("a", "a")))),
+    "an update without an outcome, of a run that came to its end": in_turn(
+        OPEN, (add("a"), CLOSED), (add("b", "v"), Told(("a", "b"))), (Result(None), COMPLETED)
+    ),
+    "an update accepted by a closed run": in_turn(
+        OPEN, ADDED, ENOUGH, (Result(None), COMPLETED), (add("c", "w"), Told(("a", "b", "c")))
     ),
     "an error that nobody promised": in_turn(BEGUN, (start("r2", if_running="restart"), CLOSED)),
 }

@@ -34,7 +34,7 @@ from .ending import terminate
 from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, run_info
 from .pausing import pause, resume
-from .question import Question, query, update
+from .question import Patience, Question, is_superseded, query, update
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -221,10 +221,16 @@ class RunHandle(Generic[R]):
         Raises ``UpdateRejected`` and ``UpdateFailed`` with the original error as ``__cause__``, ``InvalidInput`` for a
         name or arguments that do not fit, ``RunClosed``, ``TimedOut``.
         """
-        run = await (self._current() if id is None else self._run())  # an id may be known to a run before it continued
-        question = Question(self._engine, run.type, UPDATE, name, args, kwargs, run.queue)
         update_id = self._engine.new_id() if id is None else checked_name(id, "the id of an update")
-        return await update(question, run, update_id, None if timeout is None else to_seconds(timeout))
+        patience = Patience(None if timeout is None else to_seconds(timeout))
+        while True:
+            run = await (self._current() if id is None else self._run())  # one that has continued may know the id
+            question = Question(self._engine, run.type, UPDATE, name, args, kwargs, run.queue)
+            try:
+                return await update(question, run, update_id, patience)
+            except RunClosed:
+                if self.run_id is not None or not await is_superseded(question, update_id):
+                    raise
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""

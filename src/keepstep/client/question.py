@@ -8,6 +8,7 @@ time is up; a query asks again from the start, an update by its id, so that it h
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,21 @@ PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.01, 1.0
 """Between one asking and the next."""
 
 EVENTS_PAGE = 1000
+
+
+class Patience:
+    """How long somebody waits for an answer, for ever if ``seconds`` is None. It begins now."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._began = asyncio.get_running_loop().time()
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left; may be negative."""
+        if self.seconds is None:
+            return math.inf
+        return self._began + self.seconds - asyncio.get_running_loop().time()
 
 
 class Question:
@@ -99,7 +115,7 @@ async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
     data = await question.arguments()
     question.run_id = run.run_id
     what = f"query {question.name!r} of run {run.workflow_id!r}"
-    async for reply in _replies(question, data, timeout_seconds):
+    async for reply in _replies(question, data, Patience(timeout_seconds)):
         if reply.kind is ReplyKind.VALUE:
             return question.read(reply.payload)
         if reply.kind is ReplyKind.FAILED:
@@ -114,7 +130,7 @@ async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
     raise TimedOut(f"{what} was not answered within {timeout_seconds:g} s")
 
 
-async def update(question: Question, run: Run, id: str, timeout_seconds: float | None) -> Any:
+async def update(question: Question, run: Run, id: str, patience: Patience) -> Any:
     """Have an update done, and wait for its result. Raises what ``RunHandle.update`` does."""
     data = encode_request(UpdateRequest(id, await question.arguments()))
     question.run_id = run.run_id
@@ -125,14 +141,14 @@ async def update(question: Question, run: Run, id: str, timeout_seconds: float |
         if known.kind is not ReplyKind.AGAIN:
             return _told(question, what, known)
         known = await _recorded(question, id)
-    async for reply in _replies(question, data, timeout_seconds):
+    async for reply in _replies(question, data, patience):
         last = reply.text or last
         if reply.kind is ReplyKind.CLOSED or (reply.kind is ReplyKind.AGAIN and not reply.text):
             reply = await _recorded(question, id) or reply
         if reply.kind not in (ReplyKind.AGAIN, ReplyKind.BLOCKED):
             return _told(question, what, reply)
     because = f": {last}" if last else ""
-    raise TimedOut(f"{what} has no outcome after {timeout_seconds:g} s{because}; ask again by its id, {id!r}")
+    raise TimedOut(f"{what} has no outcome after {patience.seconds:g} s{because}; ask again by its id, {id!r}")
 
 
 def _told(question: Question, what: str, reply: Reply) -> Any:
@@ -150,21 +166,27 @@ def _told(question: Question, what: str, reply: Reply) -> Any:
     raise InvalidInput(reply.text)
 
 
-async def _replies(question: Question, data: bytes, timeout_seconds: float | None) -> AsyncIterator[Reply]:
+async def is_superseded(question: Question, id: str) -> bool:
+    """Whether another run of that workflow id has taken the place of the one that was asked, which has not accepted
+    the update: who means the newest run has to ask once more."""
+    journal = question.engine.journal
+    asked = await journal.read_run(question.run_id)
+    newest = None if asked is None else await journal.find_run(asked.namespace, asked.workflow_id)
+    if asked is None or newest is None or newest.run_id == asked.run_id:
+        return False
+    return await outcome_in(journal, asked, id) is None
+
+
+async def _replies(question: Question, data: bytes, patience: Patience) -> AsyncIterator[Reply]:
     """Ask, and ask again, until the time is up. A question that nobody answered has an *again* without words."""
-    loop = asyncio.get_running_loop()
-    deadline = None if timeout_seconds is None else loop.time() + timeout_seconds
     wait, pause = SLICE_SECONDS, PAUSE_SECONDS
-    while True:
-        left = SLICE_SECONDS_MAX if deadline is None else deadline - loop.time()
-        if left <= 0:
-            return
+    while (left := patience.left) > 0:
         reply = await _ask(question, data, min(wait, left))
         yield reply or Reply(ReplyKind.AGAIN)
         if reply is None:
             wait = min(wait * 2, SLICE_SECONDS_MAX)
             continue
-        await asyncio.sleep(pause if deadline is None else max(min(pause, deadline - loop.time()), 0))
+        await asyncio.sleep(max(min(pause, patience.left), 0))
         pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
 

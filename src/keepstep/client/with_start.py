@@ -13,7 +13,7 @@ import msgspec
 from keepstep.journal import AlreadyStarted, NewMessage, NewRun, Run, RunClosed, Started, Status
 from keepstep.worker.reply import UPDATE, UpdateRequest, encode_request
 
-from .question import Question, outcome_in, update
+from .question import Patience, Question, outcome_in, update
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -47,7 +47,7 @@ async def update_with_start(
             if run is None:
                 raise
     assert run is not None
-    return await update(question, run, id, timeout_seconds)
+    return await update(question, run, id, Patience(timeout_seconds))
 
 
 async def _closed_with(engine: Engine, new: NewRun, id: str) -> Run | None:

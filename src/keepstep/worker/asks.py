@@ -150,7 +150,7 @@ class Asks:
             return False
         resident.take_messages(messages)
         if resident.in_flight and resident.last_submitted is not None:
-            await asyncio.wait((asyncio.shield(resident.last_submitted),))
+            await asyncio.wait((resident.last_submitted,))
         return resident.can_be_asked or resident.blocked is not None
 
     # not in memory

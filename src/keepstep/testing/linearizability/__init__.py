@@ -1,9 +1,9 @@
 """Linearizability of the client API: could what concurrent clients saw have happened one call after the other?
 
-Clients start, signal, cancel, terminate, describe and await runs of few workflow ids, all at once and through several
-processes that are killed and stores that fail; each call is recorded with the moments at which it was made and
-answered (``recording``). The history is right if there is an order of the calls that respects those moments and in
-which each got the answer that the sequential ``model`` would have given. ``checker`` looks for such an order.
+Clients start, signal, update, query, cancel, terminate, describe and await runs of few workflow ids, all at once and
+through several processes that are killed and stores that fail; each call is recorded with the moments at which it was
+made and answered (``recording``). The history is right if there is an order of the calls that respects those moments
+and in which each got the answer that the sequential ``model`` would have given. ``checker`` looks for such an order.
 
 A client whose process died, or whose store said ``StoreUnavailable``, does not know whether its call happened: such a
 call fits with or without an effect, at any time after it was made.

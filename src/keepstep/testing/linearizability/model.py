@@ -10,6 +10,10 @@ What is promised, and so judged:
   run and makes the new one at the same moment; another input is ``AlreadyStarted``;
 * an open run accepts every signal and cancel, a closed one refuses each with ``RunClosed``, and an id without a run
   with ``NotFound``; what was accepted shows in the result, once, in the order in which it was accepted;
+* an update is done by an open run, which returns the notes that it has by then, and rejected where it has that note;
+  asked for again by its id it is not done again, and has the same outcome, also when the run has closed; one that
+  was accepted by a run which was then ended by force has no outcome: ``RunClosed``;
+* a query tells all that was accepted before; what comes after a run's end has come is seen or not;
 * a second cancel changes nothing; ``terminate`` ends a run at once;
 * ``describe`` tells the status of now; ``result`` the one end of a run, and follows restarts.
 """
@@ -21,14 +25,15 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from .operation import (
+    READS,
     Answer,
-    Call,
     Cancel,
     Describe,
     Done,
     Ended,
     Operation,
     Program,
+    Query,
     Ran,
     Refused,
     Result,
@@ -36,10 +41,13 @@ from .operation import (
     Signal,
     Start,
     Terminate,
+    Told,
+    Update,
 )
 
 CANCELLED = Ended("cancelled")
 TERMINATED = Ended("terminated")
+CLOSED = Refused("RunClosed")
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -50,6 +58,10 @@ class RunState(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     """Accepted while it could still collect them."""
     message_ids: frozenset[str] = frozenset()
+    updates: frozenset[tuple[str, Answer]] = frozenset()
+    """Outcomes of updates, by their ids."""
+    is_doomed: bool = False
+    """It accepted an update whose outcome will never be: nothing but force can end it."""
     fates: tuple[Ended, ...] = ()
     """How it may end by now; none while it has no reason to end."""
     end: Ended | None = None
@@ -68,7 +80,7 @@ class ClientModel:
 
     def step(self, state: State, operation: Operation) -> Iterable[State]:
         for settled in _settled(state):
-            for answer, after in _effects(settled, operation.call):
+            for answer, after in _effects(settled, operation):
                 if operation.answer is None or operation.answer == answer:
                     yield after
 
@@ -76,7 +88,7 @@ class ClientModel:
 def changes_nothing(operation: Operation) -> bool:
     """True if the history says the same without it, except for what it claims itself: reads, refusals, attaches."""
     call, answer = operation.call, operation.answer
-    if isinstance(call, Describe | Result) or isinstance(answer, Refused):
+    if isinstance(call, READS) or isinstance(answer, Refused):
         return True
     return isinstance(call, Start) and isinstance(answer, Ran) and answer.run_id != call.run_id
 
@@ -84,19 +96,28 @@ def changes_nothing(operation: Operation) -> bool:
 def _settled(state: State) -> Iterator[State]:
     """The state, and what it may have become by itself."""
     yield state
-    if state and state[-1].end is None:
+    if state and state[-1].end is None and not state[-1].is_doomed:
         for fate in state[-1].fates:
             yield _replaced(state, msgspec.structs.replace(state[-1], end=fate))
 
 
-def _effects(state: State, call: Call) -> Iterator[tuple[Answer, State]]:
+def _effects(state: State, operation: Operation) -> Iterator[tuple[Answer, State]]:
     """What the call may answer now, and the state after it."""
+    call = operation.call
     if isinstance(call, Start):
         yield _start(state, call)
         return
     run = _target(state, call.run_id)
     if run is None:
         yield Refused("NotFound"), state
+    elif isinstance(call, Update | Query) and run.program.kind != "asked":
+        yield Refused("InvalidInput"), state  # its workflow has neither
+    elif isinstance(call, Update):
+        for answer, after in _updated(run, call, operation.answer):
+            yield answer, _replaced(state, after)
+    elif isinstance(call, Query):
+        for notes in _shown(run, operation.answer):
+            yield Told(notes), state
     elif isinstance(call, Describe):
         yield Seen(run.run_id, "running" if run.end is None else run.end.status), state
     elif isinstance(call, Result):
@@ -104,7 +125,7 @@ def _effects(state: State, call: Call) -> Iterator[tuple[Answer, State]]:
         if last.end is not None:
             yield last.end, state
     elif run.end is not None:
-        yield Refused("RunClosed"), state
+        yield CLOSED, state
     else:
         yield Done(), _replaced(state, _told(run, call))
 
@@ -123,6 +144,49 @@ def _start(state: State, call: Start) -> tuple[Answer, State]:
         replaced = msgspec.structs.replace(newest, end=TERMINATED, followed_by=new.run_id)
         return Ran(new.run_id), (*_replaced(state, replaced), new)
     return Ran(new.run_id), (*state, new)
+
+
+def _updated(run: RunState, call: Update, answer: Answer | None) -> Iterator[tuple[Answer, RunState]]:
+    """What an update may answer, and the run after it. One whose function has ended takes it, or does not any more."""
+    known = dict(run.updates).get(call.update_id)
+    if known is not None:
+        yield known, run
+        return
+    if run.end is not None or run.fates:
+        yield CLOSED, run
+    if run.end is not None:
+        return
+    if run.fates:
+        yield Refused("UpdateRejected"), run
+        if isinstance(answer, Told) and _begins(answer.notes, run.notes):
+            yield answer, _remembering(run, call, answer)
+    elif call.note in run.notes:
+        yield Refused("UpdateRejected"), run
+    else:
+        after = _noted(run, call.note)
+        told = Told(after.notes)
+        yield told, _remembering(after, call, told)
+        if answer == CLOSED:
+            yield CLOSED, msgspec.structs.replace(_remembering(after, call, CLOSED), is_doomed=True)
+
+
+def _remembering(run: RunState, call: Update, outcome: Answer) -> RunState:
+    return msgspec.structs.replace(run, updates=run.updates | {(call.update_id, outcome)})
+
+
+def _shown(run: RunState, answer: Answer | None) -> Iterator[tuple[str, ...]]:
+    """What a query may tell of a run.
+
+    Its notes; when it has ended, or has every reason to, what came last may not have reached it, or still have done.
+    """
+    if run.end is None and not run.fates:
+        yield run.notes
+    elif isinstance(answer, Told) and (_begins(answer.notes, run.notes) or _begins(run.notes, answer.notes)):
+        yield answer.notes
+
+
+def _begins(notes: tuple[str, ...], with_these: tuple[str, ...]) -> bool:
+    return notes[: len(with_these)] == with_these
 
 
 def begun(run_id: str, program: Program) -> RunState:
@@ -158,9 +222,12 @@ def _told(run: RunState, call: Signal | Cancel | Terminate) -> RunState:
         if call.message_id in run.message_ids:
             return run
         run = msgspec.structs.replace(run, message_ids=run.message_ids | {call.message_id})
-    if run.fates:
-        return run  # accepted; the run has enough by now, or was cancelled before
-    notes = (*run.notes, call.note)
+    return run if run.fates else _noted(run, call.note)  # accepted; the run has enough by now, or was cancelled
+
+
+def _noted(run: RunState, note: str) -> RunState:
+    """A run that was not at its end, after a note was accepted."""
+    notes = (*run.notes, note)
     fates = (Ended("completed", notes),) if len(notes) == run.program.size else ()
     return msgspec.structs.replace(run, notes=notes, fates=fates)
 

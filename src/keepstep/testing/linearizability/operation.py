@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["plain", "stepped", "careful"]
+Kind = Literal["plain", "stepped", "careful", "asked"]
 Policy = Literal["attach", "reject", "restart"]
 
 
@@ -54,6 +54,20 @@ class Terminate(msgspec.Struct, frozen=True, tag="terminate"):
     run_id: str | None
 
 
+class Update(msgspec.Struct, frozen=True, tag="update"):
+    """``handle.update``: of several with one ``update_id`` only the first counts."""
+
+    run_id: str | None
+    note: str
+    update_id: str
+
+
+class Query(msgspec.Struct, frozen=True, tag="query"):
+    """``handle.query``."""
+
+    run_id: str | None
+
+
 class Describe(msgspec.Struct, frozen=True, tag="describe"):
     """``handle.describe``."""
 
@@ -66,8 +80,8 @@ class Result(msgspec.Struct, frozen=True, tag="result"):
     run_id: str | None
 
 
-Call = Start | Signal | Cancel | Terminate | Describe | Result
-READS = (Describe, Result)
+Call = Start | Signal | Update | Query | Cancel | Terminate | Describe | Result
+READS = (Query, Describe, Result)
 """Calls that change nothing: without an answer they say nothing."""
 
 
@@ -82,6 +96,12 @@ class Ran(msgspec.Struct, frozen=True, tag="run"):
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """Accepted."""
+
+
+class Told(msgspec.Struct, frozen=True, tag="told"):
+    """The notes that an update, or a query, returned."""
+
+    notes: tuple[str, ...]
 
 
 class Seen(msgspec.Struct, frozen=True, tag="seen"):
@@ -104,7 +124,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     error: str
 
 
-Answer = Ran | Done | Seen | Ended | Refused
+Answer = Ran | Done | Told | Seen | Ended | Refused
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):

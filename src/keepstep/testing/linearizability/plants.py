@@ -21,6 +21,9 @@ from keepstep.journal.memory import MemoryJournal
 from keepstep.journal.sqlite import SqliteJournal
 from keepstep.runtime import history
 from keepstep.runtime.execution import _APPLY, Execution
+from keepstep.runtime.handling import Handling
+from keepstep.worker.asks import Asks
+from keepstep.worker.resident import Resident
 
 Replace = Callable[[Any, str, Any], None]
 """Replace an attribute for as long as the bug is planted."""
@@ -130,6 +133,30 @@ def _double_signal(replace: Replace) -> None:
     replace(RunHandle, "_send", repeating)
 
 
+def _double_update(replace: Replace) -> None:
+    """An update that is asked for again by its id is done again."""
+    update = RunHandle.update
+
+    async def repeating(handle: RunHandle[Any], *args: Any, id: str, **options: Any) -> Any:
+        return await update(handle, *args, **options)
+
+    replace(RunHandle, "update", repeating)
+
+
+def _any_update(replace: Replace) -> None:
+    """Validators are not asked."""
+    replace(Handling, "validate", lambda *_: None)
+
+
+def _stale_query(replace: Replace) -> None:
+    """A query is answered before what was said to its run earlier is taken in."""
+
+    async def hasty(asks: Asks, resident: Resident) -> bool:
+        return resident.can_be_asked
+
+    replace(Asks, "_has_heard", hasty)
+
+
 def _cancel_again(replace: Replace) -> None:
     """A second cancel cuts off the tidying up of the first."""
     apply, decode = _APPLY[history.CANCEL_REQUESTED]
@@ -165,6 +192,9 @@ PLANTS: dict[str, Callable[[Replace], None]] = {
         _lost_signal,
         _early_signal,
         _double_signal,
+        _double_update,
+        _any_update,
+        _stale_query,
         _cancel_again,
         _terminate_twice,
     )

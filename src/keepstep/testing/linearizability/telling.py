@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .checker import find_order
 from .model import ClientModel
-from .operation import Answer, Call, Ended, Operation, Program, Ran, Refused, Seen, Signal, Start
+from .operation import Answer, Call, Ended, Operation, Program, Ran, Refused, Seen, Signal, Start, Told, Update
 
 
 def tell(history: Sequence[Operation]) -> str:
@@ -52,6 +52,8 @@ def tell_call(call: Call, short: dict[str, str]) -> str:
     if isinstance(call, Signal):
         once = f", id={call.message_id!r}" if call.message_id is not None else ""
         return f"signal({target}, {call.note!r}{once})"
+    if isinstance(call, Update):
+        return f"update({target}, {call.note!r}, id={call.update_id!r})"
     return f"{type(call).__name__.lower()}({target})"
 
 
@@ -66,6 +68,8 @@ def tell_answer(answer: Answer, short: dict[str, str]) -> str:
             return short.get(answer.run_id, answer.run_id)
         case Seen():
             return f"{short.get(answer.run_id, answer.run_id)} is {answer.status}"
+        case Told():
+            return f"has {list(answer.notes)}"
         case Ended():
             return f"{answer.status} {list(answer.notes)}" if answer.notes else answer.status
         case Refused():
