@@ -149,6 +149,9 @@ RIGHT: dict[str, list[Operation]] = {
     "an update that was accepted by a run which is ended by force": in_turn(
         OPEN, (add("a"), CLOSED), (Query(None), ADDED[1]), (Terminate(None), DONE), (add("a"), CLOSED)
     ),
+    "an update that is cut off by a cancel": in_turn(
+        OPEN, (Cancel(None), DONE), (add("a"), Refused("UpdateFailed")), (add("a"), Refused("UpdateFailed"))
+    ),
     "an update of unknown outcome is done when it is asked for again": in_turn(OPEN, (add("a"), None), ADDED),
     "a run whose workflow has no update": in_turn(
         BEGUN, (add("a"), Refused("InvalidInput")), (Query(None), Refused("InvalidInput"))
@@ -197,6 +200,7 @@ WRONG: dict[str, list[Operation]] = {
     "an update without an outcome, of a run that came to its end": in_turn(
         OPEN, (add("a"), CLOSED), (add("b", "v"), Told(("a", "b"))), (Result(None), COMPLETED)
     ),
+    "an update cut off though nobody has cancelled": in_turn(OPEN, (add("a"), Refused("UpdateFailed"))),
     "an update accepted by a closed run": in_turn(
         OPEN, ADDED, ENOUGH, (Result(None), COMPLETED), (add("c", "w"), Told(("a", "b", "c")))
     ),

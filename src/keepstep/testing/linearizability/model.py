@@ -12,7 +12,8 @@ What is promised, and so judged:
   with ``NotFound``; what was accepted shows in the result, once, in the order in which it was accepted;
 * an update is done by an open run, which returns the notes that it has by then, and rejected where it has that note;
   asked for again by its id it is not done again, and has the same outcome, also when the run has closed; one that
-  was accepted by a run which was then ended by force has no outcome: ``RunClosed``;
+  was accepted by a run which was then ended by force has no outcome: ``RunClosed``; a cancel may cut one off, which
+  has then failed;
 * a query tells all that was accepted before; what comes after a run's end has come is seen or not;
 * a second cancel changes nothing; ``terminate`` ends a run at once;
 * ``describe`` tells the status of now; ``result`` the one end of a run, and follows restarts.
@@ -48,6 +49,7 @@ from .operation import (
 CANCELLED = Ended("cancelled")
 TERMINATED = Ended("terminated")
 CLOSED = Refused("RunClosed")
+CUT_OFF = Refused("UpdateFailed")
 
 
 class RunState(msgspec.Struct, frozen=True):
@@ -158,6 +160,8 @@ def _updated(run: RunState, call: Update, answer: Answer | None) -> Iterator[tup
         return
     if run.fates:
         yield Refused("UpdateRejected"), run
+        if CANCELLED in run.fates:
+            yield CUT_OFF, _remembering(run, call, CUT_OFF)
         if isinstance(answer, Told) and _begins(answer.notes, run.notes):
             yield answer, _remembering(run, call, answer)
     elif call.note in run.notes:
