@@ -198,7 +198,7 @@ def test_a_step_cut_off_by_a_kill_is_settled_by_a_person(keepstep: Command) -> N
         assert "keepstep resolve p pay --value JSON" in keepstep("show", "p").stdout
         assert "1 run is uncertain" in keepstep("doctor").stdout
         wrong = keepstep("resolve", "p", "other", "--value", "1")
-        assert (wrong.returncode, "uncertain are: pay" in one_line(wrong.stderr)) == (2, True)
+        assert (wrong.returncode, "parked are: pay" in one_line(wrong.stderr)) == (2, True)
         assert keepstep("resolve", "p", "pay").returncode == 2
         assert keepstep("resolve", "p", "pay", "--value", '"by cheque"').returncode == 0
         keepstep.until(lambda: keepstep.json("show", "p")["status"] == "completed")

@@ -257,7 +257,7 @@ async def until_uncertain(run: keepstep.RunHandle[Any]) -> None:
 async def test_a_step_is_resolved_only_where_it_is_uncertain_and_only_by_what_it_could_return(engine: Engine) -> None:
     run = await engine.start(pay_and_be_cut_off, id="p")
     await until_uncertain(run)
-    with pytest.raises(InvalidInput, match="no uncertain step with the key 'other'; uncertain are: cut_off_by_itself"):
+    with pytest.raises(InvalidInput, match="no uncertain step with the key 'other'; parked are: cut_off_by_itself"):
         await engine.resolve("p", "other", "yes")
     with pytest.raises(
         InvalidInput, match="'cut_off_by_itself' could not have returned this: expected string, found 3"

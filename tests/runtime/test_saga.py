@@ -10,7 +10,19 @@ import pytest
 
 import keepstep
 import keepstep.testing
-from keepstep import Cancelled, Engine, Outcome, Retry, StepFailed, Terminated, TimedOut, WorkflowFailed, step, workflow
+from keepstep import (
+    Cancelled,
+    Engine,
+    InvalidInput,
+    Outcome,
+    Retry,
+    StepFailed,
+    Terminated,
+    TimedOut,
+    WorkflowFailed,
+    step,
+    workflow,
+)
 from keepstep.journal import Condition
 from tests.runtime.crashing import World, crash_at_every_commit
 from tests.runtime.programs import on_an_engine
@@ -252,6 +264,27 @@ def test_an_undo_that_is_used_up_parks_the_run_until_an_operator_lets_it_try_aga
     keepstep.testing.run(program)
     assert books[-1] == "unhotel succeeded hotel!"
     assert books.count("unhotel succeeded hotel!") == 1
+
+
+def test_an_undo_that_is_used_up_can_be_done_by_hand() -> None:
+    async def program(engine: Engine) -> None:
+        books.clear()
+        broken.clear()
+        broken.update(("flight", "unhotel"))
+        handle = await engine.start(travel, "fail", id="t")
+        key = (await until_parked(engine)).waiting_for[0].key
+        with pytest.raises(InvalidInput, match=r"undo '.*' of run 't' has failed already, and must be done: retry"):
+            await handle.resolve(key, error="not done")
+        with pytest.raises(InvalidInput, match=r"no uncertain step with the key 'other'; parked are: "):
+            await handle.resolve("other", None)
+        await handle.resolve(key, None)
+        with pytest.raises(WorkflowFailed, match="flight is broken"):
+            await handle.result(timeout="1h")
+        settled = [each async for each in handle.history() if each.key == key]
+        assert [(each.type, each.data["resolved_by"]) for each in settled] == [("step_completed", "resolve")]
+
+    on_an_engine(program)
+    assert "unhotel succeeded hotel!" not in books
 
 
 def test_terminating_a_parked_run_skips_what_is_left_to_undo() -> None:

@@ -75,7 +75,7 @@ def resume_command(id: str, url: str) -> int:
 @click.option("--error", metavar="TEXT", help="It did not happen, or failed.")
 @database_option
 def resolve_command(id: str, key: str, value: str | None, error: str | None, url: str) -> int:
-    """Say what happened to an uncertain step."""
+    """Say what happened to an uncertain step, or that a failed undo was done by hand."""
     if (value is None) == (error is None):
         raise InvalidInput("say what happened: either --value JSON or --error TEXT")
     said = {"error": error} if error is not None else {"value": parse_json(value or "", "--value")}

@@ -109,14 +109,14 @@ async def resolve_step(
 ) -> None:
     """Say what became of an uncertain step of the run: its ``value`` or, where that is ``UNSET``, its ``error``.
 
-    Raises ``RunClosed``, and ``InvalidInput`` for a key at which no step is uncertain, or a value that the step could
-    not have returned.
+    An undo that has used up its attempts can be said to be done, with its ``value``. Raises ``RunClosed``, and
+    ``InvalidInput`` for a key at which no step is parked, or a value that the step could not have returned.
     """
     if (value is msgspec.UNSET) == (error is None):
         raise InvalidInput("resolve needs either a value or an error")
     if info.status is not Status.RUNNING:
         raise RunClosed(f"run {info.id!r} is closed already ({info.status})")
-    await _check_uncertain(journal, info, key)
+    await _check_parked(journal, info, key, is_done=error is None)
     if error is None:
         payload = within_limit(encode(value), "the result of step", key)
         await _check_result(published, info, key, payload)
@@ -127,16 +127,21 @@ async def resolve_step(
     await journal.send(NewMessage(run_id=info.run_id, kind="resolve", name=key, data=data))
 
 
-async def _check_uncertain(journal: Journal, info: RunInfo, key: str) -> None:
-    """A worker in this process may know a little earlier than the journal that a step has become uncertain."""
-    uncertain = {each.key for each in info.waiting_for if each.parked == "uncertain"}
+async def _check_parked(journal: Journal, info: RunInfo, key: str, *, is_done: bool) -> None:
+    """A worker in this process may know a little earlier than the journal that a step has been parked."""
+    is_uncertain = {each.key: each.parked == "uncertain" for each in info.waiting_for if each.parked}
     for (_, its_key), data in (await journal.read_state(info.run_id, ATTEMPT)).items():
         record = decode_attempt(data)
-        if record.is_parked and record.once_begun:
-            uncertain.add(its_key)
-    if key not in uncertain:
-        those = f"uncertain are: {', '.join(sorted(uncertain))}" if uncertain else "nothing in it is uncertain"
+        if record.is_parked:
+            is_uncertain[its_key] = record.once_begun
+    if key not in is_uncertain:
+        those = f"parked are: {', '.join(sorted(is_uncertain))}" if is_uncertain else "nothing in it is parked"
         raise InvalidInput(f"run {info.id!r} has no uncertain step with the key {key!r}; {those}")
+    if not is_done and not is_uncertain[key]:
+        raise InvalidInput(
+            f"undo {key!r} of run {info.id!r} has failed already, and must be done: retry the run, or, once somebody "
+            "has done it by hand, resolve it with a value"
+        )
 
 
 async def _check_result(published: Published, info: RunInfo, key: str, payload: bytes) -> None:

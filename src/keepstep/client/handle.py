@@ -289,7 +289,8 @@ class RunHandle(Generic[R]):
     async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
         """Say what became of the *uncertain* step at ``key``: its ``value``, or the ``error`` that it ended with.
 
-        Raises ``RunClosed``, and ``InvalidInput`` if no step is uncertain there or it cannot have returned the value.
+        An undo that has used up its attempts can be said to be done, by its value (None, if it returns nothing).
+        Raises ``RunClosed``, and ``InvalidInput`` if no step is parked there or it cannot have returned the value.
         """
         info = await self.describe()
         await resolve_step(self._journal, self._engine.published, info, key, value=value, error=error)

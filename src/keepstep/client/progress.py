@@ -208,7 +208,8 @@ def _step(wait: Wait, info: RunInfo, around: Surroundings, since: str) -> list[s
         ]
     if wait.parked:
         tried = "its only attempt" if wait.attempt == 1 else f"its {wait.attempt} attempts"
-        return [f"The undo {wait.name!r} used up {tried}{since}.", *failed]
+        by_hand = command("resolve", info.id, wait.key, "--value", "null")
+        return [f"The undo {wait.name!r} used up {tried}{since}.", *failed, f"{by_hand}   it was done by hand"]
     if wait.until and moment(wait.until) > around.now:
         return [
             f"Step {wait.name!r} is tried again, attempt {wait.attempt}, at {_until(wait.until, around.now)}.",
