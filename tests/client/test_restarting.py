@@ -33,6 +33,10 @@ class CountWords:
         self.words.append(word)
         return self.words
 
+    @keepstep.query
+    def words_so_far(self) -> list[str]:
+        return self.words
+
 
 class OvertakenJournal(MemoryJournal):
     """Somebody else is quicker: something happens between the next look at a run and what is then done to it."""
@@ -140,5 +144,16 @@ def test_an_update_of_the_newest_run_goes_to_the_one_that_has_just_taken_its_pla
         with pytest.raises(RunClosed, match="terminated"):
             await first.update("add_word", "c")
         assert await newest.update("add_word", "c") == ["a", "c"]
+
+    on_one_engine(program)
+
+
+def test_a_query_of_the_newest_run_is_answered_by_the_one_that_has_just_taken_its_place() -> None:
+    async def program(engine: Engine, journal: OvertakenJournal) -> None:
+        first = await engine.start(CountWords, 2, id="x")
+        await first.update("add_word", "a")
+        journal.overtake = lambda: engine.start(CountWords, 3, id="x", if_running="restart")
+        assert await engine.get("x").query("words_so_far") == []
+        assert await first.query("words_so_far") == ["a"]
 
     on_one_engine(program)

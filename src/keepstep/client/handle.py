@@ -170,10 +170,13 @@ class RunHandle(Generic[R]):
         ``InvalidInput`` for a name or arguments that do not fit, ``Blocked`` where the run's code does not fit its
         history, ``NoWorker``, ``TimedOut``.
         """
-        run = await self._current()
-        return await query(
-            Question(self._engine, run.type, QUERY, name, args, kwargs, run.queue), run, to_seconds(timeout)
-        )
+        patience = Patience(to_seconds(timeout))
+        while True:
+            run = await self._current()
+            question = Question(self._engine, run.type, QUERY, name, args, kwargs, run.queue)
+            answer = await query(question, run, patience)
+            if (await self._current()).run_id == run.run_id:  # else it was of a run that has just been replaced
+                return answer
 
     @overload
     async def update(

@@ -110,12 +110,12 @@ def _known_handler(type_: str, queue: str, kind: str, name: str) -> Handler[Any,
     return handler
 
 
-async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
+async def query(question: Question, run: Run, patience: Patience) -> Any:
     """Ask a query. Raises what ``RunHandle.query`` does."""
     data = await question.arguments()
     question.run_id = run.run_id
     what = f"query {question.name!r} of run {run.workflow_id!r}"
-    async for reply in _replies(question, data, Patience(timeout_seconds)):
+    async for reply in _replies(question, data, patience):
         if reply.kind is ReplyKind.VALUE:
             return question.read(reply.payload)
         if reply.kind is ReplyKind.FAILED:
@@ -127,7 +127,7 @@ async def query(question: Question, run: Run, timeout_seconds: float) -> Any:
             raise InvalidInput(reply.text)
         if reply.kind is ReplyKind.AGAIN and not reply.text and not await _has_worker(question.engine, run):
             raise NoWorker(f"{what} cannot be answered: no worker serves queue {run.queue!r}")
-    raise TimedOut(f"{what} was not answered within {timeout_seconds:g} s")
+    raise TimedOut(f"{what} was not answered within {patience.seconds:g} s")
 
 
 async def update(question: Question, run: Run, id: str, patience: Patience) -> Any:
