@@ -10,8 +10,9 @@ import pytest
 
 import keepstep
 from keepstep import Engine, step, workflow
-from keepstep.journal import Commit, Condition, Fenced, NewMessage, StoreUnavailable, TooLarge
+from keepstep.journal import Commit, Condition, Fenced, JournalError, NewMessage, Promise, StoreUnavailable, TooLarge
 from keepstep.journal.memory import inbox
+from keepstep.runtime import history
 from keepstep.runtime.data import encode
 from keepstep.testing import run
 from tests.worker.troubled import LEASE_SECONDS, TroubledJournal, World, broken, in_trouble
@@ -54,6 +55,11 @@ async def await_a_named_child() -> str:
 
 
 @workflow
+async def repeat_two_words() -> list[str]:
+    return list(await asyncio.gather(repeat_in_a_step("first"), repeat_in_a_step("second")))
+
+
+@workflow
 async def end_in_no_time() -> str:
     return "over"
 
@@ -93,6 +99,43 @@ def test_a_fenced_claim_is_tried_again_under_the_next_lease() -> None:
         client = Engine(journal=another(journal), workers=False)
         async with client:
             assert await (await client.start(greet_after_a_moment, "x", id="x")).result(timeout=30) == "hello x"
+
+    in_trouble(program)
+
+
+def test_a_run_is_not_read_again_while_something_is_on_its_way_for_it() -> None:
+    """Else what is submitted then gets mixed with that, event by event, under the same epoch."""
+
+    async def program(engine: Engine, journal: TroubledJournal) -> None:
+        loop, submit, refusals = asyncio.get_running_loop(), journal.submit, broken(1)
+        waiting: list[tuple[Commit, Promise]] = []
+
+        def submit_slowly(commit: Commit) -> Promise:
+            """The store takes its time; what comes second is refused at once."""
+            told = Promise(loop=loop)
+            if waiting and refusals:
+                loop.call_soon(told.settle, None, refusals.pop())
+            else:
+                waiting.append((commit, told))
+            return told
+
+        journal.submit = submit_slowly  # type: ignore[method-assign]
+        handle = await engine.start(repeat_two_words, id="x")
+        await asyncio.sleep(3.0)
+        journal.submit = submit  # type: ignore[method-assign]
+        for commit, told in waiting:
+            await pass_on(submit(commit), told)
+        assert await handle.result(timeout=30) == ["first", "second"]
+        assert refusals == []
+        keys = [event.key async for event in handle.history() if event.type == history.STEP_COMPLETED]
+        assert keys == ["repeat_in_a_step", "repeat_in_a_step#2"]
+        assert sorted(calls) == ["first", "second", "second"]
+
+    async def pass_on(done: Promise, told: Promise) -> None:
+        try:
+            told.settle(await done, None)
+        except JournalError as error:
+            told.settle(None, error)
 
     in_trouble(program)
 

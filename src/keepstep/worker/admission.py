@@ -101,6 +101,7 @@ class Admission:
         if workflow is None or self._is_in_hand(run.run_id, run.epoch):
             return None
         self._early.pop(run.run_id, None)  # of an earlier owning; the journal knows what is left of that
+        await self._worker.until_heard(run.run_id)
         try:
             loaded = await self._worker.journal.load(run.run_id)
         except NotFound:

@@ -30,9 +30,22 @@ class Lane:
         """What waits for the commit that travels alone; None while none does."""
         self._last: Promise | None = None
         """The last commit that was handed in."""
+        self._submitted: deque[Promise] = deque()
+        """Those that may not be over yet. A later one can be over first, where it is refused at the door."""
 
     def submit(self, commit: Commit, heard: Callable[[Promise], None], alone: HandIn | None = None) -> Promise:
         """Hand in a commit, or have it wait for its turn. One that travels alone is handed in by ``alone``."""
+        promise = self._submit(commit, heard, alone)
+        while self._submitted and self._submitted[0].done():
+            self._submitted.popleft()
+        self._submitted.append(promise)
+        return promise
+
+    def on_its_way(self) -> list[Promise]:
+        """What is not over yet."""
+        return [promise for promise in self._submitted if not promise.done()]
+
+    def _submit(self, commit: Commit, heard: Callable[[Promise], None], alone: HandIn | None) -> Promise:
         if self._waiting is not None:
             promise = Promise(loop=self._worker.loop)
             promise.commit, promise.heard, promise.alone = commit, heard, alone

@@ -457,10 +457,11 @@ class Resident:
             self._updating = Updating(self)
         return self._updating
 
-    def leave(self) -> None:
-        """It leaves memory."""
+    def leave(self) -> list[Promise]:
+        """It leaves memory; the commits that are still on their way."""
         if self._updating is not None:
             self._updating.drop()
+        return self._lane.on_its_way()
 
     def _when_settled(self) -> None:
         """A commit has ended: perhaps nothing is on its way into the history, and what waited for that can go on."""

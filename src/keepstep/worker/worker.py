@@ -12,11 +12,13 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from keepstep.journal import (
+    Committed,
     Condition,
     Fenced,
     Hint,
@@ -109,6 +111,8 @@ class Worker:
         self._doubt = Doubt(journal.clock, self.options.lease_seconds)
         self.residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
+        self._unheard: dict[str, set[asyncio.Future[Committed]]] = {}
+        """By run, commits that were on their way when it was dropped."""
         self._unshown: deque[Resident] = deque()
         self._work = Bell()
         self._mail = Bell()
@@ -361,8 +365,23 @@ class Worker:
         resident.running.clear()
         self.alarms.leave(len(resident.due))
         self._remove(resident)
-        resident.leave()
+        for promise in resident.leave():
+            self._unheard.setdefault(resident.run_id, set()).add(promise)
+            promise.add_done_callback(partial(self._heard, resident.run_id))
         resident.execution.detach()
+
+    async def until_heard(self, run_id: str) -> None:
+        """Wait for what was submitted for a run that was dropped meanwhile.
+
+        Who reads the run before that, and goes on with it under the same epoch, has its commits mixed with those.
+        """
+        while run_id in self._unheard:
+            await asyncio.wait(self._unheard[run_id])
+
+    def _heard(self, run_id: str, promise: asyncio.Future[Committed]) -> None:
+        self._unheard[run_id].discard(promise)
+        if not self._unheard[run_id]:
+            del self._unheard[run_id]
 
     def forget(self, resident: Resident) -> None:
         """A run was closed by this worker."""
