@@ -38,12 +38,17 @@ class Renewals:
         return list(self._pauses)
 
     def hasten(self) -> None:
-        """Renew all at the next occasion, whether it is time or not."""
-        self._due_at = 0.0 if self._pauses else self._due_at
+        """Renew all at the next occasion, whether it is time or not; where renewal is suspended, it stays so."""
+        if self._pauses and self._due_at != float("inf"):
+            self._due_at = 0.0
 
     def suspend(self) -> None:
         """Renew nothing until another lease is kept."""
         self._due_at = float("inf")
+
+    def now(self) -> float:
+        """By the clock that says when they are due."""
+        return self._monotonic()
 
     def seconds_left(self) -> float:
         return self._due_at - self._monotonic()
