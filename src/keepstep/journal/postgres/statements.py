@@ -460,9 +460,10 @@ CLAIMABLE_TASKS_BY_TURN = Statement(
             / greatest(fairness_weight, 1e-9) AS turn
         FROM waiting
     ),
-    chosen AS MATERIALIZED (SELECT task FROM turns ORDER BY priority DESC, turn, task LIMIT $4)
+    chosen AS MATERIALIZED (SELECT task, priority, turn FROM turns ORDER BY priority DESC, turn, task LIMIT $4)
     SELECT tasks.task FROM chosen JOIN tasks ON tasks.shard = {shard_sql("chosen.task")} AND tasks.task = chosen.task
-    WHERE tasks.owner IS NULL FOR NO KEY UPDATE OF tasks SKIP LOCKED
+    WHERE tasks.owner IS NULL
+    ORDER BY chosen.priority DESC, chosen.turn, chosen.task FOR NO KEY UPDATE OF tasks SKIP LOCKED
     """,
     *("text[]", "text[]", "int8", "int8"),
 )

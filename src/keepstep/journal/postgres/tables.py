@@ -102,9 +102,9 @@ class PostgresTables:
             self.wire.queue(sql.DRAW_ARRIVALS, wants.arrivals)
         results = self.wire.exchange()
         if wants.arrivals:
-            self._drawn_arrivals = [n for (n,) in self.wire.rows(results.pop())][::-1]
+            self._drawn_arrivals = _backwards(self.wire.rows(results.pop()))
         if wants.starts:
-            self._drawn_runs = [n for (n,) in self.wire.rows(results.pop())][::-1]
+            self._drawn_runs = _backwards(self.wire.rows(results.pop()))
         if wants.tasks:
             self._tasks = dict.fromkeys(wants.tasks) | {row[0]: row for row in self.wire.rows(results.pop())}
         self._heads = dict.fromkeys(wants.run_ids)
@@ -130,12 +130,12 @@ class PostgresTables:
 
     def next_run(self, namespace: str, workflow_id: str) -> int:
         if not self._drawn_runs:
-            self._drawn_runs = [n for (n,) in self._ask(sql.DRAW_RUNS, DRAWN_AT_LEAST)][::-1]
+            self._drawn_runs = _backwards(self._ask(sql.DRAW_RUNS, DRAWN_AT_LEAST))
         return number_in(shard_of(namespace, workflow_id, self.shards), self._drawn_runs.pop())
 
     def next_arrival(self) -> int:
         if not self._drawn_arrivals:
-            self._drawn_arrivals = [n for (n,) in self._ask(sql.DRAW_ARRIVALS, DRAWN_AT_LEAST)][::-1]
+            self._drawn_arrivals = _backwards(self._ask(sql.DRAW_ARRIVALS, DRAWN_AT_LEAST))
         return self._drawn_arrivals.pop()
 
     def fetch_heads(self, run_ids: Sequence[str]) -> Sequence[Sequence[Any]]:
@@ -343,6 +343,11 @@ class PostgresTables:
             purged[shard] = max(purged.get(shard, 0), last)
         self.wire.queue(sql.MARK_PURGED, list(purged), list(purged.values()))
         return len(gone)
+
+
+def _backwards(rows: list[Row]) -> list[int]:
+    """Numbers that were drawn, so that the smallest is taken first: the server promises no order of its rows."""
+    return sorted((n for (n,) in rows), reverse=True)
 
 
 def _age(row: Row) -> tuple[bool, int]:

@@ -232,6 +232,7 @@ class GroupJournal(Generic[DB]):
         judged = await self._read(self._judge_leases)
         over = [state for state, is_dead in judged if self._has_stood_still(state) or is_dead]
         self._seen = {state.lease.lease_id: self._seen[state.lease.lease_id] for state, _ in judged}
+        over.sort(key=lambda state: state.lease.lease_id)  # two who end the same ones do not wait in a circle
         ending = [self._put(ownership.end_lease, self._last_words(state)) for state in over]
         outcomes = await asyncio.gather(*ending)
         ended = [state.lease.lease_id for state, was_ended in zip(over, outcomes, strict=True) if was_ended]
