@@ -20,9 +20,6 @@ What can come in between, and what happens then:
 from __future__ import annotations
 
 import logging
-import random
-import secrets
-import time
 from collections.abc import Callable, Collection, Sequence
 
 import psycopg
@@ -38,6 +35,7 @@ from keepstep.journal.writing.renewal import Renewals
 
 from . import connection as explained
 from . import statements as sql
+from .pace import REAL, Pace
 from .tables import Doubt, PostgresTables
 from .wire import ConnectionLost, Wire
 
@@ -67,6 +65,7 @@ class Flusher(flush.Flusher):
         identity: str,
         renewals: Renewals,
         upkeep: Callable[[Wire], None],
+        pace: Pace = REAL,
     ) -> None:
         super().__init__(tables, clock, renewals)
         self._tables = tables
@@ -74,6 +73,7 @@ class Flusher(flush.Flusher):
         self._process = process
         self._identity = identity
         self._upkeep = upkeep
+        self._pace = pace
         self._wire: Wire | None = None
         self._session = 0
         self._was_entered = False
@@ -98,7 +98,7 @@ class Flusher(flush.Flusher):
                 if not tries_left or not explained.is_contention(error):
                     raise
                 one_by_one |= tries_left == 1
-                time.sleep(random.uniform(0, CONTENTION_SECONDS_MAX))
+                self._pace.sleep(self._pace.between(0, CONTENTION_SECONDS_MAX))
             else:
                 return
 
@@ -127,7 +127,7 @@ class Flusher(flush.Flusher):
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-            time.sleep(random.uniform(0, RECONNECT_SECONDS_MAX))
+            self._pace.sleep(self._pace.between(0, RECONNECT_SECONDS_MAX))
         wire = self._connect()
         try:
             self._take_session(wire)
@@ -244,7 +244,7 @@ class Flusher(flush.Flusher):
     # -- after a connection was lost
 
     def _take_session(self, wire: Wire) -> None:
-        self._session = secrets.randbits(62)
+        self._session = self._pace.draw_number()
         rows = wire.ask(sql.TAKE_SESSION, self._process, self._session, self._clock.now())
         self._flushed = int(rows[0][0]) if rows else None
         if self._flushed is None:

@@ -36,7 +36,29 @@ RETRY_SECONDS_MAX = 5.0
 TELL_SECONDS_MIN = 0.002
 """Between two NOTIFYs of a process."""
 
-_ALL = (HintKind.READY, HintKind.INBOX, HintKind.CLOSED, HintKind.TASKS, HintKind.ASKS, HintKind.LEASE_LOST)
+EVERYTHING = (HintKind.READY, HintKind.INBOX, HintKind.CLOSED, HintKind.TASKS, HintKind.ASKS, HintKind.LEASE_LOST)
+"""What one is told to look for who may have missed something."""
+
+
+def listening(channel: str) -> Statement:
+    """What makes a session listen."""
+    return Statement(f'LISTEN "{channel}"')
+
+
+def say(wire: Wire, channel: str, name: str, kinds: Sequence[HintKind]) -> None:
+    """Tell everybody who listens, in the name of a process."""
+    wire.ask(sql.NOTIFY, channel, f"{name} {','.join(kinds)}")
+
+
+def hear(wire: Wire, name: str) -> list[HintKind]:
+    """What other processes than the one of that name have said, each kind once. Raises ``ConnectionLost``."""
+    kinds: dict[HintKind, None] = {}
+    for payload in wire.notifications():
+        sender, _, listed = payload.partition(" ")
+        if sender != name:
+            known = [kind for kind in listed.split(",") if kind in HintKind._value2member_map_]
+            kinds.update(dict.fromkeys(map(HintKind, known)))
+    return list(kinds)
 
 
 class Herald:
@@ -46,7 +68,7 @@ class Herald:
         self._connect = connect
         self._channel = channel
         self._name = name
-        self._listen = Statement(f'LISTEN "{channel}"')
+        self._listen = listening(channel)
         self._told: dict[HintKind, None] = {}
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -98,14 +120,14 @@ class Herald:
     def _serve_until_lost(self, wire: Wire) -> None:
         try:
             wire.ask(self._listen)
-            self._pass_on(_ALL)  # whatever was told before we listened
+            self._pass_on(EVERYTHING)  # whatever was told before we listened
             poll = select.poll()
             poll.register(wire.socket, select.POLLIN)
             poll.register(self._awaited, select.POLLIN)
             while not self._closing.is_set():
                 ready = {descriptor for descriptor, _ in poll.poll()}
                 if wire.socket in ready:
-                    self._pass_on(self._heard(wire))
+                    self._pass_on(hear(wire, self._name))
                 if self._awaited in ready:
                     os.read(self._awaited, 4096)
                     self._send(wire)
@@ -118,18 +140,9 @@ class Herald:
         with self._lock:
             told, self._told = self._told, {}
         if told:
-            wire.ask(sql.NOTIFY, self._channel, f"{self._name} {','.join(told)}")
-            self._pass_on(self._heard(wire))
+            say(wire, self._channel, self._name, list(told))
+            self._pass_on(hear(wire, self._name))
             self._closing.wait(TELL_SECONDS_MIN)
-
-    def _heard(self, wire: Wire) -> list[HintKind]:
-        kinds: dict[HintKind, None] = {}
-        for payload in wire.notifications():
-            name, _, listed = payload.partition(" ")
-            if name != self._name:
-                known = [kind for kind in listed.split(",") if kind in HintKind._value2member_map_]
-                kinds.update(dict.fromkeys(map(HintKind, known)))
-        return list(kinds)
 
     def _pass_on(self, kinds: Sequence[HintKind]) -> None:
         if kinds and self._loop is not None:

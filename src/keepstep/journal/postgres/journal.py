@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -91,7 +90,8 @@ class PostgresJournal(GroupJournal[Wire]):
         self._queries.forget_lease(lease_id)
 
     def _judge_leases(self, db: Wire) -> list[tuple[LeaseState, bool]]:
-        renewals, began = self._writer.renewals, time.monotonic()
+        renewals = self._writer.renewals
+        began = renewals.now()
         due = renewals.lease_ids() if renewals.seconds_left() < RENEWED_AHEAD_SECONDS else []
         pulse = self._queries.take_pulse(db, due, self.clock.now())
         renewals.note(pulse.renewed, began)

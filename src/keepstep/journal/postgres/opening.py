@@ -7,9 +7,8 @@ only a person can put right is refused at once, in words.
 from __future__ import annotations
 
 import asyncio
-import random
-import secrets
-import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 import psycopg
@@ -33,12 +32,15 @@ from .gate import check_gate
 from .herald import Herald, NoHerald
 from .journal import PostgresJournal
 from .migration import migrate
+from .pace import REAL, Pace
 from .parts import Parts
 from .query import Queries
 from .reader import ReaderPool
 from .tables import PostgresTables
 from .transaction import Sessions
 from .wire import Wire
+
+T = TypeVar("T")
 
 OPENING_SECONDS_MAX = 30.0
 RETRY_SECONDS_MAX = 1.0
@@ -77,7 +79,7 @@ class _Opened:
         sessions = Sessions(address, self._shards, clock.now)
         queries = Queries(self._shards)
         journal = PostgresJournal(clock, ids, reader, queries, self._herald(), sessions, is_surely_dead, address.schema)
-        writer = Writer(self._flusher, self._renewals, clock, journal.resolve, time.monotonic)
+        writer = Writer(self._flusher, self._renewals, clock, journal.resolve, REAL.monotonic)
         journal.attach(writer, ThreadDrive(writer))
         return journal
 
@@ -93,15 +95,20 @@ class _Opened:
 
 
 def _open(address: Address, create: bool, clock: Clock) -> _Opened:
-    deadline = time.monotonic() + OPENING_SECONDS_MAX
+    return try_patiently(lambda: _enter(address, create, clock), address.shown)
+
+
+def try_patiently(work: Callable[[], T], shown: str, pace: Pace = REAL) -> T:
+    """Do what a server that is about to be usable may refuse. Raises ``StoreUnavailable``, at last or at once."""
+    deadline = pace.monotonic() + OPENING_SECONDS_MAX
     pause = 0.05
     while True:
         try:
-            return _enter(address, create, clock)
+            return work()
         except psycopg.Error as error:
-            if not is_worth_waiting(error) or time.monotonic() > deadline:
-                raise StoreUnavailable(f"{address.shown} cannot be used: {_text_of(error)}") from error
-        time.sleep(random.uniform(pause / 2, pause))
+            if not is_worth_waiting(error) or pace.monotonic() > deadline:
+                raise StoreUnavailable(f"{shown} cannot be used: {_text_of(error)}") from error
+        pace.sleep(pace.between(pause / 2, pause))
         pause = min(pause * 2, RETRY_SECONDS_MAX)
 
 
@@ -114,25 +121,43 @@ def _text_of(error: psycopg.Error) -> str:
 def _enter(address: Address, create: bool, clock: Clock) -> _Opened:
     with open_plainly(address) as db:
         shards = migrate(db, address, create)
-    process, renewals = secrets.randbits(62), Renewals(time.monotonic)
-    tables = PostgresTables(shards)
-    parts = Parts(clock.now, time.monotonic)
 
     def connect_writer() -> Wire:
         return connect(address, application="keepstep writer")
 
-    identity = json_text(this_process())
-    flusher = Flusher(tables, connect_writer, clock, process, identity, renewals, parts.look_after)
+    process = REAL.draw_number()
+    flusher, renewals = enter(connect_writer, address.shown, shards, process, this_process(), clock, is_surely_dead)
+    return _Opened(address, shards, process, flusher, renewals)
+
+
+def enter(
+    connect_writer: Callable[[], Wire],
+    shown: str,
+    shards: int,
+    process: int,
+    identity: ProcessIdentity,
+    clock: Clock,
+    judge: Callable[[ProcessIdentity], bool],
+    pace: Pace = REAL,
+) -> tuple[Flusher, Renewals]:
+    """Make a process one of those that write to a schema whose tables are there; its way to write.
+
+    ``process`` is a number of its own, ``judge`` says which others surely are dead.
+    """
+    renewals = Renewals(pace.monotonic)
+    tables = PostgresTables(shards)
+    parts = Parts(clock.now, pace.monotonic)
+    flusher = Flusher(tables, connect_writer, clock, process, json_text(identity), renewals, parts.look_after, pace)
     flusher.connect()
     try:
-        check_gate(tables.wire, address.shown)
+        check_gate(tables.wire, shown)
         parts.make(tables.wire)
         _agree_on_time(tables.wire, clock)
-        _remove_dead(tables.wire, clock)
+        _remove_dead(tables.wire, clock, judge)
     except BaseException:
         flusher.sign_off()
         raise
-    return _Opened(address, shards, process, flusher, renewals)
+    return flusher, renewals
 
 
 def _agree_on_time(wire: Wire, clock: Clock) -> None:
@@ -145,8 +170,8 @@ def _agree_on_time(wire: Wire, clock: Clock) -> None:
         clock.adopt(msgspec.json.decode(there, type=ClockAnchor))
 
 
-def _remove_dead(wire: Wire, clock: Clock) -> None:
+def _remove_dead(wire: Wire, clock: Clock, judge: Callable[[ProcessIdentity], bool]) -> None:
     forgotten = clock.now() - PROCESSES_KEPT_MICROSECONDS
     for process, identity, seen_at in wire.ask(sql.LIST_PROCESSES):
-        if seen_at < forgotten or is_surely_dead(msgspec.json.decode(identity, type=ProcessIdentity)):
+        if seen_at < forgotten or judge(msgspec.json.decode(identity, type=ProcessIdentity)):
             wire.ask(sql.DELETE_PROCESS, process)

@@ -9,8 +9,7 @@ moment) until the next pulse; where there are some, the process is told so as by
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -40,9 +39,10 @@ class Pulse(msgspec.Struct, frozen=True):
 class Wake:
     """When the next run is due that a lease could claim. Used by one thread at a time."""
 
-    def __init__(self, lease: Lease | None, types: Sequence[str] | None) -> None:
+    def __init__(self, lease: Lease | None, types: Sequence[str] | None, monotonic: Callable[[], float]) -> None:
         self.lease_id = "" if lease is None else lease.lease_id
         self.types = types
+        self._monotonic = monotonic
         pairs = [] if lease is None else sorted(set(product(lease.queues, lease.languages)))
         queues, languages = [queue for queue, _ in pairs], [language for _, language in pairs]
         self.parameters: tuple[Any, ...] = (queues, languages, self.lease_id, types)
@@ -52,34 +52,32 @@ class Wake:
         self._fresh_until = 0.0
 
     def note(self, wake_at: int | None, news: int) -> None:
-        self._wake_at, self._news, self._fresh_until = wake_at, news, time.monotonic() + FRESH_SECONDS
+        self._wake_at, self._news, self._fresh_until = wake_at, news, self._monotonic() + FRESH_SECONDS
 
     def is_fresh(self, news: int) -> bool:
-        return news == self._news and time.monotonic() < self._fresh_until
+        return news == self._news and self._monotonic() < self._fresh_until
 
     def take(self) -> int | None:
         self._news = -1
         return self._wake_at
 
 
-NO_WAKE = Wake(None, None)
-
-
 class Watch:
     """Whether there is something that a process polls for."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
         self._news = -1
         self._none_until = self._asked_at = 0.0
         self._what: object = None
 
     def note(self, news: int, *, is_there: bool) -> None:
         self._news = -1 if is_there else news
-        self._none_until = time.monotonic() + NONE_SECONDS
+        self._none_until = self._monotonic() + NONE_SECONDS
 
     def is_surely_none(self, news: int, what: object = None) -> bool:
         """Whether there was none a moment ago, for one who asks for the same again and not for the first time."""
-        now = time.monotonic()
+        now = self._monotonic()
         polls, self._asked_at = now - self._asked_at > POLL_SECONDS_MIN and what == self._what, now
         self._what = what
         return polls and news == self._news and now < self._none_until

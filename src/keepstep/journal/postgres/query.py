@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from keepstep.journal.task import Task
 from . import log, readings
 from . import statements as sql
 from .inbox import Inbox
-from .pulse import NO_WAKE, Pulse, Wake, Watch
+from .pulse import Pulse, Wake, Watch
 from .rows import events_of, leases_of, messages_of, run_of, tasks_of
 from .shard import shard_of
 from .statement import Statement
@@ -35,11 +36,13 @@ EVENTS_AT_ONCE = 4096
 class Queries:
     """The questions of one process, which knows how many shards there are and what its leases have read."""
 
-    def __init__(self, shards: int) -> None:
+    def __init__(self, shards: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._shards = shards
+        self._monotonic = monotonic
         self._inboxes: dict[str, Inbox] = {}
         self._wakes: dict[str, Wake] = {}
-        self._asks, self._tasks = Watch(), Watch()
+        self._no_wake = Wake(None, None, monotonic)
+        self._asks, self._tasks = Watch(monotonic), Watch(monotonic)
         self._looked_for: tuple[list[str], list[str]] = ([], [])
         """Queues and kinds of tasks that were looked for last."""
         self.news = 0
@@ -123,7 +126,7 @@ class Queries:
             found = db.ask(sql.READ_LEASE, lease_id)
             if not found:
                 return None
-            wake = self._wakes[lease_id] = Wake(lease_of(found[0][0]), types)
+            wake = self._wakes[lease_id] = Wake(lease_of(found[0][0]), types, self._monotonic)
         elif wake.is_fresh(self.news):
             return wake.take()
         [(wake_at,)] = db.ask(sql.NEXT_WAKE, *wake.parameters)
@@ -137,7 +140,7 @@ class Queries:
 
     def take_pulse(self, db: Wire, due: Sequence[str], now: int) -> Pulse:
         """All leases, of which those that are due are renewed; and what else the process will soon ask."""
-        wake, news = next(iter(self._wakes.values()), NO_WAKE), self.news
+        wake, news = next(iter(self._wakes.values()), self._no_wake), self.news
         rows = db.ask(readings.PULSE, *wake.parameters, due, *self._looked_for, now)
         if any(row[5] == wake.lease_id for row in rows):
             _, _, _, _, _, _, _, wake_at, any_asks, any_tasks = rows[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import psycopg
 from keepstep.journal.errors import StoreUnavailable
 
 from .connection import passing_trouble
+from .pace import REAL, Pace, Waiting
 from .wire import Wire
 
 THREADS = 2
@@ -31,25 +31,22 @@ log = logging.getLogger("keepstep.journal")
 T = TypeVar("T")
 
 
-class ReaderPool:
-    """See the module."""
+class Asker:
+    """One connection for questions, which is made anew where it breaks. Used by one thread at a time."""
 
-    def __init__(self, connect: Callable[[], Wire], shown: str) -> None:
+    def __init__(self, connect: Callable[[], Wire], shown: str, closing: Waiting, pace: Pace = REAL) -> None:
+        """``closing`` is set when nobody wants answers any more."""
         self._connect = connect
         self._shown = shown
-        self._local = threading.local()
-        self._wires: list[Wire] = []
-        self._closing = threading.Event()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="keepstep-reader")
+        self._closing = closing
+        self._pace = pace
+        self._wire: Wire | None = None
 
-    async def read(self, question: Callable[[Wire], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
-
-    def _ask(self, question: Callable[[Wire], T]) -> T:
+    def ask(self, question: Callable[[Wire], T]) -> T:
         pause, reported = RETRY_SECONDS_FIRST, False
         while True:
             try:
-                answer = question(self._wire())
+                answer = question(self._connected())
             except psycopg.Error as error:
                 trouble = passing_trouble(error)
                 self._leave()
@@ -60,35 +57,60 @@ class ReaderPool:
                 if not reported:
                     log.warning("%s (%s): a question is asked again until it is answered", trouble, error)
                     reported = True
-                self._closing.wait(random.uniform(pause / 2, pause))
+                self._closing.wait(self._pace.between(pause / 2, pause))
                 pause = min(pause * 2, RETRY_SECONDS_MAX)
             else:
                 return answer
 
-    def _wire(self) -> Wire:
-        """This thread's connection."""
-        wire: Wire | None = getattr(self._local, "wire", None)
-        if wire is None or wire.is_lost:
-            self._local.wire = None
-            self._local.wire = wire = self._connect()
-            self._wires.append(wire)
-        return wire
+    def _connected(self) -> Wire:
+        if self._wire is None or self._wire.is_lost:
+            self._wire = None
+            self._wire = self._connect()
+        return self._wire
 
     def _leave(self) -> None:
         """Whatever the question has begun is over."""
-        wire: Wire | None = getattr(self._local, "wire", None)
-        if wire is None:
+        if self._wire is None:
             return
         try:
-            wire.roll_back()
+            self._wire.roll_back()
         except psycopg.Error:
-            wire.close()
-        if wire.is_lost:
-            self._wires.remove(wire)
-            self._local.wire = None
+            self._wire.close()
+        if self._wire.is_lost:
+            self._wire = None
+
+    def close(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+
+
+class ReaderPool:
+    """See the module. Each thread has an ``Asker`` of its own."""
+
+    def __init__(self, connect: Callable[[], Wire], shown: str) -> None:
+        self._connect = connect
+        self._shown = shown
+        self._local = threading.local()
+        self._askers: list[Asker] = []
+        self._closing = threading.Event()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="keepstep-reader")
+
+    async def read(self, question: Callable[[Wire], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._ask, question)
+
+    def _ask(self, question: Callable[[Wire], T]) -> T:
+        return self._asker().ask(question)
+
+    def _asker(self) -> Asker:
+        """This thread's."""
+        asker: Asker | None = getattr(self._local, "asker", None)
+        if asker is None:
+            self._local.asker = asker = Asker(self._connect, self._shown, self._closing)
+            self._askers.append(asker)
+        return asker
 
     async def close(self) -> None:
         self._closing.set()
         await asyncio.to_thread(self._pool.shutdown)
-        for wire in self._wires:
-            wire.close()
+        for asker in self._askers:
+            asker.close()

@@ -179,7 +179,10 @@ class Wire:
         return self._rows.load_rows(0, result.ntuples, tuple)
 
     def _send(self, statement: Statement, values: tuple[Any, ...], *, wanted: bool) -> None:
-        pgconn, encoded = self._pgconn, statement.encode(values)
+        self._put(statement, statement.encode(values), wanted)
+
+    def _put(self, statement: Statement, encoded: list[bytes | None], wanted: bool) -> None:
+        pgconn = self._pgconn
         try:
             if self._preamble is not None or not statement.is_kept:
                 pgconn.send_query_params(statement.text, encoded, statement.oids, statement.formats, BINARY_FORMAT)
@@ -214,7 +217,7 @@ class Wire:
         try:
             self._pgconn.pipeline_sync()
             self._flush()
-            while (result := self._next()).status != _SYNC:
+            for result in self._receive():
                 results.append(result)
                 if failed is None and result.status == _FATAL:
                     failed = result
@@ -233,6 +236,11 @@ class Wire:
             for _, event in self._poll_both.poll():
                 if event & ~_WRITE:
                     self._pgconn.consume_input()
+
+    def _receive(self) -> Iterator[pq.abc.PGresult]:
+        """The results of all that is on its way."""
+        while (result := self._next()).status != _SYNC:
+            yield result
 
     def _next(self) -> pq.abc.PGresult:
         nothing = 0
