@@ -13,7 +13,10 @@ Fault model
 * A process can stop at any microsecond, for ever or for a while; in between nothing of it runs. Store calls, effects
   and hints take time, so that every ``await`` of the engine is a place where it can stop.
 * A store call can fail without having happened, fail having happened, or fail late having happened. A flush of the
-  SQLite store can meet a full disk or an I/O error before, at, or after its COMMIT.
+  SQLite store can meet a full disk or an I/O error before, at, or after its COMMIT. On PostgreSQL every exchange with
+  the server is a step of its own, between which others go on, transactions stay open and locks are waited for; and
+  each can break off before it has happened, having happened, long after that, or be executed later, when its process
+  has connected anew already (``postgres_faults``). The server can be away for seconds.
 * A process can be taken for dead while it lives, and it can go on after others took over what it owned.
 * Hints are lost, doubled, late. Messages are repeated by whoever got no answer, under the same id.
 * The wall clock of any process can be moved by years. Code is deployed back and forth, some of it contradicting.

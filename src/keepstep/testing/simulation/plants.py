@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -263,6 +264,41 @@ def _both_ways() -> list[Replacement]:
     return [(Markers, "read", read_leniently)]
 
 
+def _altered(name: str, words: str, others: str) -> Replacement:
+    """A statement of the PostgreSQL store with other words in the place of some of its own."""
+    from keepstep.journal.postgres import statements
+    from keepstep.journal.postgres.statement import Statement
+
+    altered: Statement = copy(getattr(statements, name))
+    assert words.encode() in altered.text, f"{name} has no {words!r} any more"
+    altered.text = altered.text.replace(words.encode(), others.encode())
+    return (statements, name, altered)
+
+
+def _unverified() -> list[Replacement]:
+    """What a process knows of its runs is trusted, and not verified by the flush that relies on it. On PostgreSQL."""
+    return [_altered("VERIFY_HEADS", "(count(*) = cardinality($1))", "(count(*) = count(*))")]
+
+
+def _unlocked() -> list[Replacement]:
+    """A flush that decides about a run does not keep others from changing it meanwhile. On PostgreSQL."""
+    return [
+        _altered("LOCK_HEADS", "FOR NO KEY UPDATE", ""),
+        _altered("LOCK_HEADS_AND_NEWEST", "FOR NO KEY UPDATE OF r", ""),
+    ]
+
+
+def _doubt_forgotten() -> list[Replacement]:
+    """A flush whose COMMIT got no answer is taken for one that did not happen. On PostgreSQL."""
+    from keepstep.journal.postgres.flush import Flusher
+
+    def forget(flusher: Flusher) -> bool:
+        flusher.is_in_doubt = False
+        return False
+
+    return [(Flusher, "_settle_doubt", forget)]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -283,9 +319,17 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "unseeded-random": _unseeded_random,
     "effect-kept": _effect_kept,
     "both-ways": _both_ways,
+    "unverified": _unverified,
+    "unlocked": _unlocked,
+    "doubt-forgotten": _doubt_forgotten,
 }
 
-STORES_OF_PLANTS = {"effect-kept": "sqlite"}
+STORES_OF_PLANTS = {
+    "effect-kept": "sqlite",
+    "unverified": "postgres",
+    "unlocked": "postgres",
+    "doubt-forgotten": "postgres",
+}
 """Where a plant is to be found, if not on every store."""
 
 

@@ -50,7 +50,14 @@ class Store(Protocol):
         flush_delay: Callable[[], float],
         is_surely_dead: Callable[[ProcessIdentity], bool],
         ids: Callable[[], str],
-    ) -> CrashableJournal: ...
+        disturb: Callable[[], None],
+    ) -> CrashableJournal:
+        """``disturb`` is to be called when something befalls the process that others may notice."""
+        ...
+
+    def bury(self, process: ProcessIdentity) -> None:
+        """The process has died before it had opened its journal."""
+        ...
 
     def read_effects(self) -> list[tuple[str, str, str]]:
         """The rows of that table."""
@@ -122,6 +129,7 @@ class Process(Fate):
             flush_delay=lambda: self.chance.random() * FLUSH_SECONDS_MAX,
             is_surely_dead=is_surely_dead,
             ids=ids,
+            disturb=self.disturb,
         )
         journal = TroubledJournal(self._inner, self.temper, self.chance, self.context, self._confirm)
         self.engine = Engine(
@@ -170,6 +178,8 @@ class Process(Fate):
         self.is_death_noticed = noticed
         if self._inner is not None:
             self._inner.crash(noticed=noticed)
+        else:
+            self._store.bury(self.identity)
         self.died.set()
 
     def disturb(self) -> None:

@@ -1,4 +1,4 @@
-"""Stores on which a simulation can run: the in-memory one, and real SQLite on a file that lies in memory."""
+"""Stores on which a simulation can run: the in-memory one, real SQLite, and real PostgreSQL, on files in memory."""
 
 from __future__ import annotations
 
@@ -47,10 +47,14 @@ class MemoryStore:
         flush_delay: Callable[[], float],
         is_surely_dead: Callable[[ProcessIdentity], bool],
         ids: Callable[[], str],
+        disturb: Callable[[], None],
     ) -> MemoryJournal:
         return MemoryJournal(
             self._disk, clock=clock, process=process, flush_delay=flush_delay, is_surely_dead=is_surely_dead
         )
+
+    def bury(self, process: ProcessIdentity) -> None:
+        """To open it takes no time."""
 
     def read_effects(self) -> list[tuple[str, str, str]]:
         return []
@@ -120,6 +124,7 @@ class SqliteStore:
         flush_delay: Callable[[], float],
         is_surely_dead: Callable[[ProcessIdentity], bool],
         ids: Callable[[], str],
+        disturb: Callable[[], None],
     ) -> SimulatedJournal:
         return await self._disk.open(
             clock=clock,
@@ -135,6 +140,9 @@ class SqliteStore:
             return None
         return FlushFault(self._chance.choice(list(Moment)), self._chance.choice(list(Trouble)))
 
+    def bury(self, process: ProcessIdentity) -> None:
+        """To open it takes no time."""
+
     def read_effects(self) -> list[tuple[str, str, str]]:
         with self._disk.lending.reading() as db:
             return db.execute("SELECT run_id, key, receipt FROM effects").fetchall()
@@ -143,5 +151,16 @@ class SqliteStore:
         self._shelf.put_back(self._disk)
 
 
-STORES: dict[str, Callable[[str], Store]] = {"memory": lambda _: MemoryStore(), "sqlite": SqliteStore}
+def _make_postgres_store(seed: str) -> Store:
+    """The driver, a server, and what is made of them are loaded where they are wanted."""
+    from .postgres_disk import PostgresStore
+
+    return PostgresStore(seed)
+
+
+STORES: dict[str, Callable[[str], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": SqliteStore,
+    "postgres": _make_postgres_store,
+}
 """By name, made from a seed."""
