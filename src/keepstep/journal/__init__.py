@@ -39,6 +39,17 @@ from .payload import Payload, seal, unseal
 from .port import PROBE_STRIKES, QUARANTINE_STRIKES, AuditLine, Journal, Loaded
 from .process import is_surely_dead, this_process
 from .promise import Promise
+from .queue import (
+    Claimed,
+    Declaration,
+    Limits,
+    Place,
+    Queue,
+    QueueChange,
+    QueueState,
+    Rate,
+    Ticket,
+)
 from .run import Condition, IfClosed, IfRunning, ParentLink, Run, Status
 from .task import NewTask, Task, TaskRef, TaskToken
 from .timer import Timer
@@ -49,6 +60,7 @@ __all__ = [
     "AlreadyStarted",
     "Ask",
     "AuditLine",
+    "Claimed",
     "Clock",
     "ClockAnchor",
     "Closing",
@@ -58,6 +70,7 @@ __all__ = [
     "Conflict",
     "Connection",
     "Cursor",
+    "Declaration",
     "Deed",
     "DeedFailed",
     "Definition",
@@ -74,6 +87,7 @@ __all__ = [
     "JournalError",
     "Lease",
     "LeaseState",
+    "Limits",
     "Listener",
     "Loaded",
     "LogEntry",
@@ -87,11 +101,16 @@ __all__ = [
     "Overloaded",
     "ParentLink",
     "Payload",
+    "Place",
     "Position",
     "PositionGone",
     "ProcessIdentity",
     "Promise",
     "Promoted",
+    "Queue",
+    "QueueChange",
+    "QueueState",
+    "Rate",
     "Run",
     "RunClosed",
     "SchemaTooNew",
@@ -105,6 +124,7 @@ __all__ = [
     "Task",
     "TaskRef",
     "TaskToken",
+    "Ticket",
     "Timer",
     "TooLarge",
     "Transaction",

@@ -14,6 +14,7 @@ import msgspec
 from .deed import Deed
 from .event import NewEvent
 from .message import NewMessage
+from .queue import Ticket
 from .run import Condition, IfClosed, IfRunning, ParentLink, Status
 from .task import NewTask, TaskRef, TaskToken
 from .timer import Timer
@@ -44,10 +45,13 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parent: ParentLink | None = None
     wake_at: int | None = 0
     """When a decider should first look at it: 0 for at once, a later time for a delayed start."""
+    ticket: Ticket | None = None
+    """How it waits, where its queue has limits or it asks for that. None: by its queue and type."""
     if_running: IfRunning = IfRunning.ATTACH
     if_closed: IfClosed = IfClosed.ATTACH
     lease_id: str | None = None
-    """Start the run already leased to this lease (epoch 1), so that the starter's own worker advances it at once."""
+    """Start the run already leased to this lease (epoch 1), so that the starter's own worker advances it at once. One
+    that has to wait on its queue is not."""
     continued_from: str | None = None
     timers: tuple[Timer, ...] = ()
     tasks: tuple[NewTask, ...] = ()

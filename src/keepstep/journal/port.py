@@ -36,6 +36,7 @@ from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
 from .outbox import Outbox
 from .promise import Promise
+from .queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
 from .run import Condition, Run, Status
 from .task import Task, TaskToken
 
@@ -173,12 +174,41 @@ class Journal(Protocol):
         """Own up to ``limit`` tasks that are visible, by priority, then fairness, then age."""
         ...
 
+    async def claim_work(
+        self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int, types: Sequence[str] = ()
+    ) -> Claimed:
+        """``claim_tasks``, and admit runs that wait on these queues and whose tickets have one of the keys ``types``.
+
+        Queues keep to their limits (``journal.queue``), whoever claims and whatever has crashed. Runs that are admitted
+        are owned by the lease.
+        """
+        ...
+
     async def list_held_tasks(self, lease_id: str) -> list[Task]:
         """The tasks that a lease holds, likewise."""
         ...
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
         """Put a task back, to be handed out again from ``visible_at``. Raises ``Fenced``."""
+        ...
+
+    # queues
+
+    async def declare_queues(self, declarations: Sequence[Declaration]) -> list[Queue]:
+        """Keep the limits of queues as code has them; the newest word counts. Queues that other code had declared
+        otherwise are returned, as they were."""
+        ...
+
+    async def change_queue(self, change: QueueChange) -> Queue:
+        """Keep what an operator says of a queue, which counts above what code declares."""
+        ...
+
+    async def list_queues(self) -> list[QueueState]:
+        """All queues of which something is kept, by name."""
+        ...
+
+    async def find_place(self, run_id: str) -> Place | None:
+        """Where a run waits for its admission; None if it does not."""
         ...
 
     # asks

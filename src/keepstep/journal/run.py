@@ -30,6 +30,8 @@ class Condition(StrEnum):
     PAUSED = "paused"
     QUARANTINED = "quarantined"
     COMPENSATING = "compensating"
+    QUEUED = "queued"
+    """It has not begun, and waits for its admission on a queue."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -11,8 +11,10 @@ from keepstep.client.promotion import promote, take_back
 from keepstep.journal import (
     Commit,
     Condition,
+    Declaration,
     Definition,
     Journal,
+    Limits,
     NewMessage,
     NewTask,
     ParentLink,
@@ -21,6 +23,7 @@ from keepstep.journal import (
     StateChange,
     Status,
     TaskRef,
+    Ticket,
     Timer,
 )
 from keepstep.journal.moving import Progress
@@ -53,6 +56,7 @@ async def _fill(journal: Journal, is_large: bool) -> None:
     await _family(journal)
     await _mail(journal)
     await _tasks(journal)
+    await _queues(journal)
     if is_large:
         await _large(journal)
     await journal.save_cursor("reader", Position(0, CUT))
@@ -151,6 +155,16 @@ async def _tasks(journal: Journal) -> None:
     [claimed] = await journal.claim_tasks("L", ["gpu"], ["step"], 1)
     await journal.release_task(claimed.token, visible_at=START, attempt=claimed.attempt + 1, data=b"more")
     await journal.commit(Commit(run_id=run.run_id, epoch=run.epoch, drop_tasks=(TaskRef("step", "dropped"),)))
+
+
+async def _queues(journal: Journal) -> None:
+    """One run holds the only slot, one waits."""
+    await journal.declare_queues([Declaration(name="lane", limits=Limits(concurrency=1, weights={"gold": 2}))])
+    for name in ("holds a slot", "waits for a slot"):
+        ticket = Ticket(queue="lane", key="fulfil", fairness_key=name[0], is_asked_for=True)
+        await journal.start(new_run(name, queue="lane", ticket=ticket))
+    [admitted] = (await journal.claim_work("L", ["lane"], [], 10, ["fulfil"])).runs
+    await journal.commit(Commit(run_id=admitted.run_id, epoch=admitted.epoch, release=True))
 
 
 async def _large(journal: Journal) -> None:

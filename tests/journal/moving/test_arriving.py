@@ -180,6 +180,26 @@ async def test_tasks_are_handed_out_as_they_would_have_been(path: Path, postgres
         await journal.close()
 
 
+async def test_a_queue_keeps_its_limits_its_slots_and_who_waits(path: Path, postgres_url: str) -> None:
+    await fill(path)
+    journal = await _promoted(path, postgres_url)
+    try:
+        await journal.open_lease(lease("there", queues=("lane",)))
+        states = {
+            each.queue.name: (each.queue.limits.concurrency, each.waiting, each.held)
+            for each in await journal.list_queues()
+        }
+        assert states == {"lane": (1, 1, 1)}
+        assert (await journal.claim_work("there", ["lane"], [], 10, ["fulfil"])).runs == []
+        holder = await journal.find_run("default", "holds a slot")
+        assert holder is not None
+        await journal.commit(Commit(run_id=holder.run_id, version=holder.version, status=Status.TERMINATED))
+        [admitted] = (await journal.claim_work("there", ["lane"], [], 10, ["fulfil"])).runs
+        assert admitted.workflow_id == "waits for a slot"
+    finally:
+        await journal.close()
+
+
 async def test_the_newest_run_of_a_workflow_id_is_still_the_newest(path: Path, postgres_url: str) -> None:
     await fill(path)
     journal = await _promoted(path, postgres_url)

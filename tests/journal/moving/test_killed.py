@@ -201,6 +201,7 @@ DAMAGES = {
     "UPDATE tasks SET attempt = 9": "'has tasks'): tasks differ",
     "UPDATE audit SET text = 'x' WHERE text LIKE 'made plain'": "'is advancing'): audit differ",
     "UPDATE definitions SET body = '{}'": "definitions: they are not the same",
+    "UPDATE queues SET body = '{}'": "queues: they are not the same",
     "UPDATE cursors SET n = n + 1 WHERE shard = 1": "cursors: they are not the same",
     "UPDATE commit_ids SET time = 0": "commit_ids: they are not the same",
     "INSERT INTO state VALUES (1, 999 << 10 | 1, 'k', 'k', 'd')": "run number 999: state differ",

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
-from keepstep.journal import InvalidInput, SchemaTooNew, StoreUnavailable
+from keepstep.journal import Declaration, InvalidInput, Limits, SchemaTooNew, StoreUnavailable
 from keepstep.journal.postgres import connection, migration, open_postgres, opening
 from keepstep.journal.postgres.address import hide_password, parse_address
 from keepstep.journal.postgres.connection import connect
 from keepstep.journal.postgres.statement import Statement
 from keepstep.testing.postgres import PostgresServer
 from tests.journal.postgres.conftest import Open
-from tests.journal.scene import advance, event, get, new_run, start_owned, wait_until
+from tests.journal.scene import advance, event, get, lease, new_run, start_owned, wait_until
 
 
 async def refusal(url: str) -> str:
@@ -179,6 +180,41 @@ async def test_a_migration_is_run_while_an_older_program_goes_on(
     assert (await get(newer[0], run.run_id)).last_seq == 2
     with psycopg.connect(postgres_url) as db:
         assert db.execute("SELECT value FROM keepstep.meta WHERE name = 'version'").fetchone() == (str(len(steps)),)
+
+
+async def test_a_schema_of_version_2_gets_queues_and_what_was_held_there_holds_slots(
+    open_journal: Open, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes had no slots, but named who held a task."""
+    steps = migration.migrations()
+    address = parse_address(postgres_url)
+    with monkeypatch.context() as older, psycopg.connect(postgres_url) as db:
+        older.setattr(migration, "migrations", lambda: steps[:2])
+        migration.migrate(db, address, create=True)
+        db.execute("SET search_path TO keepstep")
+        db.execute(
+            "INSERT INTO leases (lease_id, counter, body) VALUES ('L', 0, %s)", (msgspec.json.encode(lease("L")),)
+        )
+        db.execute(
+            "INSERT INTO runs (shard, run, started_at, epoch, owner, closed_at, bumps, last_seq, claimed_seq, "
+            "inbox_size, strikes, format, status, condition, has_tasks, run_id, namespace, workflow_id, language, "
+            "type, queue, input_digest, detail, status_text) "
+            "VALUES (0, 1024, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 'r', 'default', 'held', "
+            "'python', 'fulfil', 'q', '', '', '')"
+        )
+        for key, owner in (("a", 1), ("b", None)):
+            db.execute(
+                "INSERT INTO tasks (shard, task, run, visible_at, owner, epoch, priority, attempt, fairness_weight, "
+                "fairness_key, kind, key, queue, data) VALUES "
+                "(0, nextval('task_numbers') << 10, 1024, 0, %s, 1, 0, 1, 1.0, '', 'step', %s, 'gpu', '')",
+                (owner, key),
+            )
+    journal = await open_journal()
+    await journal.declare_queues([Declaration(name="gpu", limits=Limits(concurrency=1))])
+    await journal.open_lease(lease("M"))
+    assert await journal.claim_tasks("M", ["gpu"], ["step"], 10) == []
+    await journal.close_lease("L")
+    assert [task.key for task in await journal.claim_tasks("M", ["gpu"], ["step"], 10)] == ["a"]
 
 
 async def test_a_migration_that_fails_leaves_everything_as_it_was(

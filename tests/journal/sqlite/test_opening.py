@@ -6,12 +6,13 @@ import fcntl
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from keepstep.journal import ClockAnchor, SchemaTooNew, StoreUnavailable, SystemClock
+from keepstep.journal import ClockAnchor, Declaration, Limits, SchemaTooNew, StoreUnavailable, SystemClock
 from keepstep.journal.sqlite import connection, filesystem, migrations, open_sqlite, opening
 from tests.journal.children import Spawn, next_line
-from tests.journal.scene import get, new_run
+from tests.journal.scene import get, lease, new_run
 
 SQLITE_HEADER = b"SQLite format 3\x00"
 
@@ -68,6 +69,29 @@ async def test_a_fresh_file_gets_every_migration_and_a_second_opening_none(datab
     assert db.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
     assert db.execute("PRAGMA application_id").fetchone() == (opening.APPLICATION_ID,)
     db.close()
+
+
+async def test_a_file_of_version_2_gets_queues_and_what_was_held_there_holds_slots(database: Path) -> None:
+    """Its processes had no slots, but named who held a task."""
+    old = sqlite3.connect(database)
+    for number, text in enumerate(migrations()[:2], 1):
+        old.executescript(f"{text}; PRAGMA user_version = {number}; PRAGMA application_id = {opening.APPLICATION_ID};")
+    old.execute("INSERT INTO leases (lease_id, counter, body) VALUES ('L', 0, ?)", (msgspec.json.encode(lease("L")),))
+    old.execute(
+        "INSERT INTO runs VALUES (1, 'run-1', 'default', 'held', 'python', 1, 'fulfil', 'q', 0, 0, 1, 1, NULL, 0, 0, "
+        "0, 1, 0, NULL, NULL, NULL, x'', x'', '', NULL, NULL)"
+    )
+    task = "INSERT INTO tasks VALUES (?, 1, 'step', ?, 'gpu', x'', 0, '', 1.0, 0, NULL, 1, NULL, ?, 1)"
+    old.executemany(task, [(1, "a", 1), (2, "b", None)])
+    old.commit()
+    old.close()
+    journal = await open_sqlite(database)
+    await journal.declare_queues([Declaration(name="gpu", limits=Limits(concurrency=1))])
+    await journal.open_lease(lease("M"))
+    assert await journal.claim_tasks("M", ["gpu"], ["step"], 10) == []
+    await journal.close_lease("L")
+    assert [task.key for task in await journal.claim_tasks("M", ["gpu"], ["step"], 10)] == ["a"]
+    await journal.close()
 
 
 async def test_a_file_of_a_newer_schema_is_refused_with_both_versions(database: Path) -> None:

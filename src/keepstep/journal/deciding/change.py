@@ -7,13 +7,14 @@ import msgspec
 from keepstep.journal.commit import Commit, Committed, Started
 from keepstep.journal.deed import Deed
 from keepstep.journal.errors import Conflict, Fenced, RunClosed
-from keepstep.journal.hint import Closing
+from keepstep.journal.hint import Closing, HintKind
 from keepstep.journal.run import Condition, Status
 from keepstep.journal.size import check_commit
 
 from .codes import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text
 from .head import Head
 from .picture import Picture, Wants
+from .queueing import put_ticket_again
 from .start import start_from, want_start
 from .task import add_tasks, held_task
 
@@ -106,8 +107,8 @@ def _wrong_seq(head: Head, commit: Commit) -> Conflict:
 def _check_owner(picture: Picture, head: Head, commit: Commit) -> None:
     if commit.epoch is not None and (head.owner is None or head.epoch != commit.epoch):
         raise _fenced(head, commit)
-    if commit.task_token is not None:
-        held_task(picture, commit.task_token, head.run)
+    if commit.task_token is not None and held_task(picture, commit.task_token, head.run) and not commit.keep_task:
+        picture.news.tell(HintKind.TASKS, "")
     if commit.seize and commit.lease_id is not None and picture.lease(commit.lease_id) is None:
         raise Fenced(f"lease {commit.lease_id} is over; it cannot seize run {head.run_id}")
 
@@ -174,9 +175,13 @@ def _apply(picture: Picture, head: Head, commit: Commit) -> Committed:
         _change_tasks(picture, head, commit)
     if commit.seize or commit.release:
         _change_owner(picture, head, commit)
+    had_slot = False
     if was_open and not head.is_open():
+        had_slot = bool(commit.start) and head.has_tasks and picture.tables.is_ticket_held(head.run)
         _close(picture, head, commit)
-    started = _reach_others(picture, head, commit) if commit.start or commit.send else ()
+    elif not was_open and head.is_open():
+        put_ticket_again(picture, head)
+    started = _reach_others(picture, head, commit, had_slot) if commit.start or commit.send else ()
     if head.owner is None and head.is_open():
         _set_wake(picture, head, commit, lost_its_owner=was_owned or not was_open)
     if commit.audit is not None:
@@ -255,6 +260,7 @@ def _change_tasks(picture: Picture, head: Head, commit: Commit) -> None:
         picture.tables.delete_task(commit.task_token.task_id)
     for ref in commit.drop_tasks:
         picture.tables.drop_task(head.run, ref.kind, ref.key)
+        picture.news.tell(HintKind.TASKS, "")  # somebody may wait for its slot
     if commit.tasks:
         add_tasks(picture, head, commit.tasks)
 
@@ -272,7 +278,9 @@ def _change_owner(picture: Picture, head: Head, commit: Commit) -> None:
 
 def _close(picture: Picture, head: Head, commit: Commit) -> None:
     """A closed run keeps its history, state and inbox; what is derived and who owns it go."""
-    picture.clear_tasks(head)
+    if head.has_tasks:
+        picture.clear_tasks(head)
+        picture.news.tell(HintKind.TASKS, "")
     if head.timer_at is not None:
         picture.set_timers(head, ())
     head.owner = head.wake_at = head.blocked_for = None
@@ -282,9 +290,9 @@ def _close(picture: Picture, head: Head, commit: Commit) -> None:
     picture.news.closed(Closing(head.run_id, STATUSES[head.status], last))
 
 
-def _reach_others(picture: Picture, head: Head, commit: Commit) -> tuple[Started, ...]:
+def _reach_others(picture: Picture, head: Head, commit: Commit, had_slot: bool) -> tuple[Started, ...]:
     """Start and tell other runs. Starts come first, so that a message can go to what was started beside it."""
-    outcomes = [start_from(picture, head, new) for new in commit.start]
+    outcomes = [start_from(picture, head, new, had_slot=had_slot) for new in commit.start]
     for message in commit.send:
         target = picture.target(message)
         if target is not None and target.is_open():

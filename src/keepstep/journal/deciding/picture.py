@@ -52,7 +52,7 @@ the limit costs nothing per step. It can be overshot by 4,096 events of 64 KiB."
 class Wants:
     """What the operations of a flush will want to know."""
 
-    __slots__ = ("arrivals", "inboxes", "message_ids", "run_ids", "starts", "tasks", "workflows")
+    __slots__ = ("arrivals", "inboxes", "message_ids", "queues", "run_ids", "starts", "tasks", "workflows")
 
     def __init__(self) -> None:
         self.run_ids: set[str] = set()
@@ -62,6 +62,8 @@ class Wants:
         self.message_ids: list[NewMessage] = []
         self.tasks: list[int] = []
         """Tasks that must be held."""
+        self.queues: set[str] = set()
+        """Queues on which runs may be started."""
         self.starts = 0
         """Runs that may be started."""
         self.arrivals = 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 from keepstep.journal.commit import NewRun, Started
 from keepstep.journal.errors import AlreadyStarted, Conflict, NotFound, RunClosed
 from keepstep.journal.message import NewMessage, Sent
+from keepstep.journal.queue import Ticket
 from keepstep.journal.run import IfRunning
 
 from .codes import RUNNING, STATUSES, json_text
 from .head import Head
 from .picture import Picture, Wants
+from .queueing import put_ticket
 from .task import add_tasks
 
 
@@ -17,6 +19,7 @@ def want_start(wants: Wants, new: NewRun) -> None:
     wants.workflows.add((new.namespace, new.workflow_id))
     wants.run_ids.add(new.run_id)
     wants.starts += 1
+    wants.queues.add(new.queue if new.ticket is None else new.ticket.queue)
     wants.arrivals += len(new.messages)
 
 
@@ -57,9 +60,14 @@ def _attach(picture: Picture, head: Head, new: NewRun) -> Started:
     return _started(picture, head, created=False)
 
 
-def _create(picture: Picture, new: NewRun) -> Started:
-    """Draw a new run, whose run id is free and whose workflow id has no open run."""
-    lease = None if new.lease_id is None else picture.lease(new.lease_id)
+def _create(picture: Picture, new: NewRun, *, takes_slot: bool = False) -> Started:
+    """Draw a new run, whose run id is free and whose workflow id has no open run.
+
+    ``takes_slot``: it goes on in the slot of the run that it continues.
+    """
+    ticket = _ticket_of(picture, new)
+    has_to_wait = ticket is not None and not takes_slot
+    lease = None if new.lease_id is None or has_to_wait else picture.lease(new.lease_id)
     epoch, events = 0 if lease is None else 1, len(new.events)
     run = picture.tables.next_run(new.namespace, new.workflow_id)
     named = (run, new.run_id, new.namespace, new.workflow_id)
@@ -67,6 +75,7 @@ def _create(picture: Picture, new: NewRun) -> Started:
     parent = (None, None) if new.parent is None else (new.parent.run_id, new.parent.key)
     kind = (new.language, new.format, new.type, new.queue)
     head.created = (*named, *kind, new.started_at, *parent, new.continued_from, new.input_digest)
+    head.created += (None if ticket is None else json_text(ticket),)
     head.attributes = json_text(new.attributes) if new.attributes else None
     picture.create(new.run_id, head)
     picture.append(head, new.events)
@@ -76,7 +85,9 @@ def _create(picture: Picture, new: NewRun) -> Started:
         add_tasks(picture, head, new.tasks)
     for message in new.messages:
         picture.deliver(head, message)
-    if lease is None:
+    if ticket is not None:
+        put_ticket(picture, head, ticket, is_held=takes_slot)
+    if lease is None and not has_to_wait:
         picture.wake(head, picture.next_wake(head, new.wake_at))
     return Started(
         run_id=new.run_id,
@@ -88,6 +99,12 @@ def _create(picture: Picture, new: NewRun) -> Started:
         epoch=epoch,
         version=events,
     )
+
+
+def _ticket_of(picture: Picture, new: NewRun) -> Ticket | None:
+    """How the run waits; None if it is offered at once."""
+    ticket = new.ticket or Ticket(queue=new.queue, key=new.type)
+    return ticket if ticket.is_asked_for or picture.tables.holds_runs_back(ticket.queue) else None
 
 
 def _started(picture: Picture, head: Head, *, created: bool) -> Started:
@@ -107,7 +124,7 @@ def _started(picture: Picture, head: Head, *, created: bool) -> Started:
     )
 
 
-def start_from(picture: Picture, head: Head, new: NewRun) -> Started | None:
+def start_from(picture: Picture, head: Head, new: NewRun, *, had_slot: bool) -> Started | None:
     """Start a run that a commit of another (``head``) asks for; None if it was refused, which the asker is told.
 
     A run that a commit starts is its committer's own: it never attaches to somebody else's. Where the committing run
@@ -115,7 +132,7 @@ def start_from(picture: Picture, head: Head, new: NewRun) -> Started | None:
     """
     there = picture.newest(new.namespace, new.workflow_id)
     if picture.find(new.run_id) is None and (there is None or _may_follow(head, there, new)):
-        return _create(picture, new)
+        return _create(picture, new, takes_slot=had_slot and new.continued_from == head.run_id)
     if head.is_open():
         key = new.workflow_id if new.parent is None else new.parent.key
         picture.deliver(head, NewMessage(run_id=head.run_id, kind="start_refused", name=key))

@@ -14,12 +14,14 @@ from keepstep.journal.ask import Ask
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
 from keepstep.journal.lease import Lease
+from keepstep.journal.queue import Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
 if TYPE_CHECKING:
     from .drawing import Drawing
     from .picture import Wants
+    from .turn import Progress, Shelf
 
 
 class Tables(Protocol):
@@ -125,8 +127,8 @@ class Tables(Protocol):
         """Put a task on its queue, unless one of that (run, kind, key) exists."""
         ...
 
-    def find_task(self, task_id: int) -> tuple[int, int | None, int] | None:
-        """Its run, owner and epoch."""
+    def find_task(self, task_id: int) -> tuple[int, int | None, int, bool] | None:
+        """Its run, owner and epoch, and whether somebody may wait for its slot."""
         ...
 
     def delete_task(self, task_id: int) -> None: ...
@@ -139,6 +141,60 @@ class Tables(Protocol):
 
     def claim_tasks(self, lease: int, queues: Sequence[str], kinds: Sequence[str], now: int, limit: int) -> list[Task]:
         """Own up to ``limit`` visible tasks: by priority, then by each fairness key's turn, then by age."""
+        ...
+
+    # -- queues with limits
+
+    def holds_runs_back(self, queue: str) -> bool:
+        """Whether runs that are started on it wait for their admission; until the end no queue begins to do so."""
+        ...
+
+    def lock_queues(self, names: Sequence[str]) -> dict[str, tuple[Queue, Progress]]:
+        """Those of these queues that are kept. Until the end nobody else hands out anything of them."""
+        ...
+
+    def lock_all_queues(self) -> None:
+        """Until the end nobody else changes one, or asks whether one holds runs back."""
+        ...
+
+    def save_queue(self, queue: Queue) -> None: ...
+
+    def keep_queue(self, queue: Queue) -> None:
+        """Save it, unless it is there."""
+        ...
+
+    def save_progress(self, name: str, progress: bytes) -> None: ...
+
+    def shelf(self, queue: str, lease: int, kinds: Sequence[str], types: Sequence[str], now: int) -> Shelf:
+        """What is on a queue, as far as it is of these kinds, or tickets with these keys."""
+        ...
+
+    def free_tasks(self, task_ids: Sequence[int]) -> list[tuple[int, str, str]]:
+        """Those that nobody is about to change, in the order given: task, kind and run id. Tickets' runs, too."""
+        ...
+
+    def own_tasks(self, task_ids: Sequence[int], lease: int) -> list[Task]: ...
+
+    def hold_tickets(self, task_ids: Sequence[int]) -> None:
+        """Their runs hold them."""
+        ...
+
+    def next_visible(self, queue: str, now: int) -> int | None:
+        """When the next task after now becomes visible."""
+        ...
+
+    def is_ticket_held(self, run: int) -> bool:
+        """Whether the run holds a slot."""
+        ...
+
+    def saved_ticket(self, run: int) -> tuple[str, str, str | None]:
+        """Its queue and type, and its ticket as JSON."""
+        ...
+
+    def save_ticket(self, run: int, ticket: str) -> None: ...
+
+    def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
+        """Run id and type of the open runs on it that have none."""
         ...
 
     # -- asks

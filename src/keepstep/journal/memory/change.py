@@ -14,6 +14,7 @@ from keepstep.journal.run import Condition, Status
 from .disk import RunRow, Transaction
 from .history import append_events
 from .inbox import deliver_or_drop
+from .queueing import holds_slot, put_ticket_again
 from .size import check_growth, check_inboxes
 from .start import start_from
 from .task import add_tasks, held_task
@@ -89,9 +90,12 @@ def _apply(tx: Transaction, row: RunRow, commit: Commit) -> Committed:
             tx.disk.add_open(row)
     if commit.seize or commit.release:
         _change_owner(row, commit)
+    had_slot = holds_slot(row)
     if was_open and not row.is_open():
         _close(tx, row, commit)
-    started = _reach_others(tx, row, commit)
+    elif not was_open and row.is_open():
+        put_ticket_again(tx, row)
+    started = _reach_others(tx, row, commit, had_slot)
     if row.is_asleep():
         _set_wake(tx, row, commit, lost_its_owner=was_owned or not was_open)
     if commit.audit is not None:
@@ -143,11 +147,15 @@ def _change_blocked_for(tx: Transaction, row: RunRow, commit: Commit) -> None:
 
 def _change_tasks(tx: Transaction, row: RunRow, commit: Commit) -> None:
     if commit.task_token is not None and not commit.keep_task:
-        tx.remove_task(tx.disk.tasks[commit.task_token.task_id])
+        task = tx.disk.tasks[commit.task_token.task_id]
+        tx.remove_task(task)
+        if task.task.queue in tx.disk.queues:  # somebody may wait for its slot
+            tx.news.tasks(row.run.run_id)
     for ref in commit.drop_tasks:
-        task = row.tasks.get((ref.kind, ref.key))
-        if task is not None:
-            tx.remove_task(task)
+        dropped = row.tasks.get((ref.kind, ref.key))
+        if dropped is not None:
+            tx.remove_task(dropped)
+            tx.news.tasks(row.run.run_id)
     add_tasks(tx, row, commit.tasks)
 
 
@@ -165,6 +173,7 @@ def _close(tx: Transaction, row: RunRow, commit: Commit) -> None:
     """A closed run keeps its history, state and inbox; what is derived and who owns it go."""
     for task in list(row.tasks.values()):
         tx.remove_task(task)
+        tx.news.tasks(row.run.run_id)
     row.timers = ()
     row.blocked_for = ()
     row.change(owner=None, wake_at=None, closed_at=tx.now, condition=commit.condition or Condition.NONE)
@@ -173,9 +182,9 @@ def _close(tx: Transaction, row: RunRow, commit: Commit) -> None:
     tx.news.closed(Closing(commit.run_id, row.run.status, last))
 
 
-def _reach_others(tx: Transaction, row: RunRow, commit: Commit) -> tuple[Started, ...]:
+def _reach_others(tx: Transaction, row: RunRow, commit: Commit, had_slot: bool) -> tuple[Started, ...]:
     """Start and tell other runs. Starts come first, so that a message can go to what was started beside it."""
-    outcomes = [start_from(tx, row, new) for new in commit.start]
+    outcomes = [start_from(tx, row, new, had_slot=had_slot) for new in commit.start]
     for message in commit.send:
         deliver_or_drop(tx, message)
     return tuple(outcome for outcome in outcomes if outcome is not None)

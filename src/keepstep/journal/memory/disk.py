@@ -13,12 +13,14 @@ from typing import Any
 import msgspec
 
 from keepstep.journal.clock import ClockAnchor
+from keepstep.journal.deciding.turn import Progress
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, Position
 from keepstep.journal.lease import Lease, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage
 from keepstep.journal.port import AuditLine
+from keepstep.journal.queue import Queue, Ticket
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import NewTask
 from keepstep.journal.timer import Timer
@@ -28,7 +30,7 @@ from .news import News
 SHARD = 0
 """This store is one database: it has one shard."""
 
-UNOFFERED = (Condition.PAUSED, Condition.QUARANTINED)
+UNOFFERED = (Condition.PAUSED, Condition.QUARANTINED, Condition.QUEUED)
 """Conditions in which nobody is offered the run."""
 
 PARKED = (*UNOFFERED, Condition.BLOCKED)
@@ -68,6 +70,8 @@ class RunRow:
     claimed_seq: int = 0
     """``last_seq`` when its owner took it; what it has appended since is progress."""
     audit: list[AuditLine] = field(default_factory=list)
+    ticket: Ticket | None = None
+    """How it waits, or has waited, on its queue."""
 
     def change(self, **changes: Any) -> None:
         self.run = msgspec.structs.replace(self.run, **changes)
@@ -95,6 +99,14 @@ class LeaseRow:
     """Who is asked whether it still lives: the handle's process, which in a simulation is not this one."""
     counter: int = 0
     probing: str | None = None
+
+
+@dataclass(slots=True)
+class QueueRow:
+    """A queue of which something is kept, and what its claims remember."""
+
+    queue: Queue
+    progress: Progress
 
 
 @dataclass(slots=True)
@@ -129,6 +141,7 @@ class MemoryDisk:
         self.open_workflows: dict[tuple[str, str], str] = {}
         """The one open run of a workflow id."""
         self.tasks: dict[int, TaskRow] = {}
+        self.queues: dict[str, QueueRow] = {}
         self.leases: dict[str, LeaseRow] = {}
         self.asks: dict[str, AskRow] = {}
         self.log: dict[int, LogRow] = {}

@@ -26,11 +26,12 @@ from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.outbox import Outbox
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
+from keepstep.journal.queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.size import check_commit, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
-from . import change, history, inbox, listing, ownership, question, start, task
+from . import change, history, inbox, listing, ownership, question, queueing, start, task
 from .disk import AskRow, MemoryDisk, Transaction
 from .flush import Flusher
 from .news import News
@@ -174,7 +175,12 @@ class MemoryJournal:
     # tasks
 
     async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
-        return await self._write(lambda tx: task.claim_tasks(tx, lease_id, queues, kinds, limit))
+        return (await self.claim_work(lease_id, queues, kinds, limit)).tasks
+
+    async def claim_work(
+        self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int, types: Sequence[str] = ()
+    ) -> Claimed:
+        return await self._write(lambda tx: queueing.claim_work(tx, lease_id, queues, kinds, limit, types))
 
     async def list_held_tasks(self, lease_id: str) -> list[Task]:
         await self._turn()
@@ -182,6 +188,22 @@ class MemoryJournal:
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
         await self._write(lambda tx: task.release_task(tx, token, visible_at, attempt, data))
+
+    # queues
+
+    async def declare_queues(self, declarations: Sequence[Declaration]) -> list[Queue]:
+        return await self._write(lambda tx: queueing.declare_queues(tx, declarations))
+
+    async def change_queue(self, change: QueueChange) -> Queue:
+        return await self._write(lambda tx: queueing.change_queue(tx, change))
+
+    async def list_queues(self) -> list[QueueState]:
+        await self._turn()
+        return queueing.list_queues(self.disk)
+
+    async def find_place(self, run_id: str) -> Place | None:
+        await self._turn()
+        return queueing.find_place(self.disk, run_id, self.clock.now())
 
     # asks
 

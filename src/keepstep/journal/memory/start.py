@@ -12,6 +12,7 @@ from keepstep.journal.run import Condition, IfRunning, Run, Status
 from .disk import SHARD, RunRow, Transaction
 from .history import append_events
 from .inbox import check_open, deliver
+from .queueing import put_ticket, ticket_of
 from .size import check_inbox
 from .task import add_tasks
 
@@ -50,9 +51,14 @@ def _attach(tx: Transaction, row: RunRow, new: NewRun) -> Started:
     return _started(row, created=False, leased=False)
 
 
-def create(tx: Transaction, new: NewRun) -> Started:
-    """Write a new run, whose workflow id has no open run."""
-    leased = new.lease_id is not None and new.lease_id in tx.disk.leases
+def create(tx: Transaction, new: NewRun, *, takes_slot: bool = False) -> Started:
+    """Write a new run, whose workflow id has no open run.
+
+    ``takes_slot``: it goes on in the slot of the run that it continues.
+    """
+    ticket = ticket_of(tx, new.queue, new.type, new.ticket)
+    has_to_wait = ticket is not None and not takes_slot
+    leased = new.lease_id is not None and new.lease_id in tx.disk.leases and not has_to_wait
     row = RunRow(_new_run(new, leased), tx.disk.next_number("run"))
     tx.disk.runs[new.run_id] = row
     tx.disk.add_open(row)
@@ -63,7 +69,9 @@ def create(tx: Transaction, new: NewRun) -> Started:
     add_tasks(tx, row, new.tasks)
     for message in new.messages:
         deliver(tx, row, message)
-    if not leased:
+    if ticket is not None:
+        put_ticket(tx, row, ticket, is_held=takes_slot)
+    if not leased and not has_to_wait:
         tx.wake(row, row.next_wake(new.wake_at))
     return _started(row, created=True, leased=leased)
 
@@ -112,7 +120,7 @@ def _started(row: RunRow, *, created: bool, leased: bool) -> Started:
     )
 
 
-def start_from(tx: Transaction, row: RunRow, new: NewRun) -> Started | None:
+def start_from(tx: Transaction, row: RunRow, new: NewRun, *, had_slot: bool) -> Started | None:
     """Start a run that a commit of another (``row``) asks for; None if it was refused, which the asker is told.
 
     A run that a commit starts is its committer's own: it never attaches to somebody else's. Where the committing run
@@ -120,7 +128,7 @@ def start_from(tx: Transaction, row: RunRow, new: NewRun) -> Started | None:
     """
     there = tx.disk.find(new.namespace, new.workflow_id)
     if new.run_id not in tx.disk.runs and (there is None or _may_follow(row, there, new)):
-        return create(tx, new)
+        return create(tx, new, takes_slot=had_slot and new.continued_from == row.run.run_id)
     if row.is_open():
         key = new.workflow_id if new.parent is None else new.parent.key
         deliver(tx, row, NewMessage(run_id=row.run.run_id, kind="start_refused", name=key))

@@ -17,7 +17,7 @@ def add_tasks(tx: Transaction, row: RunRow, tasks: Iterable[NewTask]) -> None:
     for new in tasks:
         if (new.kind, new.key) in row.tasks:
             continue
-        owner = new.lease_id if new.lease_id in tx.disk.leases else None
+        owner = new.lease_id if new.lease_id in tx.disk.leases and new.queue not in tx.disk.queues else None
         task = TaskRow(tx.disk.next_number("task"), row.run.run_id, new, 0 if owner is None else 1, owner)
         row.tasks[new.kind, new.key] = task
         tx.disk.tasks[task.task_id] = task
@@ -36,25 +36,26 @@ def held_task(tx: Transaction, token: TaskToken, run_id: str | None = None) -> T
     return task
 
 
-def claim_tasks(tx: Transaction, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
-    """Own up to ``limit`` visible tasks: by priority, then by each fairness key's turn, then by age."""
-    if lease_id not in tx.disk.leases:
-        raise Fenced(f"lease {lease_id} is over; open another")
-    served = [name for row in tx.disk.leases.values() for name in row.lease.queues]
+def claim_plain(tx: Transaction, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
+    """Own up to ``limit`` visible tasks of queues without limits: by priority, then by each fairness key's turn, then
+    by age."""
+    served = [*(name for row in tx.disk.leases.values() for name in row.lease.queues), *tx.disk.queues]
     waiting = [
         task
         for task in tx.disk.tasks.values()
-        if _is_claimable(tx, task) and task.task.kind in kinds and _queue_of(task, queues, served) in queues
+        if task.owner is None
+        and is_visible(tx, task)
+        and task.task.kind in kinds
+        and _queue_of(task, queues, served) in queues
     ]
     turns = _turns(tx, waiting)
     waiting.sort(key=lambda task: (-task.task.priority, turns[task.task_id], task.task_id))
-    return [_claim(tx, task, lease_id) for task in waiting[: max(limit, 0)]]
+    return [claim(tx, task, lease_id) for task in waiting[: max(limit, 0)]]
 
 
-def _is_claimable(tx: Transaction, task: TaskRow) -> bool:
-    if task.owner is not None or task.task.visible_at > tx.now:
-        return False
-    return task.task.deadline is None or tx.now <= task.task.deadline
+def is_visible(tx: Transaction, task: TaskRow) -> bool:
+    """Whether it may be handed out by its times."""
+    return task.task.visible_at <= tx.now and (task.task.deadline is None or tx.now <= task.task.deadline)
 
 
 def _queue_of(task: TaskRow, queues: Sequence[str], served: Sequence[str]) -> str:
@@ -82,7 +83,8 @@ def _turns(tx: Transaction, waiting: Sequence[TaskRow]) -> dict[int, float]:
     return turns
 
 
-def _claim(tx: Transaction, task: TaskRow, lease_id: str) -> Task:
+def claim(tx: Transaction, task: TaskRow, lease_id: str) -> Task:
+    """Have a lease hold a task."""
     task.epoch += 1
     task.owner = lease_id
     return _in_hand(tx.disk, task)
@@ -117,7 +119,7 @@ def release_task(tx: Transaction, token: TaskToken, visible_at: int, attempt: in
     task.owner = None
     kept = task.task.data if data is None else data
     task.task = msgspec.structs.replace(task.task, visible_at=visible_at, attempt=attempt, data=kept)
-    if visible_at <= tx.now:
+    if visible_at <= tx.now or task.task.queue in tx.disk.queues:
         tx.news.tasks(task.run_id)
 
 

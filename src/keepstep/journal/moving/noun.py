@@ -44,11 +44,11 @@ def _noun(name: str, columns: str, key: str, texts: str) -> Noun:
 RUNS = _noun(
     "runs",
     "run run_id namespace workflow_id language format type queue status condition epoch wake_at claimed_seq strikes "
-    "bumps started_at closed_at parent_run_id parent_key continued_from input_digest detail status_text attributes "
-    "blocked_for last_seq timer_at inbox_size has_tasks",
+    "bumps started_at closed_at parent_run_id parent_key continued_from input_digest ticket detail status_text "
+    "attributes blocked_for last_seq timer_at inbox_size has_tasks",
     "run",
-    "run_id namespace workflow_id language type queue parent_run_id parent_key continued_from status_text attributes "
-    "blocked_for",
+    "run_id namespace workflow_id language type queue parent_run_id parent_key continued_from ticket status_text "
+    "attributes blocked_for",
 )
 """The last four are counted from what belongs to the run."""
 
@@ -62,17 +62,20 @@ TIMERS = _noun("timers", "run key fire_at", "run key", "key")
 TASKS = _noun(
     "tasks",
     "task run kind key queue data priority fairness_key fairness_weight visible_at deadline attempt fallback_queue "
-    "epoch",
+    "owner epoch",
     "task",
     "kind key queue fairness_key fallback_queue",
 )
+"""Nobody has a lease any more: what has an owner is a ticket that its run holds."""
+
 AUDIT = _noun("audit", "line run time text", "line", "text")
 
 DEFINITIONS = _noun(
     "definitions", "namespace language kind name body", "namespace language kind name", "namespace language kind name"
 )
+QUEUES = _noun("queues", "name holds_back body progress", "name", "name")
 CURSORS = _noun("cursors", "subscriber n", "subscriber", "subscriber")
 COMMIT_IDS = _noun("commit_ids", "id time", "id", "id")
 
-NOUNS = (RUNS, EVENTS, STATE, MESSAGES, RECEIVED, TIMERS, TASKS, AUDIT, DEFINITIONS, CURSORS, COMMIT_IDS)
+NOUNS = (RUNS, EVENTS, STATE, MESSAGES, RECEIVED, TIMERS, TASKS, AUDIT, DEFINITIONS, QUEUES, CURSORS, COMMIT_IDS)
 """In the order in which they move: what belongs to runs comes after them."""

@@ -16,7 +16,7 @@ SWAP = "UPDATE meta SET value = %s WHERE name = %s AND value = %s"
 
 _CONTENT = (
     *("runs", "events", "state", "messages", "received", "timers", "tasks", "audit", "asks", "answers"),
-    *("batches", "log", "leases", "definitions", "cursors", "commit_ids"),
+    *("batches", "log", "leases", "definitions", "queues", "cursors", "commit_ids"),
 )
 
 ANYTHING = " UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in _CONTENT)
@@ -36,10 +36,10 @@ CLEAR = (
 _COPIED = {
     "runs": (
         "shard run run_id namespace workflow_id language format type queue status condition epoch wake_at claimed_seq "
-        "strikes bumps started_at closed_at parent_run_id parent_key continued_from input_digest detail status_text "
-        "attributes blocked_for last_seq timer_at inbox_size has_tasks offered_at parked",
+        "strikes bumps started_at closed_at parent_run_id parent_key continued_from input_digest ticket detail "
+        "status_text attributes blocked_for last_seq timer_at inbox_size has_tasks offered_at parked",
         "int2 int8 text text text text int4 text text int2 int2 int8 int8 int4 "
-        "int4 int8 int8 int8 text text text bytea bytea text "
+        "int4 int8 int8 int8 text text text bytea text bytea text "
         "text text int4 int8 int4 int2 int8 int2",
     ),
     "events": ("shard run seq batch time nth type key data", "int2 int8 int4 int8 int8 int4 text text bytea"),
@@ -49,11 +49,12 @@ _COPIED = {
     "timers": ("shard run key fire_at", "int2 int8 text int8"),
     "tasks": (
         "shard task run kind key queue data priority fairness_key fairness_weight visible_at deadline attempt "
-        "fallback_queue epoch",
-        "int2 int8 int8 text text text bytea int4 text float8 int8 int8 int4 text int8",
+        "fallback_queue owner epoch",
+        "int2 int8 int8 text text text bytea int4 text float8 int8 int8 int4 text int8 int8",
     ),
     "audit": ("shard line run time text", "int2 int8 int8 int8 text"),
     "definitions": ("namespace language kind name body", "text text text text bytea"),
+    "queues": ("shard name holds_back body progress", "int2 text int2 bytea bytea"),
     "cursors": ("shard subscriber n", "int2 text int8"),
     "commit_ids": ("shard id time", "int2 text int8"),
 }

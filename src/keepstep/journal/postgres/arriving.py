@@ -28,6 +28,7 @@ from keepstep.journal.moving import (
     COMMIT_IDS,
     CURSORS,
     EVENTS,
+    QUEUES,
     RUNS,
     TASKS,
     Arrival,
@@ -228,7 +229,7 @@ class PostgresTarget:
                 self._put_events(rows)
             elif noun is CURSORS:
                 self._copy(noun.name, ((shard, *row) for row in rows for shard in range(self.shards)))
-            elif noun is COMMIT_IDS:
+            elif noun in (COMMIT_IDS, QUEUES):
                 self._copy(noun.name, ((shard_of("", row[0], self.shards), *row) for row in rows))
             elif noun.is_of_runs:
                 self._copy(noun.name, self._in_shards(noun, rows))

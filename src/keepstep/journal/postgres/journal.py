@@ -13,7 +13,7 @@ from keepstep.journal.hint import Hint
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.outbox import Outbox
-from keepstep.journal.task import Task
+from keepstep.journal.queue import TICKET, Claimed
 from keepstep.journal.writing.bus import Bus
 from keepstep.journal.writing.journal import GroupJournal
 from keepstep.journal.writing.questions import Reader
@@ -76,11 +76,14 @@ class PostgresJournal(GroupJournal[Wire]):
             raise Fenced(f"lease {lease_id} is over; it can probe nothing")
         await self._read(_note_probe, lease_id, run_id)
 
-    async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
+    async def claim_work(
+        self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int, types: Sequence[str] = ()
+    ) -> Claimed:
         """Asks first: one who polls in vain writes nothing."""
-        if not await self._read(self._queries.any_tasks, lease_id, queues, kinds, self.clock.now()):
-            return []
-        return await super().claim_tasks(lease_id, queues, kinds, limit)
+        looked_for = (*kinds, TICKET) if types else kinds
+        if not await self._read(self._queries.any_tasks, lease_id, queues, looked_for, self.clock.now()):
+            return Claimed()
+        return await super().claim_work(lease_id, queues, kinds, limit, types)
 
     def _probed(self, state: LeaseState) -> str | None:
         return state.probing

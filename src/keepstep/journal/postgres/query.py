@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, lease_of
+from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, lease_of, queue_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
@@ -16,6 +16,7 @@ from keepstep.journal.hint import HintKind
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.queue import PLACES_COUNTED_MAX, Place, Queue, QueueState, Ticket, place_of
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
@@ -163,6 +164,21 @@ class Queries:
 
     def list_held_tasks(self, db: Wire, lease_id: str) -> list[Task]:
         return tasks_of(db.ask(sql.LIST_HELD_TASKS, lease_id))
+
+    def list_queues(self, db: Wire) -> list[QueueState]:
+        return [
+            QueueState(queue=queue_of(body), waiting=waiting, held=held)
+            for body, waiting, held in db.ask(readings.LIST_QUEUES)
+        ]
+
+    def find_place(self, db: Wire, run_id: str, now: int) -> Place | None:
+        found = db.ask(readings.FIND_PLACE, run_id, now, PLACES_COUNTED_MAX)
+        if not found:
+            return None
+        name, fairness_key, not_before, before, key_slots_held, holder, body = found[0]
+        waits = Ticket(queue=name, key="", fairness_key=fairness_key, not_before=not_before)
+        queue = Queue(name=name) if body is None else queue_of(body)
+        return place_of(queue, waits, before, key_slots_held, holder)
 
     def list_leases(self, db: Wire) -> list[LeaseState]:
         return leases_of(db.ask(sql.LIST_LEASES))

@@ -36,6 +36,35 @@ FIND_RUN = Statement(
     *("int2", "text", "text"),
 )
 
+_HELD_SLOTS = """
+    (SELECT lease AS owner FROM leases UNION ALL SELECT 0) AS o
+    JOIN tasks AS h ON h.owner = o.owner AND h.queue = {queue}
+"""
+
+LIST_QUEUES = Statement(
+    f"""
+    SELECT q.body, (SELECT count(*) FROM tasks WHERE owner IS NULL AND queue = q.name),
+        (SELECT count(*) FROM {_HELD_SLOTS.format(queue="q.name")})
+    FROM queues AS q ORDER BY q.name
+    """
+)
+
+FIND_PLACE = Statement(
+    f"""
+    SELECT t.queue, t.fairness_key, t.visible_at,
+        (SELECT count(*) FROM (SELECT FROM tasks AS o WHERE o.owner IS NULL AND o.queue = t.queue
+            AND o.visible_at <= $2 AND (o.priority > t.priority OR (o.priority = t.priority AND o.task < t.task))
+            LIMIT $3) AS earlier),
+        (SELECT count(*) FROM {_HELD_SLOTS.format(queue="t.queue")} AND h.fairness_key = t.fairness_key),
+        (SELECT r.workflow_id FROM {_HELD_SLOTS.format(queue="t.queue")} AND h.fairness_key = t.fairness_key
+            JOIN runs AS r ON r.shard = h.shard AND r.run = h.run ORDER BY h.task LIMIT 1),
+        (SELECT body FROM queues AS q WHERE q.name = t.queue)
+    FROM runs JOIN tasks AS t ON t.shard = runs.shard AND t.run = runs.run AND t.kind = 'run' AND t.owner IS NULL
+    WHERE runs.run_id = $1
+    """,
+    *("text", "int8", "int8"),
+)
+
 _ANY_TASKS = """
     (NOT EXISTS (SELECT FROM leases WHERE lease_id = {lease})
         OR EXISTS (SELECT FROM tasks WHERE owner IS NULL AND (queue = ANY({queues}) OR fallback_queue = ANY({queues}))

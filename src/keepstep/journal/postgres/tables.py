@@ -21,13 +21,15 @@ from itertools import product
 from typing import Any
 
 from keepstep.journal.ask import Ask
-from keepstep.journal.deciding.codes import RUNNING, lease_of, to_json
+from keepstep.journal.deciding.codes import RUNNING, lease_of, queue_of, to_json
 from keepstep.journal.deciding.drawing import Drawing
 from keepstep.journal.deciding.head import Head
 from keepstep.journal.deciding.picture import Wants
+from keepstep.journal.deciding.turn import Progress, Shelf, progress_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
 from keepstep.journal.lease import Lease
+from keepstep.journal.queue import TICKET, Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
@@ -36,6 +38,7 @@ from . import statements as sql
 from .drawn import Counts, send_drawing
 from .rows import Row, asks_of, run_of, tasks_of
 from .shard import number_in, shard_in, shard_of
+from .shelf import PostgresShelf
 from .statement import Statement
 from .wire import Wire
 
@@ -88,6 +91,9 @@ class PostgresTables:
         """What was asked ahead, and has not been asked for yet; None for what is not there."""
         self._newest: dict[Workflow, str | None] = {}
         self._tasks: dict[int, Row | None] = {}
+        self._holding_back: dict[str, bool] = {}
+        """Whether runs wait on a queue, once that was asked. Nobody changes it before the transaction ends."""
+        self._features: Row | None = None
 
     def prepare(self, wants: Wants) -> None:
         """Ask for all heads that will be wanted, in the round trip that begins the transaction."""
@@ -100,7 +106,11 @@ class PostgresTables:
             self.wire.queue(sql.DRAW_RUNS, wants.starts)
         if wants.arrivals:
             self.wire.queue(sql.DRAW_ARRIVALS, wants.arrivals)
+        if wants.queues:
+            self.wire.queue(sql.QUEUES_THAT_HOLD_BACK, list(wants.queues))
         results = self.wire.exchange()
+        if wants.queues:
+            self._note_holding_back(wants.queues, self.wire.rows(results.pop()))
         if wants.arrivals:
             self._drawn_arrivals = _backwards(self.wire.rows(results.pop()))
         if wants.starts:
@@ -270,12 +280,12 @@ class PostgresTables:
         held = (new.attempt, new.fallback_queue, owner, 0 if owner is None else 1)
         self.wire.queue(sql.INSERT_TASK, *named, *order, *held)
 
-    def find_task(self, task_id: int) -> tuple[int, int | None, int] | None:
+    def find_task(self, task_id: int) -> tuple[int, int | None, int, bool] | None:
         if task_id in self._tasks:
             row = self._tasks.pop(task_id)  # the commit that asks may end it, and the next one is to see that
         else:
             row = next(iter(self._ask(sql.LOCK_TASKS, [task_id])), None)
-        return None if row is None else (row[1], row[2], row[3])
+        return None if row is None else (row[1], row[2], row[3], row[4])
 
     def delete_task(self, task_id: int) -> None:
         self.wire.queue(sql.DELETE_TASK, task_id)
@@ -287,13 +297,88 @@ class PostgresTables:
         self.wire.queue(sql.RELEASE_TASK, task_id, visible_at, attempt, data)
 
     def claim_tasks(self, lease: int, queues: Sequence[str], kinds: Sequence[str], now: int, limit: int) -> list[Task]:
-        [(fair, fallback)] = self._ask(sql.TASK_FEATURES)
+        fair, fallback = self._features or self._ask(sql.TASK_FEATURES)[0]
         statement = sql.CLAIMABLE_TASKS_BY_TURN if fair or fallback else sql.CLAIMABLE_TASKS
         chosen = [task for (task,) in self._ask(statement, queues, kinds, now, limit)]
-        if not chosen:
+        return self.own_tasks(chosen, lease)
+
+    def own_tasks(self, task_ids: Sequence[int], lease: int) -> list[Task]:
+        if not task_ids:
             return []
-        tasks = {task.token.task_id: task for task in tasks_of(self._ask(sql.OWN_TASKS, chosen, lease))}
-        return [tasks[task] for task in chosen]
+        tasks = {task.token.task_id: task for task in tasks_of(self._ask(sql.OWN_TASKS, task_ids, lease))}
+        return [tasks[task] for task in task_ids]
+
+    # -- queues with limits
+
+    def holds_runs_back(self, queue: str) -> bool:
+        if queue not in self._holding_back:
+            self._note_holding_back({queue}, self._ask(sql.QUEUES_THAT_HOLD_BACK, [queue]))
+        return self._holding_back[queue]
+
+    def _note_holding_back(self, asked: set[str], found: list[Row]) -> None:
+        self._holding_back |= dict.fromkeys(asked, False) | {name: True for (name,) in found}
+
+    def lock_queues(self, names: Sequence[str]) -> dict[str, tuple[Queue, Progress]]:
+        """With the question that a claim of plain queues asks next."""
+        if self.is_trusting:
+            raise Doubt
+        self.wire.queue(sql.LOCK_QUEUES, names)
+        self.wire.queue(sql.TASK_FEATURES)
+        results = self.wire.exchange()
+        self._features = self.wire.rows(results.pop())[0]
+        kept = [(queue_of(body), progress_of(progress)) for body, progress in self.wire.rows(results.pop())]
+        return {queue.name: (queue, progress) for queue, progress in kept}
+
+    def lock_all_queues(self) -> None:
+        self.wire.queue(sql.LOCK_ALL_QUEUES)
+
+    def save_queue(self, queue: Queue) -> None:
+        shard = shard_of("", queue.name, self.shards)
+        self.wire.queue(sql.SAVE_QUEUE, shard, queue.name, int(queue.holds_runs_back()), to_json(queue))
+        self._holding_back.clear()
+
+    def keep_queue(self, queue: Queue) -> None:
+        shard = shard_of("", queue.name, self.shards)
+        self.wire.queue(sql.KEEP_QUEUE, shard, queue.name, int(queue.holds_runs_back()), to_json(queue))
+
+    def save_progress(self, name: str, progress: bytes) -> None:
+        self.wire.queue(sql.SAVE_PROGRESS, shard_of("", name, self.shards), name, progress)
+
+    def shelf(self, queue: str, lease: int, kinds: Sequence[str], types: Sequence[str], now: int) -> Shelf:
+        return PostgresShelf(self.wire, queue, lease, kinds, types, now)
+
+    def free_tasks(self, task_ids: Sequence[int]) -> list[tuple[int, str, str]]:
+        """What others have locked is passed over, instead of waiting for them in a circle."""
+        found = {task: (kind, run) for task, kind, run in self._ask(sql.FREE_TASKS, task_ids)}
+        tickets = [run for kind, run in found.values() if kind == TICKET]
+        others = [run for kind, run in found.values() if kind != TICKET]
+        run_ids: dict[int, str] = dict(self._ask(sql.FREE_RUNS, tickets)) if tickets else {}
+        run_ids |= dict(self._ask(sql.RUN_IDS, others)) if others else {}
+        return [
+            (task, found[task][0], run_ids[found[task][1]])
+            for task in task_ids
+            if task in found and found[task][1] in run_ids
+        ]
+
+    def hold_tickets(self, task_ids: Sequence[int]) -> None:
+        self.wire.queue(sql.HOLD_TICKETS, task_ids)
+
+    def next_visible(self, queue: str, now: int) -> int | None:
+        [(time,)] = self._ask(sql.NEXT_VISIBLE, queue, now)
+        return None if time is None else int(time)
+
+    def is_ticket_held(self, run: int) -> bool:
+        return bool(self._count(sql.IS_TICKET_HELD, run))
+
+    def saved_ticket(self, run: int) -> tuple[str, str, str | None]:
+        [(queue, run_type, ticket)] = self._ask(sql.SAVED_TICKET, run)
+        return queue, run_type, ticket
+
+    def save_ticket(self, run: int, ticket: str) -> None:
+        self.wire.queue(sql.SAVE_TICKET, run, ticket)
+
+    def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
+        return [(run_id, run_type) for run_id, run_type in self._ask(sql.RUNS_WITHOUT_TICKET, queue)]
 
     # -- asks
 

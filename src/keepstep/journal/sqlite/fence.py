@@ -25,7 +25,7 @@ NAME = "promoted"
 
 TABLES = (
     *("runs", "events", "state", "messages", "received", "timers", "tasks", "audit"),
-    *("leases", "asks", "answers", "definitions", "cursors", "commit_ids"),
+    *("leases", "asks", "answers", "definitions", "queues", "cursors", "commit_ids"),
 )
 
 

@@ -10,13 +10,22 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, from_json, json_text, lease_of
+from keepstep.journal.deciding.codes import (
+    CONDITION_CODES,
+    STATUS_CODES,
+    WAITING,
+    from_json,
+    json_text,
+    lease_of,
+    queue_of,
+)
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound, PositionGone
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import Lease, LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.queue import PLACES_COUNTED_MAX, Place, Queue, QueueState, Ticket, place_of
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
@@ -230,6 +239,24 @@ def list_owned_runs(db: Connection, lease_id: str) -> list[Run]:
 def list_held_tasks(db: Connection, lease_id: str) -> list[Task]:
     (rows,) = db.execute(sql.LIST_HELD_TASKS, (lease_id,)).fetchone()
     return tasks_of(rows)
+
+
+def list_queues(db: Connection) -> list[QueueState]:
+    (rows,) = db.execute(sql.LIST_QUEUES).fetchone()
+    return [
+        QueueState(queue=queue_of(bytes.fromhex(body)), waiting=waiting, held=held)
+        for body, waiting, held in from_json(rows)
+    ]
+
+
+def find_place(db: Connection, run_id: str, now: int) -> Place | None:
+    row = db.execute(sql.PLACE_OF_RUN, (run_id, now, PLACES_COUNTED_MAX)).fetchone()
+    if row is None:
+        return None
+    name, fairness_key, not_before, before, key_slots_held, holder, body = row
+    queue = Queue(name=name) if body is None else queue_of(bytes.fromhex(body))
+    waits = Ticket(queue=name, key="", fairness_key=fairness_key, not_before=not_before)
+    return place_of(queue, waits, before, key_slots_held, holder)
 
 
 def list_leases(db: Connection) -> list[LeaseState]:

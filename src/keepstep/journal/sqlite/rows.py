@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from keepstep.journal.ask import Ask
-from keepstep.journal.deciding.codes import CONDITIONS, STATUSES, from_json, lease_of
+from keepstep.journal.deciding.codes import CONDITIONS, STATUSES, from_json, lease_of, queue_of
+from keepstep.journal.deciding.turn import Progress, progress_of
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
+from keepstep.journal.queue import Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import Task, TaskToken
 
@@ -111,3 +113,8 @@ def leases_of(rows: str) -> list[LeaseState]:
         LeaseState(lease=lease_of(bytes.fromhex(body)), counter=counter, probing=None, runs_held=runs, tasks_held=n)
         for body, counter, runs, n in from_json(rows)
     ]
+
+
+def queues_of(rows: list[list[str]]) -> list[tuple[Queue, Progress]]:
+    """Queues and what their claims remember."""
+    return [(queue_of(bytes.fromhex(body)), progress_of(bytes.fromhex(progress))) for body, progress in rows]

@@ -56,7 +56,7 @@ INSERT_RUNS = _insert(
     "runs",
     "run, run_id, namespace, workflow_id, language, format, type, queue, status, condition, owner, epoch, wake_at, "
     "claimed_seq, strikes, bumps, started_at, closed_at, parent_run_id, parent_key, continued_from, input_digest, "
-    "detail, status_text, attributes, blocked_for",
+    "ticket, detail, status_text, attributes, blocked_for",
 )
 
 UPDATE_RUNS = MultiRow(
@@ -195,7 +195,7 @@ FROM leases
 """
 
 _CLAIMABLE = """
-    status = 0 AND owner IS NULL AND wake_at IS NOT NULL AND condition NOT IN (4, 5)
+    status = 0 AND owner IS NULL AND wake_at IS NOT NULL AND condition NOT IN (4, 5) AND condition <> 7
     AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
     AND (blocked_for IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(blocked_for) WHERE value = :lease_id))
 """
@@ -225,7 +225,9 @@ def next_wake(pairs: int) -> str:
 
 # Tasks.
 
-TASK = "SELECT run, owner, epoch FROM tasks WHERE task = ?"
+TASK = """
+SELECT run, owner, epoch, EXISTS (SELECT 1 FROM queues WHERE name = tasks.queue) FROM tasks WHERE task = ?
+"""
 
 INSERT_TASK = """
 INSERT INTO tasks (run, kind, key, queue, data, priority, fairness_key, fairness_weight, visible_at, deadline, attempt,
@@ -250,9 +252,10 @@ _ON_FALLBACK = f"""
     owner IS NULL AND fallback_queue IS NOT NULL AND fallback_queue IN (SELECT value FROM json_each(:queues))
     AND queue NOT IN (SELECT value FROM json_each(:queues))
     AND queue NOT IN (SELECT q.value FROM leases, json_each(CAST(leases.body AS TEXT), '$.queues') AS q)
+    AND queue NOT IN (SELECT name FROM queues)
     AND {_VISIBLE}
 """
-"""Tasks that are handed out on their fallback queue, because no open lease serves their own."""
+"""Tasks that are handed out on their fallback queue, because no open lease serves their own, which has no limits."""
 
 
 @cache
@@ -301,6 +304,125 @@ WHERE t.owner = (SELECT lease FROM leases WHERE lease_id = ?)
 READ_TASKS = f"""
 SELECT json_group_array({_TASK})
 FROM json_each(?) AS wanted CROSS JOIN tasks AS t ON t.task = wanted.value JOIN runs AS r ON r.run = t.run
+"""
+
+# Queues with limits.
+
+SAVE_QUEUE = """
+INSERT INTO queues (name, holds_back, body, progress) VALUES (?1, ?2, ?3, CAST('{}' AS BLOB))
+ON CONFLICT (name) DO UPDATE SET holds_back = excluded.holds_back, body = excluded.body
+"""
+
+KEEP_QUEUE = """
+INSERT INTO queues (name, holds_back, body, progress) VALUES (?1, ?2, ?3, CAST('{}' AS BLOB)) ON CONFLICT DO NOTHING
+"""
+
+SAVE_PROGRESS = "UPDATE queues SET progress = ?2 WHERE name = ?1"
+
+READ_QUEUES = """
+SELECT json_group_array(json_array(hex(body), hex(progress)))
+FROM (SELECT body, progress FROM queues WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name)
+"""
+
+QUEUES_THAT_HOLD_BACK = "SELECT json_group_array(name) FROM queues WHERE holds_back"
+
+_OWNERS = "(SELECT lease AS owner FROM leases UNION ALL SELECT 0)"
+"""All that can hold a task."""
+
+LIST_QUEUES = f"""
+SELECT json_group_array(json_array(hex(q.body),
+    (SELECT count(*) FROM tasks WHERE owner IS NULL AND queue = q.name),
+    (SELECT count(*) FROM {_OWNERS} AS o CROSS JOIN tasks AS t ON t.owner = o.owner AND t.queue = q.name)))
+FROM (SELECT name, body FROM queues ORDER BY name) AS q
+"""
+
+SLOTS_HELD = f"""
+SELECT count(*) FROM {_OWNERS} AS o CROSS JOIN tasks AS t INDEXED BY tasks_owned
+ON t.owner = o.owner AND t.queue = ? AND t.owner IS NOT NULL
+"""
+
+SLOTS_BY_KEY = f"""
+SELECT json_group_array(json_array(fairness_key, n)) FROM (
+    SELECT t.fairness_key, count(*) AS n FROM {_OWNERS} AS o CROSS JOIN tasks AS t INDEXED BY tasks_owned
+    ON t.owner = o.owner AND t.queue = ? AND t.owner IS NOT NULL GROUP BY t.fairness_key)
+"""
+
+SLOTS_OF_WORKER = """
+SELECT (SELECT count(*) FROM tasks WHERE owner = :lease AND queue = :queue)
+     + (SELECT count(*) FROM runs AS r CROSS JOIN tasks AS t ON t.run = r.run AND t.kind = 'run'
+        WHERE r.owner = :lease AND t.owner = 0 AND t.queue = :queue)
+"""
+
+WAITING_PRIORITIES = """
+WITH RECURSIVE level (priority, nth) AS (
+    SELECT (SELECT priority FROM tasks INDEXED BY tasks_claimable WHERE owner IS NULL AND queue = :queue
+            ORDER BY priority DESC LIMIT 1), 1
+    UNION ALL
+    SELECT (SELECT priority FROM tasks INDEXED BY tasks_claimable WHERE owner IS NULL AND queue = :queue
+            AND priority < level.priority ORDER BY priority DESC LIMIT 1), nth + 1
+    FROM level WHERE level.priority IS NOT NULL AND nth < :limit)
+SELECT json_group_array(priority) FROM level WHERE priority IS NOT NULL
+"""
+"""Each is one step down the index, however many tasks have it; so is each key."""
+
+WAITING_KEYS = """
+WITH RECURSIVE found (key, nth) AS (
+    SELECT (SELECT fairness_key FROM tasks INDEXED BY tasks_claimable WHERE owner IS NULL AND queue = :queue
+            AND priority = :priority AND fairness_key >= :begin ORDER BY fairness_key LIMIT 1), 1
+    UNION ALL
+    SELECT (SELECT fairness_key FROM tasks INDEXED BY tasks_claimable WHERE owner IS NULL AND queue = :queue
+            AND priority = :priority AND fairness_key > found.key ORDER BY fairness_key LIMIT 1), nth + 1
+    FROM found WHERE found.key IS NOT NULL AND nth < :limit)
+SELECT json_group_array(key) FROM found WHERE key IS NOT NULL
+"""
+
+_OFFERED = """
+    (kind IN (SELECT value FROM json_each(:kinds))
+        OR (kind = 'run' AND key IN (SELECT value FROM json_each(:types))))
+    AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
+"""
+
+FIRST_OF_KEYS = f"""
+SELECT json_group_array(json_array(wanted.value, json((
+    SELECT json_group_array(task) FROM (
+        SELECT task FROM tasks INDEXED BY tasks_claimable WHERE owner IS NULL AND queue = :queue
+        AND priority = :priority AND fairness_key = wanted.value AND {_OFFERED} ORDER BY task LIMIT :limit)))))
+FROM json_each(:keys) AS wanted
+"""
+
+FREE_TASKS = """
+SELECT json_group_array(json_array(t.task, t.kind, r.run_id))
+FROM json_each(?) AS wanted CROSS JOIN tasks AS t ON t.task = wanted.value JOIN runs AS r ON r.run = t.run
+"""
+
+NEXT_VISIBLE = """
+SELECT min(visible_at) FROM tasks INDEXED BY tasks_delayed
+WHERE owner IS NULL AND visible_at > 0 AND queue = :queue AND visible_at > :now
+"""
+
+TICKET_OF_RUN = "SELECT owner FROM tasks WHERE run = ? AND kind = 'run'"
+
+SAVED_TICKET = "SELECT queue, type, ticket FROM runs WHERE run = ?"
+
+SAVE_TICKET = "UPDATE runs SET ticket = ? WHERE run = ?"
+
+RUNS_WITHOUT_TICKET = """
+SELECT json_group_array(json_array(run_id, type)) FROM runs AS r WHERE r.status = 0 AND r.queue = ?
+    AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.run = r.run AND t.kind = 'run')
+"""
+
+PLACE_OF_RUN = f"""
+SELECT t.queue, t.fairness_key, t.visible_at,
+    (SELECT count(*) FROM (SELECT 1 FROM tasks AS o INDEXED BY tasks_claimable
+        WHERE o.owner IS NULL AND o.queue = t.queue AND o.visible_at <= ?2
+        AND (o.priority > t.priority OR (o.priority = t.priority AND o.task < t.task)) LIMIT ?3)),
+    (SELECT count(*) FROM {_OWNERS} AS w CROSS JOIN tasks AS h INDEXED BY tasks_owned
+        ON h.owner = w.owner AND h.owner IS NOT NULL AND h.queue = t.queue AND h.fairness_key = t.fairness_key),
+    (SELECT r.workflow_id FROM {_OWNERS} AS w CROSS JOIN tasks AS h INDEXED BY tasks_owned
+        ON h.owner = w.owner AND h.owner IS NOT NULL AND h.queue = t.queue AND h.fairness_key = t.fairness_key
+        JOIN runs AS r ON r.run = h.run ORDER BY h.task LIMIT 1),
+    (SELECT hex(body) FROM queues WHERE name = t.queue)
+FROM runs JOIN tasks AS t ON t.run = runs.run AND t.kind = 'run' AND t.owner IS NULL WHERE runs.run_id = ?1
 """
 
 # Asks.

@@ -14,9 +14,11 @@ from keepstep.journal.ask import Ask
 from keepstep.journal.deciding.codes import from_json, json_text, lease_of, to_json
 from keepstep.journal.deciding.drawing import Drawing
 from keepstep.journal.deciding.picture import Wants
+from keepstep.journal.deciding.turn import Progress, Shelf
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
 from keepstep.journal.lease import Lease
+from keepstep.journal.queue import HELD_BY_RUN, Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
@@ -24,7 +26,8 @@ from . import statements as sql
 from .drawn import write_drawing
 from .page import read_named
 from .query import claimable_by
-from .rows import asks_of, run_of, tasks_of
+from .rows import asks_of, queues_of, run_of, tasks_of
+from .shelf import SqliteShelf
 
 
 class SqliteTables:
@@ -34,6 +37,8 @@ class SqliteTables:
         self._db = db
         self._data_version = -1
         self.last_n = self._last_run = self._last_arrival = 0
+        self._holding_back: set[str] | None = None
+        """Queues on which runs wait, once that was asked; true until another process has written."""
 
     # -- a flush
 
@@ -42,11 +47,13 @@ class SqliteTables:
         if data_version == self._data_version:
             return False
         self._data_version = data_version
+        self._holding_back = None
         self._last_run, self.last_n, self._last_arrival = self._db.execute(sql.COUNTERS).fetchone()
         return True
 
     def forget(self) -> None:
         self._data_version = -1
+        self._holding_back = None
 
     def prepare(self, wants: Wants) -> None:
         """A question costs no way to a server here."""
@@ -140,9 +147,9 @@ class SqliteTables:
         held = (new.attempt, new.fallback_queue, owner, 0 if owner is None else 1)
         self._db.execute(sql.INSERT_TASK, (*named, *order, *held))
 
-    def find_task(self, task_id: int) -> tuple[int, int | None, int] | None:
+    def find_task(self, task_id: int) -> tuple[int, int | None, int, bool] | None:
         row = self._db.execute(sql.TASK, (task_id,)).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
+        return None if row is None else (row[0], row[1], row[2], bool(row[3]))
 
     def delete_task(self, task_id: int) -> None:
         self._db.execute(sql.DELETE_TASK, (task_id,))
@@ -170,12 +177,68 @@ class SqliteTables:
         task_ids: list[int] = from_json(chosen)
         if not task_ids:
             return []
-        self._db.execute(sql.OWN_TASKS, (chosen, lease))
+        return self.own_tasks(task_ids, lease)
+
+    def own_tasks(self, task_ids: Sequence[int], lease: int) -> list[Task]:
+        if not task_ids:
+            return []
+        self._db.execute(sql.OWN_TASKS, (json_text(task_ids), lease))
 
         def read(some: Sequence[int]) -> list[Task]:
             return tasks_of(self._db.execute(sql.READ_TASKS, (json_text(some),)).fetchone()[0])
 
         return read_named(read, task_ids)
+
+    # -- queues with limits
+
+    def holds_runs_back(self, queue: str) -> bool:
+        if self._holding_back is None:
+            self._holding_back = set(from_json(self._db.execute(sql.QUEUES_THAT_HOLD_BACK).fetchone()[0]))
+        return queue in self._holding_back
+
+    def lock_queues(self, names: Sequence[str]) -> dict[str, tuple[Queue, Progress]]:
+        return {queue.name: (queue, progress) for queue, progress in queues_of(self._ask(sql.READ_QUEUES, names))}
+
+    def lock_all_queues(self) -> None:
+        """Nobody else is in a flush."""
+
+    def save_queue(self, queue: Queue) -> None:
+        self._db.execute(sql.SAVE_QUEUE, (queue.name, queue.holds_runs_back(), to_json(queue)))
+        self._holding_back = None
+
+    def keep_queue(self, queue: Queue) -> None:
+        self._db.execute(sql.KEEP_QUEUE, (queue.name, queue.holds_runs_back(), to_json(queue)))
+
+    def save_progress(self, name: str, progress: bytes) -> None:
+        self._db.execute(sql.SAVE_PROGRESS, (name, progress))
+
+    def shelf(self, queue: str, lease: int, kinds: Sequence[str], types: Sequence[str], now: int) -> Shelf:
+        return SqliteShelf(self._db, queue, lease, kinds, types, now)
+
+    def free_tasks(self, task_ids: Sequence[int]) -> list[tuple[int, str, str]]:
+        return [(task, kind, run_id) for task, kind, run_id in self._ask(sql.FREE_TASKS, task_ids)]
+
+    def hold_tickets(self, task_ids: Sequence[int]) -> None:
+        self._db.execute(sql.OWN_TASKS, (json_text(task_ids), HELD_BY_RUN))
+
+    def next_visible(self, queue: str, now: int) -> int | None:
+        (time,) = self._db.execute(sql.NEXT_VISIBLE, {"queue": queue, "now": now}).fetchone()
+        return None if time is None else int(time)
+
+    def is_ticket_held(self, run: int) -> bool:
+        row = self._db.execute(sql.TICKET_OF_RUN, (run,)).fetchone()
+        return row is not None and row[0] == HELD_BY_RUN
+
+    def saved_ticket(self, run: int) -> tuple[str, str, str | None]:
+        queue, run_type, ticket = self._db.execute(sql.SAVED_TICKET, (run,)).fetchone()
+        return queue, run_type, ticket
+
+    def save_ticket(self, run: int, ticket: str) -> None:
+        self._db.execute(sql.SAVE_TICKET, (ticket, run))
+
+    def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
+        (rows,) = self._db.execute(sql.RUNS_WITHOUT_TICKET, (queue,)).fetchone()
+        return [(run_id, run_type) for run_id, run_type in from_json(rows)]
 
     # -- asks
 

@@ -12,7 +12,7 @@ from keepstep.journal import size
 from keepstep.journal.ask import Ask
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
-from keepstep.journal.deciding import asking, change, ownership, retention, start, task
+from keepstep.journal.deciding import asking, change, ownership, queueing, retention, start, task
 from keepstep.journal.deciding.operation import Operation, Verb, Want
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
@@ -23,6 +23,7 @@ from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
+from keepstep.journal.queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task, TaskToken
 
@@ -285,14 +286,35 @@ class GroupJournal(Generic[DB]):
     # -- tasks
 
     async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
-        tasks: list[Task] = await self._put(task.claim_tasks, (lease_id, queues, kinds, limit))
-        return tasks
+        return (await self.claim_work(lease_id, queues, kinds, limit)).tasks
+
+    async def claim_work(
+        self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int, types: Sequence[str] = ()
+    ) -> Claimed:
+        claimed: Claimed = await self._put(queueing.claim_work, (lease_id, queues, kinds, limit, types))
+        return claimed
 
     async def list_held_tasks(self, lease_id: str) -> list[Task]:
         return await self._read(self._questions.list_held_tasks, lease_id)
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
         await self._put(task.release_task, (token, visible_at, attempt, data))
+
+    # -- queues
+
+    async def declare_queues(self, declarations: Sequence[Declaration]) -> list[Queue]:
+        others: list[Queue] = await self._put(queueing.declare_queues, (declarations, self.clock.now()))
+        return others
+
+    async def change_queue(self, change: QueueChange) -> Queue:
+        queue: Queue = await self._put(queueing.change_queue, change)
+        return queue
+
+    async def list_queues(self) -> list[QueueState]:
+        return await self._read(self._questions.list_queues)
+
+    async def find_place(self, run_id: str) -> Place | None:
+        return await self._read(self._questions.find_place, run_id, self.clock.now())
 
     # -- asks
 

@@ -14,6 +14,7 @@ from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
+from keepstep.journal.queue import Place, QueueState
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
@@ -84,6 +85,10 @@ class Questions(Protocol[DB]):
     def list_owned_runs(self, db: DB, lease_id: str) -> list[Run]: ...
 
     def list_held_tasks(self, db: DB, lease_id: str) -> list[Task]: ...
+
+    def list_queues(self, db: DB) -> list[QueueState]: ...
+
+    def find_place(self, db: DB, run_id: str, now: int) -> Place | None: ...
 
     def list_leases(self, db: DB) -> list[LeaseState]: ...
 
