@@ -16,6 +16,7 @@ from keepstep.journal.postgres.wire import COMMIT, ConnectionLost
 from keepstep.testing.simulation import simulate
 from keepstep.testing.simulation.plants import planted
 from keepstep.testing.simulation.postgres_disk import bench_of_this_process
+from keepstep.testing.simulation.postgres_driver import Hold, LentConnection
 from keepstep.testing.simulation.postgres_faults import Fault, Line
 from keepstep.testing.simulation.postgres_server import DEADLOCK_SECONDS, LOCK_SECONDS, PostgresBench
 from keepstep.testing.simulation.postgres_wire import LentWire, connect, is_ordered
@@ -39,7 +40,7 @@ def test_nothing_goes_wrong(seed: int) -> None:
     assert report.faults.total() >= 3
 
 
-@pytest.mark.parametrize("name", ["no-fencing", "message-twice"])
+@pytest.mark.parametrize("name", ["no-fencing", "message-twice", "effect-kept"])
 def test_a_bug_that_any_store_can_have_is_found_here_too(name: str) -> None:
     with planted(name):
         assert any(simulate(seed, "postgres").violations for seed in range(1, FOUND_WITHIN + 1))
@@ -269,6 +270,55 @@ def test_what_strays_is_executed_when_its_process_has_another_connection_already
         assert await stage.count() == 0
         await asyncio.sleep(1.5)
         assert await stage.count() == 1
+
+    on_stage(play)
+
+
+def test_a_steps_own_connection_waits_and_breaks_off_like_others() -> None:
+    async def play(bench: PostgresBench, stage: Stage) -> None:
+        bench.rows("DELETE FROM public.effects RETURNING 1")
+        holder = await stage.connect()
+        holding = asyncio.ensure_future(stage.tracks.call(ask(holder, LOCK, then=0.2)))
+        connection = await stage.tracks.call(lambda: LentConnection(Hold.get(bench, stage.line)))
+
+        def work() -> None:
+            with connection.transaction():
+                connection.execute("INSERT INTO public.effects VALUES ('a', 'b', 'c')")
+                connection.execute("SELECT shard FROM keepstep.shards FOR UPDATE")
+
+        began = asyncio.get_running_loop().time()
+        await stage.tracks.call(work)
+        await holding
+        assert asyncio.get_running_loop().time() - began > 0.1
+        assert bench.rows("SELECT * FROM public.effects") == [("a", "b", "c")]
+        stage.faults[stage.asked["exchanges"] + 4] = Fault.LOST  # BEGIN, two statements, COMMIT
+        with pytest.raises(psycopg.OperationalError, match="LOST"):
+            await stage.tracks.call(work)
+        assert connection.closed
+        assert len(bench.rows("SELECT * FROM public.effects")) == 2
+
+    on_stage(play)
+
+
+def test_what_a_steps_own_connection_waits_for_can_be_cancelled() -> None:
+    async def play(bench: PostgresBench, stage: Stage) -> None:
+        loop, holder = asyncio.get_running_loop(), await stage.connect()
+        holding = asyncio.ensure_future(stage.tracks.call(ask(holder, LOCK, then=0.3)))
+        connection = await stage.tracks.call(lambda: LentConnection(Hold.get(bench, stage.line)))
+        await asyncio.sleep(0.01)
+
+        def work() -> None:
+            with connection.transaction():
+                connection.execute("SELECT shard FROM keepstep.shards FOR UPDATE")
+
+        working = asyncio.ensure_future(stage.tracks.call(work))
+        await asyncio.sleep(0.05)
+        connection.cancel_safe()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            await working
+        assert loop.time() < 0.2
+        assert await stage.tracks.call(lambda: connection.lock.acquire(timeout=1.0))
+        await holding
 
     on_stage(play)
 

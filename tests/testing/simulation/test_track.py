@@ -9,7 +9,7 @@ from contextvars import copy_context
 import pytest
 
 from keepstep.testing.simulation.scheduler import Fate, SimulationLoop, fate
-from keepstep.testing.simulation.track import Killed, TrackEvent, TrackPace, Tracks, this_track
+from keepstep.testing.simulation.track import Killed, TrackEvent, TrackLock, TrackPace, Tracks, this_track
 from keepstep.testing.virtual import run
 
 
@@ -59,6 +59,28 @@ def test_an_event_ends_the_wait_of_all_who_wait_for_it() -> None:
         event.clear()
         assert not await tracks.call(lambda: event.wait(1.0))
         assert loop.time() == 3.0
+
+    run(main)
+
+
+def test_a_lock_is_had_by_one_at_a_time_and_waited_for_no_longer_than_wished() -> None:
+    async def main() -> None:
+        loop, tracks = make_tracks()
+        lock = TrackLock()
+
+        def hold(seconds: float) -> float:
+            with lock:
+                this_track().sleep(seconds)
+                return loop.time()
+
+        holding = [asyncio.ensure_future(tracks.call(lambda: hold(1.0))) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert not lock.acquire(blocking=False)
+        assert not await tracks.call(lambda: lock.acquire(timeout=0.4))
+        assert loop.time() == 0.5
+        assert await asyncio.gather(*holding) == [1.0, 2.0]
+        assert lock.acquire()
+        assert lock.locked()
 
     run(main)
 

@@ -132,13 +132,18 @@ def joining(session: psycopg.Connection[Any], address: Address) -> Iterator[Wire
     there again afterwards.
     """
     notice_handler = session.pgconn.notice_handler
-    wire = Wire(session, _preamble(_SETTINGS | {"search_path": address.schema}))
+    wire = Wire(session, preamble_of(address))
     try:
         wire.join()
         yield wire
     finally:
         wire.part()
         session.pgconn.notice_handler = notice_handler
+
+
+def preamble_of(address: Address, settings: dict[str, str] | None = None) -> Statement:
+    """What statements of the journal want, for one transaction; with other ``settings`` than the usual."""
+    return _preamble(_SETTINGS | {"search_path": address.schema} | (settings or {}))
 
 
 def commit_something(address: Address) -> bool:

@@ -72,7 +72,7 @@ class Sessions:
         """See ``Journal.transaction``."""
         async with self._places:
             session = await self._take()
-            transaction = PostgresTransaction(session, self._record, self._confirm)
+            transaction = PostgresTransaction(session, self._wrap, self._record, self._confirm)
             try:
                 await _to_the_end(transaction.begin(is_async))
                 yield transaction
@@ -107,7 +107,17 @@ class Sessions:
                 break
             if self._is_good(session):
                 return session
+        return self._open()
+
+    def _open(self) -> psycopg.Connection[Any]:
         return open_session(self._address)
+
+    def _wrap(self, session: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
+        """Another object of the driver's over a session."""
+        return psycopg.Connection(session.pgconn)
+
+    def _join(self, session: psycopg.Connection[Any]) -> AbstractContextManager[Wire]:
+        return joining(session, self._address)
 
     def _is_good(self, session: psycopg.Connection[Any]) -> bool:
         """Whether an idle session is still alive; nothing of its last user is left in it."""
@@ -130,7 +140,7 @@ class Sessions:
             raise _failed(psycopg.errors.InFailedSqlTransaction("a statement has failed, which its step has ignored"))
         if status is not pq.TransactionStatus.INTRANS:
             raise _failed(StatementRefused(ENDED_BY_HAND))
-        with joining(session, self._address) as wire:
+        with self._join(session) as wire:
             if wire.ask(sql.OWN_TRANSACTION) != [(transaction,)]:
                 raise _failed(StatementRefused(ENDED_BY_HAND))
             return self._decide(wire, commit)
@@ -173,10 +183,12 @@ class PostgresTransaction:
     def __init__(
         self,
         session: psycopg.Connection[Any],
+        wrap: Callable[[psycopg.Connection[Any]], psycopg.Connection[Any]],
         record: Callable[[psycopg.Connection[Any], int, Commit], Committed],
         confirm: Callable[[], Awaitable[None]],
     ) -> None:
         self._session = session
+        self._wrap = wrap
         self._record = record
         self._confirm = confirm
         self._block: Any = None
@@ -188,9 +200,8 @@ class PostgresTransaction:
 
     async def begin(self, is_async: bool) -> None:
         """Make a connection of the driver's over the session, and begin."""
-        pgconn = self._session.pgconn
         if is_async:
-            connection = psycopg.AsyncConnection(pgconn)
+            connection = psycopg.AsyncConnection(self._session.pgconn)
             await connection.set_autocommit(True)
             self._block = connection.transaction()
             self._prepare(connection)
@@ -198,7 +209,7 @@ class PostgresTransaction:
             cursor = await connection.execute(sql.OWN_TRANSACTION.text)
             row = await cursor.fetchone()
         else:
-            plain = psycopg.Connection(pgconn)
+            plain = self._wrap(self._session)
             plain.autocommit = True
             self._block = _OnThread(plain.transaction())
             self._prepare(plain)

@@ -26,7 +26,7 @@ class Fleet:
         self.loop = loop
         self.record = record
         self.store = store
-        self.outside = Outside(record, self.now, random.Random(f"{seed}/outside"))
+        self.outside = Outside(record, self.now, random.Random(f"{seed}/outside"), store.insert_effect)
         self.version = 1
         """What is deployed where a process starts from now on."""
         self.places: list[Process | None] = [None] * workers

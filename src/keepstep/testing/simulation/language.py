@@ -110,7 +110,7 @@ def act_in_transaction(db: keepstep.Connection, name: str, premise: str, failure
     outside, process, info = _outside()
     execution = outside.begin(info, name, process, premise, "")
     receipt = outside.end(execution)
-    db.execute("INSERT INTO effects VALUES (?, ?, ?)", (info.run_id, info.key, receipt))
+    db.execute(outside.insert_effect, (info.run_id, info.key, receipt))
     if info.attempt <= failures:
         raise NoLuck(name)
     return receipt

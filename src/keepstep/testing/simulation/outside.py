@@ -16,7 +16,9 @@ EFFECT_SECONDS_MAX = 0.02
 class Outside:
     """A world that takes a moment before and after each effect, so that crashes can fall on both sides of it."""
 
-    def __init__(self, record: Record, now: Callable[[], int], chance: random.Random) -> None:
+    def __init__(self, record: Record, now: Callable[[], int], chance: random.Random, insert_effect: str) -> None:
+        """``insert_effect``: how a transactional step leaves its receipt in the journal's own database."""
+        self.insert_effect = insert_effect
         self._record = record
         self._now = now
         self._chance = chance

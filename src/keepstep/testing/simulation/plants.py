@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
@@ -245,12 +246,27 @@ def _unseeded_random() -> list[Replacement]:
 
 
 def _effect_kept() -> list[Replacement]:
-    """What a transactional step has done stays although its attempt has failed. On SQLite."""
+    """What a transactional step has done stays although its attempt has failed. On SQLite and PostgreSQL."""
 
     def keep(sandbox: Sandbox) -> None:
         sandbox._db.execute("RELEASE keepstep_deed")
 
-    return [(Sandbox, "_undo", keep)]
+    return [(Sandbox, "_undo", keep), *_effect_kept_on_postgres()]
+
+
+def _effect_kept_on_postgres() -> list[Replacement]:
+    if find_spec("psycopg") is None:
+        return []
+    from keepstep.journal.postgres.transaction import PostgresTransaction
+
+    leave = PostgresTransaction.leave
+
+    async def keep(transaction: PostgresTransaction, *, is_whole: bool) -> None:
+        if not is_whole and not transaction.is_ending:
+            await transaction._block.__aexit__(None, None, None)
+        await leave(transaction, is_whole=is_whole)
+
+    return [(PostgresTransaction, "leave", keep)]
 
 
 def _both_ways() -> list[Replacement]:

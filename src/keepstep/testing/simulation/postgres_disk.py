@@ -1,10 +1,14 @@
 """PostgresStore: one real PostgreSQL server, and simulated processes that have the real store open on it.
 
 What is real: the server, every statement, transactions, locks and who waits for them, pipelines, LISTEN and NOTIFY,
-group commit and what becomes of it where a connection breaks, the writer's rounds, readers and their retries. What
-would bring in other clocks than the loop's has stand-ins: threads are tracks (``track``, ``postgres_loop``), and the
-server executes one exchange at a time (``postgres_server``). What goes wrong between them is said in
-``postgres_faults``.
+group commit and what becomes of it where a connection breaks, the writer's rounds, readers and their retries,
+transactional steps. What would bring in other clocks than the loop's has stand-ins: threads are tracks (``track``,
+``postgres_loop``, ``postgres_driver``), and the server executes one exchange at a time (``postgres_server``). What goes
+wrong between them is said in ``postgres_faults`` and, once more for what goes wrong anyhow, in ``trouble``.
+
+What differs from the simulation on SQLite: there a flush is one moment, here it is several exchanges in whose midst
+others go on, with locks that are waited for, and a process can die or be frozen in there. Not the file fails, but the
+way to it, and the server. The server's own clock decides nothing; where statements ask for no order, rows have none.
 
 ``crash`` is the death of a simulated process, at any point at which one of its threads waits: before an exchange has
 reached the server, behind it, while it waits there for a lock, between two of one transaction. The server ends its
@@ -29,15 +33,16 @@ from keepstep.journal.postgres import PostgresJournal
 from keepstep.journal.postgres.flush import Flusher
 from keepstep.journal.postgres.opening import enter, try_patiently
 from keepstep.journal.postgres.query import Queries
-from keepstep.journal.postgres.transaction import Sessions
 from keepstep.journal.writing.renewal import Renewals
 from keepstep.journal.writing.writer import Writer
 from keepstep.testing.virtual import VirtualClock
 
+from .postgres_driver import Hold, LentSessions
 from .postgres_faults import OUTAGE_BEGINS_SECONDS_MAX, OUTAGE_SECONDS_MAX, OUTAGES_SHARE, Line, drawn
 from .postgres_loop import TrackDrive, TrackHerald, TrackReader
 from .postgres_server import PostgresBench
 from .postgres_wire import LentWire, connect
+from .scheduler import fate
 from .track import TrackPace, Tracks
 
 SHOWN = "the simulated server"
@@ -59,6 +64,7 @@ class Life:
         self.line = line
         self._bench = bench
         self._wires: dict[LentWire, None] = {}
+        self._holds: dict[Hold, None] = {}
 
     def connect(self, kind: str) -> LentWire:
         wire = connect(self._bench, self.line, kind)
@@ -66,15 +72,25 @@ class Life:
         self._wires[wire] = None
         return wire
 
+    def hold(self) -> Hold:
+        """A session for work of a step's own."""
+        hold = Hold.get(self._bench, self.line)
+        self._holds = {each: None for each in self._holds if not each.is_lost}
+        self._holds[hold] = None
+        return hold
+
+    def _lent(self) -> list[LentWire | Hold]:
+        return [*self._wires, *self._holds]
+
     def cut_off(self) -> None:
         """The server is away."""
         self.line.disturb()
-        for wire in self._wires:
-            wire.close()
+        for each in self._lent():
+            each.close()
 
     def end(self, *, noticed: bool) -> None:
-        for wire in self._wires:
-            session = wire.detach()
+        for each in self._lent():
+            session = each.detach()
             if session is not None and noticed:
                 self._bench.leave(session)
             elif session is not None:
@@ -119,7 +135,8 @@ class SimulatedPostgresJournal(PostgresJournal):
 class PostgresStore:
     """A ``process.Store``."""
 
-    has_transactions = False
+    has_transactions = True
+    insert_effect = "INSERT INTO effects VALUES (%s, %s, %s)"
 
     def __init__(self, seed: str) -> None:
         self._bench = bench_of_this_process()
@@ -151,6 +168,9 @@ class PostgresStore:
         chance = random.Random(f"{self._seed}/line {number}")
         tracks = Tracks(loop, contextvars.copy_context())
         line = Line(lambda: flush_delay() / 2, chance, drawn(chance), disturb)
+        its = fate.get()
+        assert its is not None
+        its.threads = tracks
         life = self._lives[number] = Life(self._bench, tracks, line)
         pace = TrackPace(loop, chance)
 
@@ -180,7 +200,7 @@ class PostgresStore:
         channel, name = f"keepstep_{address.schema}", f"{process.pid:016x}"
         herald = TrackHerald(life.tracks, lambda: life.connect("herald"), channel, name, pace)
         queries = Queries(SHARDS, pace.monotonic)
-        sessions = Sessions(address, SHARDS, clock.now)
+        sessions = LentSessions(self._bench, life.hold, address, SHARDS, clock.now)
         return SimulatedPostgresJournal(clock, ids, reader, queries, herald, sessions, is_surely_dead, address.schema)
 
     def bury(self, process: ProcessIdentity) -> None:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from select import POLLIN, poll
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import psycopg
@@ -80,6 +80,33 @@ _IDLE = pq.TransactionStatus.IDLE
 _WAITS = b"SELECT pid, pg_blocking_pids(pid) FROM unnest($1::int[]) AS pid"
 
 
+class Talk(Protocol):
+    """What is to come from the server in an exchange."""
+
+    def advance(self) -> bool:
+        """Take what has arrived, as far as it goes without waiting; whether that is all."""
+        ...
+
+
+class Pipeline:
+    """The answers to a pipeline, that to its end included."""
+
+    def __init__(self, pgconn: pq.abc.PGconn) -> None:
+        self._pgconn = pgconn
+        self.results: list[pq.abc.PGresult] = []
+
+    def advance(self) -> bool:
+        pgconn = self._pgconn
+        pgconn.consume_input()
+        while not pgconn.is_busy():
+            result = pgconn.get_result()
+            if result is not None:
+                self.results.append(result)
+                if result.status == _DONE:
+                    return True
+        return False
+
+
 class Session:
     """A session of the server, in one pair of hands at a time."""
 
@@ -92,7 +119,7 @@ class Session:
         self.names = 0
         self.poll = poll()
         self.poll.register(db.pgconn.socket, POLLIN)
-        self.results: list[pq.abc.PGresult] = []
+        self.talk: Talk = Pipeline(db.pgconn)
         self.is_running = False
         self.waiter: Track | None = None
         """Who waits for its answer, where it is parked."""
@@ -163,7 +190,7 @@ class PostgresBench:
         while self._parked:
             session = next(iter(self._parked))
             session.waiter = None
-            self._cancel(session, errors.AdminShutdown("terminating connection due to administrator command"))
+            self.cancel(session, errors.AdminShutdown("terminating connection due to administrator command"))
         for session in list(self._lent):
             self.leave(session)
 
@@ -237,47 +264,39 @@ class PostgresBench:
         pgconn.enter_pipeline_mode()
         pgconn.send_query_params(text, [])
         pgconn.pipeline_sync()
-        session.results, session.is_running = [], True
+        session.talk, session.is_running = Pipeline(pgconn), True
         self._proceed(session)
-        session.results = []
+        if session.kind == STEP:
+            pgconn.exit_pipeline_mode()
         assert not session.is_running, f"{text.decode()} waits for a lock"
 
     # -- exchanges
 
-    def execute(self, session: Session) -> list[pq.abc.PGresult]:
-        """Have what was sent executed; the answers, that to the end of the pipeline included. Called on a track.
+    def execute(self, session: Session, talk: Talk) -> None:
+        """Have what was sent executed. Called on a track.
 
         Returns before it is done where whoever called it is not to hear of it any more.
         """
-        session.results, session.is_running, session.refusal = [], True, None
+        session.talk, session.is_running, session.refusal = talk, True, None
         self._proceed(session)
         if session.is_running:
             session.waiter = this_track()
             session.waiter.rest()
         else:
             self._settle()
-        results, session.results = session.results, []
-        return results
 
     def _proceed(self, session: Session) -> None:
         """Until it has answered all, or waits for a lock."""
-        pgconn = session.pgconn
         deadline = time.monotonic() + REAL_SECONDS_MAX
-        while True:
-            while pgconn.is_busy():
-                if session.poll.poll(PATIENCE_MILLISECONDS):
-                    pgconn.consume_input()
-                elif session.refusal is None and self._who_waits([session]):
-                    self._park(session)
-                    return
-                elif time.monotonic() > deadline:
-                    raise AssertionError(f"session {session.pid} neither answers nor waits for a lock")
-            result = pgconn.get_result()
-            if result is not None:
-                session.results.append(result)
-                if result.status == _DONE:
-                    session.is_running = False
-                    return
+        while not session.talk.advance():
+            if session.poll.poll(PATIENCE_MILLISECONDS):
+                continue
+            if session.refusal is None and self._who_waits([session]):
+                self._park(session)
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"session {session.pid} neither answers nor waits for a lock")
+        session.is_running = False
 
     def _settle(self) -> None:
         """Whoever is free now goes on."""
@@ -320,7 +339,7 @@ class PostgresBench:
         timed_out = errors.LockNotAvailable("canceling statement due to lock timeout")
         session.limits = [
             self.call_later(DEADLOCK_SECONDS, self._look_for_a_circle, session),
-            self.call_later(LOCK_SECONDS, self._cancel, session, timed_out),
+            self.call_later(LOCK_SECONDS, self.cancel, session, timed_out),
         ]
 
     def _unpark(self, session: Session) -> None:
@@ -338,9 +357,9 @@ class PostgresBench:
                 reached.add(pid)
                 ahead += waits.get(pid, ())
         if session.pid in reached:
-            self._cancel(session, errors.DeadlockDetected("deadlock detected"))
+            self.cancel(session, errors.DeadlockDetected("deadlock detected"))
 
-    def _cancel(self, session: Session, why: psycopg.Error) -> None:
+    def cancel(self, session: Session, why: psycopg.Error) -> None:
         session.refusal = why
         self._control.pgconn.exec_params(b"SELECT pg_cancel_backend($1::int)", [str(session.pid).encode()])
         self._go_on(session)

@@ -30,7 +30,7 @@ from .postgres_faults import (
     Fault,
     Line,
 )
-from .postgres_server import PostgresBench, Session
+from .postgres_server import Pipeline, PostgresBench, Session
 from .track import this_track
 
 Outgoing = tuple[Statement, list[bytes | None], bool]
@@ -40,9 +40,11 @@ Drained = tuple[list[pq.abc.PGresult], pq.abc.PGresult | None]
 class LentWire(Wire):
     """See the module."""
 
-    def __init__(self, bench: PostgresBench, session: Session, line: Line | None) -> None:
+    def __init__(
+        self, bench: PostgresBench, session: Session, line: Line | None, preamble: Statement | None = None
+    ) -> None:
         """``line`` is None for what strays: nothing more can happen to it."""
-        super().__init__(session.db)
+        super().__init__(session.db, preamble)
         self._bench = bench
         self._session: Session | None = session
         self._line = line
@@ -67,7 +69,7 @@ class LentWire(Wire):
         if session is not None:
             for statement in self._fresh:
                 session.prepared.pop(statement, None)
-            self._pgconn = _closed()
+            self._pgconn = closed_pgconn()
             self._outgoing, self._queued = [], []
             session.hear = None
             if session.waiter is not None:
@@ -168,9 +170,10 @@ class LentWire(Wire):
 
     def _receive(self) -> Iterator[pq.abc.PGresult]:
         assert self._session is not None
-        results = self._bench.execute(self._session)
+        talk = Pipeline(self._pgconn)
+        self._bench.execute(self._session, talk)
         self._check()
-        return iter(results[:-1])
+        return iter(talk.results[:-1])
 
     def _error_of(self, result: pq.abc.PGresult) -> psycopg.Error:
         if self._refusal is not None:
@@ -210,13 +213,18 @@ class LentWire(Wire):
 
 def connect(bench: PostgresBench, line: Line, kind: str) -> LentWire:
     """What the store's ``connect`` does, on a line. Raises ``psycopg.OperationalError``."""
+    check_connecting(bench, line)
+    return LentWire(bench, bench.lend(kind), line)
+
+
+def check_connecting(bench: PostgresBench, line: Line) -> None:
+    """Go to the server, and see whether it lets us in."""
     fault = line.draw()
     line.travel()
     if bench.is_away:
         raise psycopg.OperationalError("simulated outage: the database system is starting up")
     if fault not in (None, Fault.SLOW, Fault.WARNED):
         raise psycopg.OperationalError("simulated trouble: sorry, too many clients already")
-    return LentWire(bench, bench.lend(kind), line)
 
 
 @cache
@@ -229,7 +237,7 @@ def is_ordered(statement: Statement) -> bool:
 
 
 @cache
-def _closed() -> pq.abc.PGconn:
+def closed_pgconn() -> pq.abc.PGconn:
     """What a wire has in the place of a session that it has not any more."""
     pgconn = pq.PGconn.connect(b"service=none-of-ours")
     pgconn.finish()

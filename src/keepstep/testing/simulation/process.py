@@ -41,6 +41,8 @@ class Store(Protocol):
 
     has_transactions: bool
     """It has room for a table of the steps' own."""
+    insert_effect: str
+    """What fills it: run id, key and receipt."""
 
     async def open(
         self,

@@ -8,14 +8,22 @@ timers that came due meanwhile fire late, as after SIGSTOP and SIGCONT or a long
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 from keepstep.journal import Error
 from keepstep.testing.virtual import VirtualLoop
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+class Threads(Protocol):
+    """Executes what blocks while the loop goes on."""
+
+    def call(self, work: Callable[[], T]) -> Coroutine[Any, Any, T]: ...
 
 
 class Fate:
@@ -26,6 +34,8 @@ class Fate:
         self.is_frozen = False
         self.is_stopped = False
         """Either of them."""
+        self.threads: Threads | None = None
+        """Where its calls that block are executed; None where they do not take any time."""
         self._held_back: list[asyncio.Handle] = []
 
     def hold_back(self, handle: asyncio.Handle) -> None:
@@ -117,6 +127,13 @@ class SimulationLoop(VirtualLoop):
         timer = _TimerHandle(when, callback, args, self, context)
         self._schedule(when, timer)
         return timer
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """On the threads of the process that calls, if it has any; the executor is not used."""
+        its = fate.get()
+        if its is None or its.threads is None:
+            return super().run_in_executor(executor, func, *args)
+        return asyncio.ensure_future(its.threads.call(lambda: func(*args)))
 
     def _run_ready(self, count: int) -> None:
         """Run the next so many callbacks, except those whose process is dead or frozen."""

@@ -35,6 +35,7 @@ class MemoryStore:
     """A ``process.Store`` in memory."""
 
     has_transactions = False
+    insert_effect = ""
 
     def __init__(self) -> None:
         self._disk = MemoryDisk()
@@ -110,6 +111,7 @@ class SqliteStore:
     """A ``process.Store`` on a SQLite file, some of whose flushes fail."""
 
     has_transactions = True
+    insert_effect = "INSERT INTO effects VALUES (?, ?, ?)"
 
     def __init__(self, seed: str) -> None:
         self._shelf = _shelf

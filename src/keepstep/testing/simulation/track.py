@@ -97,6 +97,10 @@ def this_track() -> Track:
     return cast(Track, getcurrent())
 
 
+def is_on_track() -> bool:
+    return isinstance(getcurrent(), Track)
+
+
 class TrackEvent:
     """A ``threading.Event`` between tracks."""
 
@@ -131,6 +135,36 @@ class TrackEvent:
         return self._is_set
 
 
+class TrackLock:
+    """A ``threading.Lock`` between tracks. Where it is free, the loop itself may take it, too."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._freed = TrackEvent()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Whether it was free within so many seconds; negative: however long it takes."""
+        while self._is_held:
+            self._freed.clear()
+            if not blocking or not (self._freed.wait(None if timeout < 0 else timeout)):
+                return False
+        self._is_held = True
+        return True
+
+    def release(self) -> None:
+        self._is_held = False
+        self._freed.set()
+
+    def locked(self) -> bool:
+        return self._is_held
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
 class Tracks:
     """The tracks of one process, in whose context they run."""
 
@@ -157,7 +191,9 @@ class Tracks:
         def work_and_tell() -> None:
             try:
                 outcome = work()
-            except Exception as error:
+            except Killed:
+                raise
+            except BaseException as error:  # as a thread does, whose SystemExit is not the process's
                 if not done.done():
                     done.set_exception(error)
             else:
