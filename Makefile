@@ -22,6 +22,7 @@ demo: $(VENV)/.for-demo  ## 300 real orders through workers that are killed agai
 	@$(BIN)/keepstep demo $(ARGS)
 
 test: lint  ## lint, types, architecture and all tests
+	@scripts/pgbouncer.sh $(VENV)/pgbouncer
 	@echo "keepstep: running the tests (some kill real processes; a few minutes)"
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import hypothesis  # noqa: F401 - else its plugin loads it while a session ends, where CPython 3.11 may fail to
 import pytest
 
-from keepstep.testing.postgres import Access, PostgresServer
+from keepstep.testing.postgres import Access, Pooler, PostgresServer, why_no_pooler
 
 _NAMES = count(1)
 
@@ -40,6 +40,16 @@ def postgres_url(postgres_server: Access) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_NAMES)}"
     yield postgres_server.create_database(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres_server: Access) -> Iterator[Access]:
+    """PgBouncer in transaction mode in front of that server, one for each process of the session."""
+    why = why_no_pooler()
+    if why is not None:
+        pytest.skip(why)
+    with Pooler(postgres_server) as made:
+        yield made
 
 
 def _share_server(room: Path) -> Access:

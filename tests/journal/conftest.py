@@ -15,10 +15,13 @@ def make_scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
     """A scene on the store that the fixture's parameter names."""
     if request.param == "postgres":
         return PostgresScene(request.getfixturevalue("postgres_server").url)
+    if request.param == "pgbouncer":
+        pooler_url = request.getfixturevalue("pooler").url
+        return PostgresScene(request.getfixturevalue("postgres_server").url, pooler_url)
     return SCENES[request.param](tmp_path)
 
 
-@pytest.fixture(params=[*SCENES, "postgres"])
+@pytest.fixture(params=[*SCENES, "postgres", "pgbouncer"])
 async def scene(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Scene]:
     """A store on which several handles can be opened."""
     made = make_scene(request, tmp_path)

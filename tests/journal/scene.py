@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
@@ -160,11 +161,18 @@ class TroubledSqliteScene(SimulatedSqliteScene):
 class PostgresScene(Scene):
     """A schema of its own on a server that is shared. Its one shard is the one that the other stores have."""
 
-    def __init__(self, server_url: str) -> None:
+    def __init__(self, server_url: str, pooler_url: str | None = None) -> None:
+        """
+        :param pooler_url: of a pooler in transaction mode in front of the server, through which all but hints goes.
+        """
         super().__init__()
         self._server_url = server_url
         self._schema = f"scene_{os.getpid()}_{next(_numbers)}"
-        self.url = f"{server_url}?schema={self._schema}&shards=1"
+        options = f"schema={self._schema}&shards=1"
+        if pooler_url is None:
+            self.url = f"{server_url}?{options}"
+        else:
+            self.url = f"{pooler_url}?{options}&pooled=true&direct={urlsplit(server_url).netloc.rpartition('@')[2]}"
 
     async def _open(self, clock: ManualClock) -> Journal:
         return await open_postgres(self.url, clock=clock)

@@ -16,6 +16,7 @@ from keepstep.journal.postgres.arriving import PostgresTarget
 from keepstep.journal.postgres.viewing import view_postgres
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.journal.sqlite.leaving import SqliteSource
+from keepstep.testing.postgres import Access
 from tests.journal.moving.full import fill, promote_now
 from tests.journal.scene import ManualClock, new_run
 
@@ -103,10 +104,13 @@ async def test_a_schema_that_was_emptied_is_as_good_as_a_new_one(path: Path, pos
     await there.close()
 
 
-async def test_it_does_not_go_through_a_pooler(path: Path, postgres_url: str) -> None:
-    await fill(path)
-    with pytest.raises(InvalidInput, match="pooler"):
-        await asyncio.to_thread(promote_now, path, f"{postgres_url}?pooled=true")
+async def test_a_journal_moves_through_a_pooler(path: Path, postgres_url: str, pooler: Access) -> None:
+    run_ids = await fill(path)
+    through = pooler.url_of(postgres_url.rpartition("/")[2])
+    await asyncio.to_thread(promote_now, path, f"{through}?pooled=true")
+    there = await open_postgres(f"{through}?pooled=true", clock=ManualClock())
+    assert {run.run_id for run in await there.list_runs("default", limit=1000)} == set(run_ids)
+    await there.close()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ libpq (several hosts, ``sslmode``, ``passfile``, ``service`` …); what is Keeps
     how many shards a new journal gets (16); fixed from then on
 ``pooled``
     ``true`` behind a pooler that gives each transaction another session (PgBouncer's transaction mode)
+``direct``
+    ``host:port`` of the server behind that pooler (several with commas), for what wants a session: hearing hints
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from keepstep.journal.errors import InvalidInput
 
@@ -25,6 +28,8 @@ SCHEMES = ("postgresql", "postgres")
 
 SHARDS_DEFAULT = 16
 SHARDS_MAX = 1024
+
+_DIRECT = re.compile(r"[^\s:,/@]+:[0-9]{1,5}(,[^\s:,/@]+:[0-9]{1,5})*\Z")
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}\Z")
 
@@ -39,8 +44,21 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     shards: int
     pooled: bool
+    direct: str = ""
+    """``host:port`` of the server behind the pooler, where that is said."""
     shown: str
     """For people: without passwords."""
+
+    def behind_the_pooler(self) -> Address | None:
+        """The server itself; None where nobody has said which it is."""
+        if not self.pooled:
+            return self
+        if not self.direct:
+            return None
+        hosts, ports = zip(*(place.split(":") for place in self.direct.split(",")), strict=True)
+        known = conninfo_to_dict(self.conninfo) | {"host": ",".join(hosts), "port": ",".join(ports)}
+        known.pop("hostaddr", None)
+        return msgspec.structs.replace(self, conninfo=make_conninfo("", **known), pooled=False)
 
 
 def parse_address(url: str) -> Address:
@@ -62,6 +80,11 @@ def parse_address(url: str) -> Address:
         raise InvalidInput(f"shards={shards} is not a number from 1 to {SHARDS_MAX}")
     if pooled not in ("true", "false"):
         raise InvalidInput(f"pooled={pooled} is neither true nor false")
+    direct = options.pop("direct", "")
+    if direct and (pooled == "false" or not _DIRECT.match(direct)):
+        raise InvalidInput(
+            f"direct={direct} does not name the server behind a pooler; write pooled=true&direct=host:port"
+        )
     options = _known_to_libpq(options)
     conninfo = urlunsplit((parts.scheme, parts.netloc, parts.path, urlencode(options, quote_via=quote), ""))
     return Address(
@@ -69,6 +92,7 @@ def parse_address(url: str) -> Address:
         schema=schema,
         shards=int(shards),
         pooled=pooled == "true",
+        direct=direct,
         shown=_shown(parts.netloc, parts.path, schema),
     )
 

@@ -19,10 +19,9 @@ from typing import Self
 
 import msgspec
 import psycopg
-from psycopg import sql as quoting
 
 from keepstep.journal.deciding.codes import json_text
-from keepstep.journal.errors import Conflict, InvalidInput, StoreUnavailable
+from keepstep.journal.errors import Conflict, StoreUnavailable
 from keepstep.journal.lease import ProcessIdentity
 from keepstep.journal.moving import (
     COMMIT_IDS,
@@ -54,6 +53,12 @@ ROWS_FETCHED_AT_ONCE = 2000
 SPAN_MAX = 1 << 30
 """Positions of one batch: how many it counts is a 32-bit number."""
 
+_SETTINGS = f"""
+SELECT set_config('search_path', quote_ident(%s), true), set_config('synchronous_commit', 'off', true),
+    set_config('{gate.PASS}', 'yes', true), set_config('cursor_tuple_fraction', '1.0', true)
+"""
+"""Of each transaction. What is read is read to its end."""
+
 NO_SHARD = 0xFFFF
 """Of a number that no run has."""
 
@@ -64,10 +69,6 @@ class PostgresTarget:
     def __init__(self, url: str, *, create: bool) -> None:
         self._address = parse_address(url)
         self.shown = self._address.shown
-        if self._address.pooled:
-            raise InvalidInput(
-                "a journal cannot be moved through a pooler; name the server itself, without pooled=true"
-            )
         self._shards = array("H")
         """Of each run, by the number that it has in the source."""
         with self._explained():
@@ -75,11 +76,6 @@ class PostgresTarget:
         try:
             with self._explained():
                 self.shards = migrate(self._db, self._address, create)
-                schema = quoting.Identifier(self._address.schema)
-                self._db.execute(quoting.SQL("SET search_path TO {}").format(schema))
-                self._db.execute("SET synchronous_commit TO off")
-                self._db.execute(gate.PASS)
-                self._db.execute("SET cursor_tuple_fraction TO 1.0")  # what is read is read to its end
         except BaseException:
             self._db.close()
             raise
@@ -204,8 +200,15 @@ class PostgresTarget:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """A transaction during which no process enters."""
-        with self._explained(), self._db.transaction():
+        with self._transaction():
             self._db.execute("LOCK TABLE processes IN SHARE ROW EXCLUSIVE MODE")
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """With its settings in it: through a pooler no session is had for longer."""
+        with self._explained(), self._db.transaction():
+            self._db.execute(_SETTINGS, (self._address.schema,))
             yield
 
     @contextmanager
@@ -221,7 +224,7 @@ class PostgresTarget:
     # -- taking rows
 
     def put(self, noun: Noun, rows: Sequence[Row], before: Arrival, now: Arrival) -> None:
-        with self._explained(), self._db.transaction():
+        with self._transaction():
             self._compare_and_swap(before, now)
             if noun is RUNS:
                 self._put_runs(rows)
@@ -304,13 +307,13 @@ class PostgresTarget:
 
     def _learn_shards(self) -> None:
         """Of the runs that are there."""
-        with self._explained(), self._db.transaction(), self._db.cursor("runs", binary=True) as cursor:
+        with self._transaction(), self._db.cursor("runs", binary=True) as cursor:
             cursor.itersize = ROWS_FETCHED_AT_ONCE
             for (number,) in cursor.execute("SELECT run FROM runs"):
                 self._know(number >> SHARD_BITS, number & SHARD_MASK)
 
     def settle(self, facts: Facts) -> None:
-        with self._explained(), self._db.transaction():
+        with self._transaction():
             for sequence, last in (
                 ("run_numbers", facts.last_run),
                 ("arrival_numbers", facts.last_arrival),
@@ -328,7 +331,7 @@ class PostgresTarget:
     # -- saying what has arrived
 
     def count(self, noun: Noun) -> int:
-        with self._explained():
+        with self._transaction():
             row = self._db.execute(sql.COUNT.get(noun.name, f"SELECT count(*) FROM {noun.name}")).fetchone()
         assert row is not None
         return int(row[0])
@@ -347,7 +350,7 @@ class PostgresTarget:
         return self._stream(sql.whole(noun), ())
 
     def _stream(self, query: str, values: Sequence[int]) -> Iterator[Row]:
-        with self._explained(), self._db.transaction(), self._db.cursor("rows", binary=True) as cursor:
+        with self._transaction(), self._db.cursor("rows", binary=True) as cursor:
             cursor.itersize = ROWS_FETCHED_AT_ONCE
             yield from cursor.execute(query, values)
 

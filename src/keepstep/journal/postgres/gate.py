@@ -18,13 +18,16 @@ ARRIVING = "arriving"
 ARRIVED = "arrived"
 """Names the row of ``meta`` that says which move has brought this journal."""
 
+PASS = "keepstep.moves"
+"""The setting that is ``yes`` in the transactions that fill the journal."""
+
 _GUARDED = ("runs", "messages", "outbox")
 """What the functions of the journal write to (``0002_functions.sql``)."""
 
 CLOSE = (
-    """
+    f"""
     CREATE OR REPLACE FUNCTION keepstep_gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF current_setting('keepstep.moves', true) IS DISTINCT FROM 'yes' THEN
+        IF current_setting('{PASS}', true) IS DISTINCT FROM 'yes' THEN
             RAISE EXCEPTION 'a journal is being moved here, and is not whole yet; wait until it is'
                 USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
@@ -38,9 +41,6 @@ CLOSE = (
     ),
 )
 """Inside a transaction. It waits for those that are about to write, and lets nobody begin to."""
-
-PASS = "SET keepstep.moves TO 'yes'"
-"""For the session that fills the journal."""
 
 OPEN = (
     *(f"DROP TRIGGER IF EXISTS keepstep_gate ON {table}" for table in _GUARDED),

@@ -5,7 +5,8 @@ this thread, which has a connection of its own and sends the kinds of everything
 same connection listens. Hints may get lost, and nothing depends on them: where the connection breaks it is made again,
 with pauses, and everybody is told to look meanwhile, as one is who hears nothing for a while.
 
-There is no herald behind a pooler in transaction mode: LISTEN needs a session. Processes poll then.
+LISTEN needs a session. Behind a pooler in transaction mode it is had from the server itself, where the URL says which
+that is; otherwise there is no herald, and processes poll.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ class Herald:
 
 
 class NoHerald:
-    """For a pooler in transaction mode: nobody hears anything."""
+    """For a pooler in transaction mode, and nothing else: nobody hears anything."""
 
     def listen(self, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
         """Nothing will come."""
