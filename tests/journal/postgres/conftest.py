@@ -71,10 +71,10 @@ class Standstill:
         once(monkeypatch, Wire, "commit", self._stand_still)
 
     def _stand_still(self, commit: Callable[[Wire], Any], wire: Wire) -> Any:
-        wire.exchange()
+        results = wire.exchange()
         self._stands.set()
         assert self._goes_on.wait(20)
-        return commit(wire)
+        return [*results, *commit(wire)]
 
     async def reached(self) -> None:
         assert await asyncio.to_thread(self._stands.wait, 20)

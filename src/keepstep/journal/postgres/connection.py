@@ -38,12 +38,17 @@ _TCP = {
 }
 """A network that is cut is noticed after about fifteen seconds, where the URL says nothing else."""
 
+WRITER = "keepstep writer"
+"""The ``application_name`` of the session that writes."""
+
 LOCK_MILLISECONDS = 2000
 """How long a statement waits for a row that another process has locked: leases are renewed between tries."""
 
-IDLE_IN_TRANSACTION_MILLISECONDS = 20_000
+IDLE_IN_TRANSACTION_MILLISECONDS = 5_000
 """After this long without a word inside a transaction the server ends the session, so that the rows that a process had
-locked are free although its network is cut and its end of the connection still looks alive to the server."""
+locked are free although its network is cut and its end of the connection still looks alive to the server: half of the
+default lease, so that they are when others take over. Within a pipeline the server does not count; see
+``statements.END_STALLED``."""
 
 _SETTINGS = {
     "lock_timeout": str(LOCK_MILLISECONDS),
@@ -57,8 +62,9 @@ _SETTINGS = {
     "jit": "off",
 }
 
-_STEP_SETTINGS = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "3", "tcp_keepalives_count": "3"}
-"""Sessions in which steps do their own work are the users'. The server finds out by itself whose network was cut."""
+_FROM_THE_SERVER = {"tcp_keepalives_idle": "3", "tcp_keepalives_interval": "1", "tcp_keepalives_count": "3"}
+"""Of every session, those included in which steps do work of their own: the server finds out by itself whose network
+was cut, after six seconds."""
 
 _FACTS = """
 SELECT pg_is_in_recovery(), current_setting('fsync'), current_setting('default_transaction_read_only')
@@ -77,7 +83,7 @@ _SPELT_OUT: dict[type[Exception], str] = {
     errors.ReadOnlySqlTransaction: "the server takes no writes just now; another one may be the primary",
     errors.LockNotAvailable: "other processes hold what is to be changed",
     errors.IoError: "the server's disk reports an error",
-    errors.DivisionByZero: "this process's row was taken away",  # statements.MARK_FLUSH
+    errors.InvalidTextRepresentation: "this process's row was taken away",  # statements.MARK_FLUSH
 }
 
 _SOON = (
@@ -121,7 +127,7 @@ def open_plainly(address: Address) -> psycopg.Connection[Any]:
 
 def open_session(address: Address) -> psycopg.Connection[Any]:
     """The driver's own connection, for work of a step's own."""
-    return _connect(address, "keepstep step", _STEP_SETTINGS)
+    return _connect(address, "keepstep step", {})
 
 
 @contextmanager
@@ -159,7 +165,7 @@ def _connect(address: Address, application: str, settings: dict[str, str]) -> ps
     parameters = conninfo_to_dict(address.conninfo)
     given: dict[str, Any] = {**_TCP, "application_name": application, **parameters}
     if not address.pooled:
-        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        options = " ".join(f"-c {name}={value}" for name, value in (_FROM_THE_SERVER | settings).items())
         given["options"] = f"{parameters.get('options', '')} {options}".strip()
     connection = psycopg.Connection.connect(**given, autocommit=True, prepare_threshold=None)
     try:

@@ -23,11 +23,12 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, pq
 
 from keepstep.journal.clock import Clock
 from keepstep.journal.deciding.change import commit_run
 from keepstep.journal.deciding.operation import Operation
+from keepstep.journal.deciding.ownership import end_lease
 from keepstep.journal.deciding.picture import HEADS_KEPT_MAX, Wants
 from keepstep.journal.errors import JournalError, StoreUnavailable
 from keepstep.journal.writing import flush
@@ -36,8 +37,8 @@ from keepstep.journal.writing.renewal import Renewals
 from . import connection as explained
 from . import statements as sql
 from .pace import REAL, Pace
-from .tables import Doubt, PostgresTables
-from .wire import ConnectionLost, Wire
+from .tables import PostgresTables
+from .wire import ConnectionLost, Doubt, Wire
 
 log = logging.getLogger("keepstep.journal")
 
@@ -97,6 +98,8 @@ class Flusher(flush.Flusher):
             except psycopg.Error as error:
                 if not tries_left or not explained.is_contention(error):
                     raise
+                if isinstance(error, errors.LockNotAvailable):
+                    self._end_stalled()
                 one_by_one |= tries_left == 1
                 self._pace.sleep(self._pace.between(0, CONTENTION_SECONDS_MAX))
             else:
@@ -149,7 +152,7 @@ class Flusher(flush.Flusher):
             self._renew(wire)
             if group:
                 self._write(wire, group, one_by_one)
-        except errors.DivisionByZero:  # the row that is marked is not ours any more: it is taken, or made, anew
+        except errors.InvalidTextRepresentation:  # the row that is marked is not ours any more (MARK_FLUSH)
             self._picture.forget()
             wire.close()
             raise
@@ -160,17 +163,10 @@ class Flusher(flush.Flusher):
 
     def _write(self, wire: Wire, group: Sequence[Operation], one_by_one: bool) -> None:
         wants = self._wants_of(group)
-        if not one_by_one and self._may_trust(group, wants):
-            try:
-                self._tables.is_trusting = True
-                self._decide_trusting(wire, group, wants)
-                self._commit(wire)
-                return
-            except (Doubt, errors.DivisionByZero):
-                self._picture.forget()
-                wire.roll_back()
-            finally:
-                self._tables.is_trusting = False
+        if not one_by_one and self._may_trust(group, wants) and self._write_trusting(wire, group, wants):
+            return
+        if any(operation.verb is end_lease for operation in group):
+            self._end_stalled()
         kept, self._picture.heads = self._picture.heads, {}
         self._begin(wire)
         if one_by_one:
@@ -179,6 +175,7 @@ class Flusher(flush.Flusher):
             self._decide(group, wants)
         self._tables.finish()
         self._commit(wire)
+        self._picture.end()
         if len(kept) < HEADS_KEPT_MAX:
             kept.update(self._picture.heads)
             self._picture.heads = kept
@@ -195,32 +192,57 @@ class Flusher(flush.Flusher):
                 return False
         return True
 
-    def _decide_trusting(self, wire: Wire, group: Sequence[Operation], wants: Wants) -> None:
-        self._begin(wire)
-        self._tables.verify([self._picture.heads[run_id] for run_id in wants.run_ids])
-        self._decide(group, wants)
-        if any(operation.error is not None for operation in group):
-            raise Doubt
-        self._tables.finish()
+    def _write_trusting(self, wire: Wire, group: Sequence[Operation], wants: Wants) -> bool:
+        """In one round trip, by the guess that all runs are as they were; whether it was right.
+
+        If not, nothing is written, and nothing is marked: not even a COMMIT whose answer is lost is taken for one that
+        has written.
+        """
+        self._tables.is_trusting = True
+        try:
+            wire.begin()
+            self._tables.verify([self._picture.heads[run_id] for run_id in wants.run_ids])
+            self._mark(wire)
+            wire.is_guessing = True
+            self._decide(group, wants)
+            if any(operation.error is not None for operation in group):
+                raise Doubt
+            self._tables.finish()
+            [(verdict, _)] = wire.rows(self._commit(wire)[0])
+        except Doubt:
+            self._picture.forget()
+            wire.roll_back()
+            return False
+        finally:
+            wire.is_guessing = self._tables.is_trusting = False
+        assert verdict in ("right", "wrong"), verdict  # and nothing else than VERIFY_HEADS says that
+        if verdict == "wrong":
+            self._picture.forget()
+            return False
+        self._picture.end()
+        return True
 
     def _begin(self, wire: Wire) -> None:
+        wire.begin()
+        self._mark(wire)
+
+    def _mark(self, wire: Wire) -> None:
         self._number += 1
         now = self._clock.now()
-        wire.begin()
         wire.queue(sql.MARK_FLUSH, self._process, self._session, self._number, now)
         self._picture.begin(now)
 
-    def _commit(self, wire: Wire) -> None:
+    def _commit(self, wire: Wire) -> list[pq.abc.PGresult]:
         warnings = wire.warnings
         try:
-            wire.commit()
+            results = wire.commit()
         except psycopg.Error as error:
             self.is_in_doubt = error.sqlstate is None or wire.is_lost  # otherwise the server has said that it did not
             raise
         if wire.warnings != warnings:
             self.is_in_doubt = True
             raise StandbyInDoubt("the server warned that its standby may not have what it committed")
-        self._picture.end()
+        return results
 
     def _recover(self, wire: Wire) -> None:
         """Leave the transaction that failed; a connection that cannot do that is given up."""
@@ -228,6 +250,11 @@ class Flusher(flush.Flusher):
             wire.roll_back()
         except psycopg.Error:
             wire.close()
+
+    def _end_stalled(self) -> None:
+        """Whoever was cut off in the middle of a flush holds what it has locked, until somebody wants it."""
+        if self._wire is not None and not self._wire.is_lost:
+            self._wire.ask(sql.END_STALLED, explained.WRITER, explained.IDLE_IN_TRANSACTION_MILLISECONDS)
 
     # -- leases
 

@@ -26,7 +26,7 @@ from keepstep.journal.writing.writer import Writer
 
 from . import statements as sql
 from .address import Address, parse_address
-from .connection import connect, is_worth_waiting, open_plainly
+from .connection import WRITER, connect, is_worth_waiting, open_plainly
 from .flush import Flusher
 from .gate import check_gate
 from .herald import Herald, NoHerald
@@ -84,8 +84,8 @@ class _Opened:
         return journal
 
     def _herald(self) -> Bus:
-        address = self._address
-        if address.pooled:
+        address = self._address.behind_the_pooler()
+        if address is None:
             return NoHerald()
 
         def connect_unsynced() -> Wire:
@@ -123,7 +123,7 @@ def _enter(address: Address, create: bool, clock: Clock) -> _Opened:
         shards = migrate(db, address, create)
 
     def connect_writer() -> Wire:
-        return connect(address, application="keepstep writer")
+        return connect(address, application=WRITER)
 
     process = REAL.draw_number()
     flusher, renewals = enter(connect_writer, address.shown, shards, process, this_process(), clock, is_surely_dead)

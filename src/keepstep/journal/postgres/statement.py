@@ -85,6 +85,10 @@ _ENCODERS: dict[str, tuple[Encode, int]] = {
 }
 
 
+GUESS = "keepstep.guess"
+"""The setting that is ``wrong`` for the rest of a transaction that was sent on a guess, if that was wrong."""
+
+
 class Statement:
     """A statement whose ``$1`` … have these types, as in ``Statement("… $1 … $2", "int8", "text[]")``.
 
@@ -94,6 +98,8 @@ class Statement:
     def __init__(self, text: str, *types: str, is_kept: bool = True) -> None:
         self.text = text.encode()
         self.is_kept = is_kept
+        self.knows_of_guess = GUESS in text
+        """Whether it does nothing behind a guess that was wrong."""
         self.oids = [_OIDS[each] for each in types]
         self.formats = [_ENCODERS[each][1] for each in types]
         self._encoders = [_ENCODERS[each][0] for each in types]

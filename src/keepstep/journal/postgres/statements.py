@@ -8,7 +8,7 @@ A run's or task's shard is in the lowest ten bits of its number, so that no stat
 from __future__ import annotations
 
 from .shard import SHARD_BITS, SHARD_MASK
-from .statement import Statement
+from .statement import GUESS, Statement
 
 _SHARD = f"({{run}} & {SHARD_MASK})::smallint"
 
@@ -27,18 +27,25 @@ def _unnested(columns: str, first: int = 1) -> str:
 
 # A flush begins and ends.
 
+GUESSED_RIGHT = f"current_setting('{GUESS}', true) IS DISTINCT FROM 'wrong'"
+"""In every statement that is sent together with a guess. It is looked at once in each, before anything else is done."""
+
 MARK_FLUSH = Statement(
-    """
+    f"""
     WITH marked AS (
-        UPDATE processes SET flush = $3, seen_at = $4 WHERE process = $1 AND session = $2 RETURNING 1)
-    SELECT 1 / count(*) FROM marked
+        UPDATE processes SET flush = $3, seen_at = $4 WHERE process = $1 AND session = $2 AND {GUESSED_RIGHT}
+        RETURNING 1)
+    SELECT CAST(CASE WHEN count(*) = 1 OR NOT {GUESSED_RIGHT} THEN '1'
+        ELSE 'keepstep: another connection writes for this process, or its row is gone; it connects anew' END AS int)
+    FROM marked
     """,
     "int8",
     "int8",
     "int8",
     "int8",
 )
-"""Fails (division by zero) where this connection is not its process's any more, or the process has no row."""
+"""Fails (the server says that the text above is no number) where this connection is not its process's any more, or the
+process has no row. Marks nothing where a guess was wrong."""
 
 TAKE_SESSION = Statement(
     "UPDATE processes SET session = $2, seen_at = $3 WHERE process = $1 RETURNING flush", "int8", "int8", "int8"
@@ -58,6 +65,19 @@ DELETE_PROCESS = Statement("DELETE FROM processes WHERE process = $1", "int8")
 
 LIST_PROCESSES = Statement("SELECT process, identity, seen_at FROM processes")
 
+END_STALLED = Statement(
+    """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid()
+        AND wait_event = 'ClientRead' AND state <> 'idle' AND state_change < clock_timestamp() - $2 * interval '1 ms'
+        AND pg_has_role(usesysid, 'USAGE')
+    """,
+    "text",
+    "int8",
+)
+"""End the sessions of writers that wait for the rest of what their process was about to say. The server does that by
+itself where it has answered and hears no more, but not in the middle of a pipeline."""
+
 SAVEPOINT = Statement("SAVEPOINT operation")
 RETURN_TO_SAVEPOINT = Statement("ROLLBACK TO SAVEPOINT operation")
 RELEASE_SAVEPOINT = Statement("RELEASE SAVEPOINT operation")
@@ -75,16 +95,19 @@ _HEAD = """
 
 VERIFY_HEADS = Statement(
     f"""
-    SELECT 1 / (count(*) = cardinality($1))::int FROM (
-        SELECT FROM unnest($1, $2, $3, $4, $5) AS v(run, epoch, last_seq, bumps, inbox_size)
-        JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run AND r.epoch = v.epoch
-            AND r.last_seq = v.last_seq AND r.bumps = v.bumps AND r.inbox_size = v.inbox_size
-        ORDER BY r.shard, r.run FOR NO KEY UPDATE OF r) AS unchanged
+    SELECT CASE WHEN is_right THEN 'right' ELSE set_config('{GUESS}', 'wrong', true) END,
+        CASE WHEN NOT is_right THEN set_config('synchronous_commit', 'off', true) END
+    FROM (
+        SELECT count(*) = cardinality($1) AS is_right FROM (
+            SELECT FROM unnest($1, $2, $3, $4, $5) AS v(run, epoch, last_seq, bumps, inbox_size)
+            JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run AND r.epoch = v.epoch
+                AND r.last_seq = v.last_seq AND r.bumps = v.bumps AND r.inbox_size = v.inbox_size
+            ORDER BY r.shard, r.run FOR NO KEY UPDATE OF r) AS unchanged) AS guess
     """,
     *("int8[]",) * 5,
 )
-"""Locks runs, and fails (division by zero) unless all are as they were: whatever changes a run that somebody owns moves
-one of these."""
+"""Locks runs, and says whether all are as they were: whatever changes a run that somebody owns moves one of these.
+Where they are not, nothing that is behind it in the transaction does anything, so that nobody waits for a disk."""
 
 LOCK_HEADS = Statement(
     f"SELECT {_HEAD} FROM runs AS r WHERE r.run_id = ANY($1) ORDER BY r.shard, r.run FOR NO KEY UPDATE", "text[]"
@@ -155,6 +178,7 @@ INSERT_RUNS = Statement(
             "detail, status_text, attributes"
         )
     }
+    WHERE {GUESSED_RIGHT}
     """,
     *("int8[]", "text[]", "text[]", "text[]", "text[]", "int8[]", "text[]", "text[]", "int8[]", "text[]"),
     *("text[]", "text[]", "bytea[]", "text[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]", "int8[]"),
@@ -167,7 +191,7 @@ MOVE_RUNS = Statement(
     UPDATE runs AS r SET last_seq = v.last_seq, bumps = v.bumps, inbox_size = v.inbox_size, timer_at = v.timer_at,
         has_tasks = v.has_tasks
     FROM {_unnested("run, last_seq, bumps, inbox_size, timer_at, has_tasks")}
-    WHERE r.shard = {shard_sql("v.run")} AND r.run = v.run
+    WHERE r.shard = {shard_sql("v.run")} AND r.run = v.run AND {GUESSED_RIGHT}
     """,
     *("int8[]",) * 6,
 )
@@ -187,7 +211,7 @@ CHANGE_RUNS = Statement(
             "last_seq, timer_at, inbox_size, has_tasks, offered_at, parked, detail, status_text, attributes"
         )
     }
-    WHERE r.shard = {shard_sql("v.run")} AND r.run = v.run
+    WHERE r.shard = {shard_sql("v.run")} AND r.run = v.run AND {GUESSED_RIGHT}
     """,
     *("int8[]",) * 10,
     "text[]",
@@ -199,24 +223,24 @@ INSERT_EVENTS = Statement(
     f"""
     INSERT INTO events (shard, run, seq, type, time, key, data, nth, batch)
     SELECT {shard_sql("run")}, run, seq, type, time, key, data, nth, currval('batch_numbers')
-    FROM {_unnested("run, seq, type, time, key, data, nth")}
+    FROM {_unnested("run, seq, type, time, key, data, nth")} WHERE {GUESSED_RIGHT}
     """,
     *("int8[]", "int8[]", "text[]", "int8[]", "text[]", "bytea[]", "int8[]"),
 )
 
 INSERT_BATCHES = Statement(
     "INSERT INTO batches (batch, shard, events) SELECT currval('batch_numbers'), v.shard, v.events "
-    "FROM unnest($1, $2) AS v(shard, events)",
+    f"FROM unnest($1, $2) AS v(shard, events) WHERE {GUESSED_RIGHT}",
     "int8[]",
     "int8[]",
 )
 
-DRAW_BATCH = Statement("SELECT nextval('batch_numbers')")
+DRAW_BATCH = Statement(f"SELECT nextval('batch_numbers') WHERE {GUESSED_RIGHT}")
 
 INSERT_MESSAGES = Statement(
     f"""
     INSERT INTO messages (shard, n, run, kind, name, data, time, id, wakes)
-    SELECT {shard_sql("run")}, * FROM {_unnested("n, run, kind, name, data, time, id, wakes")}
+    SELECT {shard_sql("run")}, * FROM {_unnested("n, run, kind, name, data, time, id, wakes")} WHERE {GUESSED_RIGHT}
     """,
     *("int8[]", "int8[]", "text[]", "text[]", "bytea[]", "int8[]", "text[]", "int8[]"),
 )
@@ -224,14 +248,15 @@ INSERT_MESSAGES = Statement(
 DELETE_MESSAGES = Statement(
     f"""
     DELETE FROM messages AS m USING {_unnested("run, n")}
-    WHERE m.shard = {shard_sql("v.run")} AND m.run = v.run AND m.n = v.n
+    WHERE m.shard = {shard_sql("v.run")} AND m.run = v.run AND m.n = v.n AND {GUESSED_RIGHT}
     """,
     "int8[]",
     "int8[]",
 )
 
 INSERT_RECEIVED = Statement(
-    f"INSERT INTO received (shard, run, id, n) SELECT {shard_sql('run')}, * FROM {_unnested('run, id, n')}",
+    f"INSERT INTO received (shard, run, id, n) SELECT {shard_sql('run')}, * FROM {_unnested('run, id, n')} "
+    f"WHERE {GUESSED_RIGHT}",
     "int8[]",
     "text[]",
     "int8[]",
@@ -240,7 +265,7 @@ INSERT_RECEIVED = Statement(
 UPSERT_STATE = Statement(
     f"""
     INSERT INTO state (shard, run, kind, key, data)
-    SELECT {shard_sql("run")}, * FROM {_unnested("run, kind, key, data")}
+    SELECT {shard_sql("run")}, * FROM {_unnested("run, kind, key, data")} WHERE {GUESSED_RIGHT}
     ON CONFLICT (shard, run, kind, key) DO UPDATE SET data = excluded.data
     """,
     *("int8[]", "text[]", "text[]", "bytea[]"),
@@ -249,32 +274,36 @@ UPSERT_STATE = Statement(
 DELETE_STATE = Statement(
     f"""
     DELETE FROM state AS s USING {_unnested("run, kind, key")}
-    WHERE s.shard = {shard_sql("v.run")} AND s.run = v.run AND s.kind = v.kind AND s.key = v.key
+    WHERE s.shard = {shard_sql("v.run")} AND s.run = v.run AND s.kind = v.kind AND s.key = v.key AND {GUESSED_RIGHT}
     """,
     *("int8[]", "text[]", "text[]"),
 )
 
 DELETE_TIMERS = Statement(
-    f"DELETE FROM timers AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run",
+    f"DELETE FROM timers AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run "
+    f"AND {GUESSED_RIGHT}",
     "int8[]",
 )
 
 INSERT_TIMERS = Statement(
     f"""
-    INSERT INTO timers (shard, run, key, fire_at) SELECT {shard_sql("run")}, * FROM {_unnested("run, key, fire_at")}
+    INSERT INTO timers (shard, run, key, fire_at)
+    SELECT {shard_sql("run")}, * FROM {_unnested("run, key, fire_at")} WHERE {GUESSED_RIGHT}
     ON CONFLICT (shard, run, key) DO UPDATE SET fire_at = excluded.fire_at
     """,
     *("int8[]", "text[]", "int8[]"),
 )
 
 DELETE_TASKS_OF_RUNS = Statement(
-    f"DELETE FROM tasks AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run",
+    f"DELETE FROM tasks AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run "
+    f"AND {GUESSED_RIGHT}",
     "int8[]",
 )
 
 INSERT_COMMIT_IDS = Statement(
     f"""
-    INSERT INTO commit_ids (shard, id, time) SELECT {shard_sql("run")}, id, time FROM {_unnested("run, id, time")}
+    INSERT INTO commit_ids (shard, id, time)
+    SELECT {shard_sql("run")}, id, time FROM {_unnested("run, id, time")} WHERE {GUESSED_RIGHT}
     ON CONFLICT (shard, id) DO UPDATE SET time = excluded.time
     """,
     *("int8[]", "text[]", "int8[]"),
@@ -287,7 +316,8 @@ WAS_COMMITTED = Statement(
 )
 
 INSERT_AUDIT = Statement(
-    f"INSERT INTO audit (shard, run, time, text) SELECT {shard_sql('run')}, * FROM {_unnested('run, time, text')}",
+    f"INSERT INTO audit (shard, run, time, text) SELECT {shard_sql('run')}, * FROM {_unnested('run, time, text')} "
+    f"WHERE {GUESSED_RIGHT}",
     *("int8[]", "int8[]", "text[]"),
 )
 
@@ -395,22 +425,24 @@ INSERT_TASK = Statement(
         deadline, attempt, fallback_queue, owner, epoch)
     SELECT {shard_sql("$1")}, nextval('task_numbers') << {SHARD_BITS} | ($1 & {SHARD_MASK}),
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+    WHERE {GUESSED_RIGHT}
     ON CONFLICT (shard, run, kind, key) DO NOTHING
     """,
     *("int8", "text", "text", "text", "bytea", "int4", "text", "float8", "int8", "int8", "int4", "text"),
     *("int8", "int8"),
 )
 
-DELETE_TASK = Statement(f"DELETE FROM tasks WHERE shard = {shard_sql('$1')} AND task = $1", "int8")
+DELETE_TASK = Statement(f"DELETE FROM tasks WHERE shard = {shard_sql('$1')} AND task = $1 AND {GUESSED_RIGHT}", "int8")
 
 DROP_TASK = Statement(
-    f"DELETE FROM tasks WHERE shard = {shard_sql('$1')} AND run = $1 AND kind = $2 AND key = $3", "int8", "text", "text"
+    f"DELETE FROM tasks WHERE shard = {shard_sql('$1')} AND run = $1 AND kind = $2 AND key = $3 AND {GUESSED_RIGHT}",
+    *("int8", "text", "text"),
 )
 
 RELEASE_TASK = Statement(
     f"""
     UPDATE tasks SET owner = NULL, visible_at = $2, attempt = $3, data = coalesce($4, data)
-    WHERE shard = {shard_sql("$1")} AND task = $1
+    WHERE shard = {shard_sql("$1")} AND task = $1 AND {GUESSED_RIGHT}
     """,
     *("int8", "int8", "int4", "bytea"),
 )

@@ -10,8 +10,9 @@ decisions are told of is locked until the flush ends. Two processes with differe
   a newer one may be there, so a closed one is looked for once more.
 * What is written is only sent on its way. It is answered with the next question, or at COMMIT.
 * The exception to the first rule saves a round trip: a group that is only about runs which this process owns is decided
-  on how they stood when its last flush ended, *trusting*. Its first statement locks them, and fails unless they still
-  stand there. Then, or if anything at all must be asked, or is refused, everything is done again without trust.
+  on how they stood when its last flush ended, *trusting*. Its first statement locks them, and says whether they still
+  stand there; if not, those behind it do nothing. Then, or if anything at all must be asked, or is refused,
+  everything is done again without trust.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from .rows import Row, asks_of, run_of, tasks_of
 from .shard import number_in, shard_in, shard_of
 from .shelf import PostgresShelf
 from .statement import Statement
-from .wire import Wire
+from .wire import Doubt, Wire
 
 DRAWN_AT_LEAST = 16
 """Numbers drawn where more are needed than were expected."""
@@ -49,10 +50,6 @@ LOOKS_MAX = 10
 """How often a workflow id's newest run is looked for, which every time was closed while it was locked."""
 
 Workflow = tuple[str, str]
-
-
-class Doubt(Exception):
-    """What is known is not enough for a flush that trusts it."""
 
 
 class PostgresTables:
@@ -77,7 +74,7 @@ class PostgresTables:
         self._forget()
 
     def verify(self, heads: Sequence[Head]) -> None:
-        """Lock these runs, and have the flush fail where one of them is not any more as it was written last."""
+        """Lock these runs; the flush is to do nothing where one of them is not any more as it was written last."""
         known = sorted((shard_in(head.run), head.run, *(head.known or ())) for head in heads)
         self.wire.queue(sql.VERIFY_HEADS, *list(zip(*known, strict=True))[1:])
 

@@ -43,6 +43,10 @@ class ConnectionLost(psycopg.OperationalError):
     """The connection broke; what was on its way may or may not have happened."""
 
 
+class Doubt(Exception):
+    """What is known is not enough for a flush that goes by a guess."""
+
+
 class Wire:
     """See the module. ``preamble`` goes in front of each transaction of a pooled connection."""
 
@@ -63,6 +67,8 @@ class Wire:
         self._poll.register(self._pgconn.socket, _READ)
         self._poll_both = select.poll()
         self._poll_both.register(self._pgconn.socket, _READ | _WRITE)
+        self.is_guessing = False
+        """Whether what is queued goes by a guess: what would do something all the same if that is wrong, is refused."""
         self.warnings = 0
         """WARNINGs that the server has sent: at COMMIT they mean that it promises less than was asked."""
         self._pgconn.notice_handler = self._notice
@@ -157,7 +163,9 @@ class Wire:
     # -- statements
 
     def queue(self, statement: Statement, *values: Any) -> None:
-        """Send a statement on its way."""
+        """Send a statement on its way. Raises ``Doubt`` for one that must not go by a guess."""
+        if self.is_guessing and not statement.knows_of_guess:
+            raise Doubt
         if self._preamble is not None and not self._is_begun and not self._queued:
             self._send(BEGIN, (), wanted=False)
             self._send(self._preamble, (), wanted=False)
