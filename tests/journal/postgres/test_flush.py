@@ -13,8 +13,10 @@ import pytest
 from psycopg import errors
 
 from keepstep.journal import Commit, Conflict, InvalidInput, NewMessage, Status, StoreUnavailable
+from keepstep.journal.deciding.drawing import Drawing
 from keepstep.journal.postgres import PostgresJournal, connection
 from keepstep.journal.postgres import statements as sql
+from keepstep.journal.postgres.tables import PostgresTables
 from keepstep.journal.postgres.wire import ConnectionLost, Wire
 from tests.journal.postgres.conftest import Open, Standstill, flusher_of, once, terminate, writer_pid
 from tests.journal.scene import advance, event, get, lease, new_run, settle, start_owned, wait_until
@@ -150,6 +152,39 @@ async def test_processes_with_different_runs_do_not_wait_for_each_other(
     assert not held.done()
     standstill.end()
     assert (await held).last_seq == 2
+
+
+async def test_a_run_that_another_process_starts_and_closes_between_look_and_insertion_is_attached_to(
+    open_journal: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await open_journal(), await open_journal()
+    looked, goes_on = threading.Event(), threading.Event()
+
+    def stand_still(write: Callable[..., None], tables: PostgresTables, drawing: Drawing) -> None:
+        looked.set()
+        assert goes_on.wait(20)
+        write(tables, drawing)
+
+    once(monkeypatch, PostgresTables, "write", stand_still)
+    starting = asyncio.ensure_future(one.start(new_run()))
+    assert await asyncio.to_thread(looked.wait, 20)
+    theirs = await start_owned(other)
+    await advance(other, theirs, status=Status.COMPLETED)
+    goes_on.set()
+    started = await starting
+    assert (started.created, started.run_id, started.status) == (False, theirs.run_id, Status.COMPLETED)
+    assert [run.run_id for run in await one.list_runs("default")] == [theirs.run_id]
+
+
+async def test_several_runs_of_one_workflow_id_can_be_started_in_one_group(journal: PostgresJournal) -> None:
+    run = await start_owned(journal, workflow_id="first")
+    follower = new_run("second", lease_id="L")
+    closing = Commit(run_id=follower.run_id, epoch=1, status=Status.CONTINUED, start=(new_run("second"),))
+    outcomes = await asyncio.gather(
+        journal.commit(Commit(run_id=run.run_id, epoch=run.epoch, start=(follower,))), journal.commit(closing)
+    )
+    assert [len(each.started) for each in outcomes] == [1, 1]
+    assert len(await journal.list_runs("default")) == 3
 
 
 async def test_a_run_that_another_process_holds_is_waited_for_and_leases_are_renewed_meanwhile(

@@ -219,6 +219,18 @@ CHANGE_RUNS = Statement(
     *("bytea[]", "text[]", "text[]"),
 )
 
+VERIFY_ALONE = Statement(
+    f"""
+    INSERT INTO meta (name, value)
+    SELECT 'journal', '' FROM {_unnested("shard, namespace, workflow_id, ours")}
+    WHERE ours <> (SELECT count(*) FROM runs AS r
+        WHERE r.shard = v.shard::smallint AND r.namespace = v.namespace AND r.workflow_id = v.workflow_id) LIMIT 1
+    """,
+    *("int8[]", "text[]", "text[]", "int8[]"),
+)
+"""Fails as an insertion does that another process was quicker with (every journal has a row of that name), unless these
+workflow ids have as many runs as we have started."""
+
 INSERT_EVENTS = Statement(
     f"""
     INSERT INTO events (shard, run, seq, type, time, key, data, nth, batch)

@@ -8,6 +8,9 @@ decisions are told of is locked until the flush ends. Two processes with differe
   have theirs in the order of commits.
 * The newest run of a workflow id is looked for and then locked. Where the lock had to wait for a commit that closed it,
   a newer one may be there, so a closed one is looked for once more.
+* Where there is no run that could be locked, another process can start one after that look, and close it, before ours
+  is written. So behind the insertion of runs, which keeps all others from starting one of those workflow ids, it is
+  looked whether there is any beside ours; then all is done again.
 * What is written is only sent on its way. It is answered with the next question, or at COMMIT.
 * The exception to the first rule saves a round trip: a group that is only about runs which this process owns is decided
   on how they stood when its last flush ended, *trusting*. Its first statement locks them, and says whether they still
@@ -17,6 +20,7 @@ decisions are told of is locked until the flush ends. Two processes with differe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -87,6 +91,8 @@ class PostgresTables:
         self._heads: dict[str, Row | None] = {}
         """What was asked ahead, and has not been asked for yet; None for what is not there."""
         self._newest: dict[Workflow, str | None] = {}
+        self._absent: set[Workflow] = set()
+        """Workflow ids that were looked for and had no run."""
         self._tasks: dict[int, Row | None] = {}
         self._holding_back: dict[str, bool] = {}
         """Whether runs wait on a queue, once that was asked. Nobody changes it before the transaction ends."""
@@ -124,7 +130,14 @@ class PostgresTables:
         if drawing.events and not self._has_batch:
             self.wire.queue(sql.DRAW_BATCH)
             self._has_batch = True
+        started = Counter(
+            name for head in drawing.created if (name := (head.namespace, head.workflow_id)) in self._absent
+        )
         send_drawing(self.wire, drawing, self._counts)
+        if started:
+            shards = [shard_of(*name, self.shards) for name in started]
+            self.wire.queue(sql.VERIFY_ALONE, shards, *zip(*started, strict=True), list(started.values()))
+            self._absent -= started.keys()
 
     def finish(self) -> None:
         """All events of a batch are written: the log's readers are to find it."""
@@ -186,6 +199,8 @@ class PostgresTables:
                     newest[name] = row
         for name, found in newest.items():
             self._newest[name] = None if found is None else found[1]
+            if found is None:
+                self._absent.add(name)
 
     def _is_doubtful(self, workflows: Sequence[Workflow] | set[Workflow]) -> bool:
         """Whether one of them may have got a newer run while we waited for the lock of an older one."""
