@@ -168,6 +168,8 @@ class _JoinedWire(LentWire):
         self._hold = hold
 
     def detach(self) -> Session | None:
+        """Nobody knows what becomes of the commit, so that its run is read again, and other steps of it begin again."""
+        self._hold.line.disturb()
         super().detach()
         return self._hold.detach()
 
