@@ -19,6 +19,7 @@ from keepstep.journal import (
     TransactionTooLong,
     Unsupported,
 )
+from keepstep.queues.declaration import queue
 from keepstep.runtime.ambient import all_handlers_finished, info, now, random, set_attributes, set_status, uuid4
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
@@ -103,6 +104,7 @@ __all__ = [
     "now",
     "patched",
     "query",
+    "queue",
     "random",
     "receive",
     "saga",

@@ -38,6 +38,7 @@ _COMMANDS = {
     "tasks": "people",
     "complete": "people",
     "promote": "promote",
+    "queues": "queues",
     "doctor": "doctor",
 }
 """Which module of this folder defines which command; a module is imported when its command is used."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from random import Random
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from keepstep.journal import (
     Status,
     StoreUnavailable,
 )
+from keepstep.queues.waiting import WaitingOptions, deduplicated_id
 from keepstep.runtime.data import Duration, checked_name, encode, plain_attributes, to_seconds, within_limit
 from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
@@ -45,6 +47,7 @@ from .handle import RunHandle, signal_payload
 from .info import RunInfo, run_info
 from .published import Published
 from .question import Question
+from .queues import Queues
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 from .with_start import start_with, update_with_start
 
@@ -55,7 +58,7 @@ UNSET: Any = msgspec.UNSET
 WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
 """Closed runs whose last event says why."""
 
-WHILE_OPEN = ("journal", "closings", "published")
+WHILE_OPEN = ("journal", "closings", "published", "queues")
 """Attributes that an engine has while it is open."""
 
 
@@ -106,6 +109,7 @@ class Engine:
         self.journal: Journal
         self.closings: Closings
         self.published: Published
+        self.queues: Queues
         self.worker: Worker | None = None
         self.known_types: dict[str, tuple[str, str]] = {}
         """Of runs that were started here: their workflow, and where they are offered."""
@@ -117,6 +121,7 @@ class Engine:
         self.journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
         self.closings = Closings(self.journal)
         self.published = Published(self.journal, self.namespace)
+        self.queues = Queues(self.journal)
         self._is_open = True
         if self._has_worker:
             self.worker = Worker(self.journal, self._options, surroundings=self._surroundings, serve=self._serve)
@@ -161,6 +166,11 @@ class Engine:
         if_running: str = "attach",
         if_closed: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
+        delay: Duration | None = None,
+        start_at: datetime | None = None,
+        dedup: str | None = None,
         attributes: dict[str, Any] | None = None,
         connection: Any = None,
         **kwargs: Any,
@@ -169,21 +179,29 @@ class Engine:
 
         :param if_running: what to do if a run of that id is open: attach, reject, or restart (ending it by force).
         :param if_closed: likewise for the newest closed run.
+        :param queue: where it is offered to workers. :param priority: on the queue; small numbers go first, and a run
+            that names none has 0. :param fairness_key: whose turn it is among those of the same priority.
+        :param delay: begin it so much later, or (``start_at``) not before that moment.
+        :param dedup: instead of an id: while a run of that key is open on the queue, attach to it, whatever its input
+            (or, with ``if_running="reject"``, raise ``AlreadyStarted``). See ``docs/queues.md``.
         :param connection: start it in the transaction that this connection has open on the same database: the run is
             there once that is committed. See ``docs/transactions.md``.
 
         Raises ``AlreadyStarted`` for another input, or when asked; ``InvalidInput`` for arguments that do not fit.
         """
         request = await start_request(workflow, args, kwargs, self.published)
+        if dedup is not None:
+            id, if_closed = _deduplicated(request.queue if queue is None else queue, dedup, id, if_running, if_closed)
+        waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay, start_at=start_at)
         new = self._new_run(
             request, id, queue, attributes=plain_attributes(attributes), if_running=policy(if_running),
-            if_closed=policy(if_closed),
+            if_closed=policy(if_closed), waiting=waiting,
         )  # fmt: skip
         if connection is not None:
             started = await start_within(self.journal, connection, new)
         else:
             started = await self.begin(new)
-        if not started.created and not await asks_for_the_same(self.journal, new, started):
+        if not started.created and dedup is None and not await asks_for_the_same(self.journal, new, started):
             raise AlreadyStarted(
                 f"a run with the id {new.workflow_id!r} exists already with another type or input; "
                 'choose another id, or start with if_running="restart" or if_closed="restart"'
@@ -390,6 +408,15 @@ async def _stop(worker: Worker, grace_seconds: float) -> None:
     except asyncio.CancelledError:
         await worker.stop(0)
         raise
+
+
+def _deduplicated(queue: str, dedup: str, id: str | None, if_running: str, if_closed: str) -> tuple[str, str]:
+    """The id of a run that is known by its key while it is open, and what becomes of a closed one: nothing."""
+    if id is not None:
+        raise InvalidInput("an id deduplicates by itself, for good; give id= or dedup=")
+    if if_closed != "attach" or if_running == "restart":
+        raise InvalidInput('with dedup=, if_running is "attach" or "reject", and if_closed is left out')
+    return deduplicated_id(queue, dedup), "restart"
 
 
 def _queues(names: Sequence[str]) -> tuple[str, ...]:

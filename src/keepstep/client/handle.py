@@ -30,9 +30,9 @@ from keepstep.worker.reply import QUERY, UPDATE
 
 from .answer import resolve_step
 from .closing import Closed, last_event
-from .ending import terminate
+from .ending import cancel_queued, terminate
 from .forking import Fork, fork
-from .info import HistoryEvent, RunInfo, history_event, run_info
+from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
 from .pausing import pause, resume
 from .question import Patience, Question, is_superseded, query, update
 
@@ -127,6 +127,8 @@ class RunHandle(Generic[R]):
         run = await self._run()
         if run.status is not Status.RUNNING:
             return run_info(run, await last_event(self._journal, run))
+        if run.condition is Condition.QUEUED:
+            return await queued_info(self._journal, run)
         here = None if self._engine.worker is None else self._engine.worker.look(run.run_id)
         if here is not None:
             run = msgspec.structs.replace(run, condition=here[0], detail=here[1])
@@ -236,7 +238,13 @@ class RunHandle(Generic[R]):
                     raise
 
     async def cancel(self, reason: str = "") -> None:
-        """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates."""
+        """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates.
+
+        One that waits on its queue, and has never begun, is closed at once.
+        """
+        plain_text(reason, "the reason")
+        if await cancel_queued(self._journal, self._current, reason):
+            return
         await self._send("cancel", "", plain_text(reason, "the reason").encode(), None)
 
     async def _send(self, kind: str, name: str, data: bytes, id: str | None, connection: Any = None) -> None:

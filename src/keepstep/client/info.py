@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Condition, Error, Event, Run, Status, unseal
+from keepstep.journal import Condition, Error, Event, Journal, Run, Status, unseal
 from keepstep.runtime import history
 from keepstep.runtime.code_version import pinned_queue, split_queue
 from keepstep.runtime.data import decode_failure
@@ -88,6 +88,25 @@ def run_info(run: Run, closing: Event | None) -> RunInfo:
         events=run.last_seq,
         detail=detail,
     )
+
+
+async def queued_info(journal: Journal, run: Run) -> RunInfo:
+    """What callers are told of a run that waits on its queue."""
+    place = await journal.find_place(run.run_id)
+    info = run_info(run, None)
+    if place is None:  # it was admitted meanwhile
+        return info
+    wait = Wait(
+        kind="queue",
+        name=place.queue,
+        queue=place.queue,
+        key=place.fairness_key,
+        until=place.not_before,
+        before=place.before,
+        holder=place.holder or "",
+        is_paused=place.is_paused,
+    )
+    return msgspec.structs.replace(info, waiting_for=(wait,))
 
 
 def _error(run: Run, detail: Detail, closing: Event | None) -> str | None:

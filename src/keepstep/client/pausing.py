@@ -30,11 +30,14 @@ async def pause(journal: Journal, read: ReadRun) -> None:
             raise InvalidInput(f"run {run.workflow_id!r} is quarantined: nobody runs it until it is retried")
         if run.condition is Condition.PAUSED:
             return
-        if run.owner is None and await _is_set(journal, run, Condition.PAUSED, "pause"):
+        is_queued = run.condition is Condition.QUEUED
+        if run.owner is None and not is_queued and await _is_set(journal, run, Condition.PAUSED, "pause"):
             return
-        if run.owner is not None and not was_said:
+        if (run.owner is not None or is_queued) and not was_said:
             await journal.send(NewMessage(run_id=run.run_id, kind=PAUSE))
             was_said = True
+        if is_queued:  # whoever begins it reads the message first
+            return
         await asyncio.sleep(LOOK_PAUSE_SECONDS)
 
 

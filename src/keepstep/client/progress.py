@@ -190,10 +190,22 @@ def _waiting(wait: Wait, info: RunInfo, around: Surroundings) -> list[str]:
             return [f"It waits for its child {wait.name!r}{since}.", command("show", wait.run_id)]
         case "handler":
             return [f"Its function has ended; it waits until its handler {wait.name!r} has ended too{since}."]
+        case "queue":
+            return [_queued(wait, around)]
         case "step":
             return _step(wait, info, around, since)
         case _:
             return [f"It waits until a condition in its code holds{since}."]
+
+
+def _queued(wait: Wait, around: Surroundings) -> str:
+    if wait.until and moment(wait.until) > around.now:
+        return f"It begins at {_until(wait.until, around.now)}, on queue {wait.queue!r}."
+    if wait.is_paused:
+        return f"It waits on queue {wait.queue!r}, which is paused: {wait.before} before it."
+    if wait.holder:
+        return f"It waits on queue {wait.queue!r} for {wait.holder!r}, which has the same key {wait.key!r}."
+    return f"It waits on queue {wait.queue!r}: {wait.before} before it."
 
 
 def _step(wait: Wait, info: RunInfo, around: Surroundings, since: str) -> list[str]:

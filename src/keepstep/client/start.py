@@ -100,6 +100,10 @@ async def start_within(journal: Journal, connection: Any, new: NewRun) -> Starte
             'if_running="restart" ends the run that is there by force, which cannot be part of your transaction; '
             "leave out connection=, or terminate it before"
         )
+    if new.ticket is not None and new.ticket.is_asked_for:
+        raise InvalidInput(
+            "priority=, fairness_key=, delay= and start_at= cannot be part of your transaction; leave out connection="
+        )
     return await journal.within(connection).start(new)
 
 

@@ -40,6 +40,9 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     """None: in the worker that owns the run."""
     priority: int = 0
+    """Small numbers go first."""
+    fairness_key: str = ""
+    """Whose turn it is on the queue."""
     once: bool = False
     transaction: bool = False
     """The function gets a connection, whose changes are committed together with the step's result."""
@@ -149,11 +152,28 @@ def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepO
         checked_name(options.key, f"the key of step {name!r}")
     if options.queue is not None:
         checked_name(options.queue, f"the queue of step {name!r}")
+    _check_waiting(options, name)
     if options.once and options.queue is not None:
         raise InvalidInput(f"step {name!r}: once=True steps run in the worker that owns the run; leave out queue=")
     if options.transaction:
         _check_transactional(options, name)
     return options
+
+
+PRIORITY_MAX = 1_000_000
+
+
+def _check_waiting(options: StepOptions, name: str) -> None:
+    if type(options.priority) is not int or abs(options.priority) > PRIORITY_MAX:
+        raise InvalidInput(
+            f"the priority of step {name!r} is a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}, of which small "
+            f"ones go first, not {options.priority!r:.60}"
+        )
+    if options.fairness_key == "":
+        return
+    checked_name(options.fairness_key, f"the fairness_key of step {name!r}")
+    if options.queue is None:
+        raise InvalidInput(f"step {name!r}: fairness_key= is about turns on a queue; name it: queue=")
 
 
 def _check_transactional(options: StepOptions, name: str) -> None:
@@ -223,6 +243,7 @@ def step(
     heartbeat_timeout: Duration | None = None,
     queue: str | None = None,
     priority: int = 0,
+    fairness_key: str = "",
     once: bool = False,
     resolver: Callable[..., Any] | None = None,
 ) -> _StepDecorator: ...
@@ -234,6 +255,8 @@ def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     :param timeout: per attempt. :param total_timeout: over all attempts.
     :param heartbeat_timeout: an attempt must call ``keepstep.heartbeat`` at least so often.
     :param queue: run it on workers that serve this queue; by default in the worker that owns the run.
+    :param priority: on the queue; small numbers go first. :param fairness_key: whose turn it is among those of the same
+        priority, such as a customer's name: ``some_step.options(fairness_key=customer)``. See ``docs/queues.md``.
     :param transaction: the function gets a connection as its first argument, whose changes are committed together with
         the step's result: exactly once. Workflow code leaves it out. See ``docs/transactions.md``.
     :param once: never repeat blindly; see ``Uncertain``. :param resolver: says what happened to a lost ``once`` call.

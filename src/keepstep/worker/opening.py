@@ -84,7 +84,14 @@ class Opening:
         data = msgspec.msgpack.encode(
             (operation.step.name, operation.arguments, workflow_id, published_options(operation.step))
         )
-        task = NewTask(kind="step", key=operation.key, queue=options.queue, data=data, priority=options.priority)
+        task = NewTask(
+            kind="step",
+            key=operation.key,
+            queue=options.queue,
+            data=data,
+            priority=-options.priority,
+            fairness_key=options.fairness_key,
+        )
         self.tasks.append(task)
 
     def begin_timer(self, operation: TimerOperation) -> None:

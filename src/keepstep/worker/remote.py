@@ -1,5 +1,7 @@
 """Remote steps: steps with ``queue=``, executed by whichever worker serves that queue.
 
+The same claim admits the runs that wait on these queues, because they share their limits.
+
 The task says which step and with which arguments; the executing worker holds it under its lease, retries by the step's
 policy, and answers with a message to the run. A worker that dies loses its lease, and the task is handed out again.
 What a heartbeat notes is kept as state of the run, by commits under the task's token.
@@ -22,6 +24,7 @@ import msgspec
 from keepstep.journal import (
     PROBE_STRIKES,
     QUARANTINE_STRIKES,
+    Claimed,
     Commit,
     Fenced,
     JournalError,
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("keepstep.worker")
 
 TASKS_MAX = 100
+
+PAUSE_SECONDS_MIN = 0.001
 
 CUTTING_OFF_SECONDS_MAX = 1.0
 """So long are steps waited for that were told to end, and may decline to."""
@@ -87,7 +92,7 @@ def state_of_remote(key: str) -> tuple[StateChange, ...]:
 
 
 class RemoteSteps:
-    """Claims and executes tasks of kind ``step``."""
+    """Claims and executes tasks of kind ``step``, and has runs admitted that wait on queues."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -104,33 +109,48 @@ class RemoteSteps:
 
     async def serve(self) -> None:
         """Claim and execute until cancelled."""
-        options = self._worker.options
         while True:
             self._news.clear()
-            claimed: list[Task] = []
-            room = TASKS_MAX - len(self._busy)
-            if room > 0 and not self._worker.steps.is_stopping and any(steps()):
+            claimed = Claimed()
+            if not self._worker.steps.is_stopping:
                 try:
-                    claimed = await self._claim(room)
+                    claimed = await self._claim()
                 except JournalError as error:
-                    logger.warning("claiming steps failed: %s", error)
+                    logger.warning("claiming from queues failed: %s", error)
                     if not isinstance(error, Fenced):
                         self._doubt.begin()
-            for task in claimed:
+                        self._worker.doubt_claims()
+            for task in claimed.tasks:
                 self._begin(task)
-            if not claimed:
-                await self._news.wait(options.poll_seconds)
+            await self._worker.admission.take_up(claimed.runs)
+            if not claimed.tasks and not claimed.runs:
+                await self._news.wait(self._pause(claimed.again_at))
 
-    async def _claim(self, room: int) -> list[Task]:
-        """Tasks to be begun: first those that an earlier claim has brought unheard."""
+    def _pause(self, again_at: int | None) -> float:
+        """Until a queue may hand out more without news."""
+        poll = self._worker.options.poll_seconds
+        if again_at is None:
+            return poll
+        return min(poll, max((again_at - self._worker.journal.clock.now()) / 1e6, PAUSE_SECONDS_MIN))
+
+    async def _claim(self) -> Claimed:
+        """Steps to be executed: first those that an earlier claim has brought unheard. And runs that are admitted."""
+        room = TASKS_MAX - len(self._busy) if any(steps()) else 0
+        for_runs = min(self._worker.room_for_runs(), self._worker.options.claim_max)
+        queues = self._worker.options.queues
+        types = self._worker.served.ticket_keys(queues) if for_runs > 0 else ()
+        if room <= 0 and not types:
+            return Claimed()
         journal, lease_id = self._worker.journal, self._worker.lease_id
         if self._doubt.wants_a_look():
             known = set(self._in_hand)
             held = await journal.list_held_tasks(lease_id)
             unheard = [task for task in held if task.token not in known | self._in_hand]
-            if unheard:
-                return unheard[:room]
-        return await journal.claim_tasks(lease_id, self._worker.options.queues, ("step",), room)
+            if unheard and room > 0:
+                return Claimed(unheard[:room])
+        kinds = ("step",) if room > 0 else ()
+        limit = min(room if kinds else for_runs, for_runs if types else room)
+        return await journal.claim_work(lease_id, queues, kinds, limit, types)
 
     @property
     def is_busy(self) -> bool:

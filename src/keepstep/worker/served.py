@@ -37,6 +37,10 @@ class Served:
         ]
         return (*queues, *dict.fromkeys(pinned))
 
+    def ticket_keys(self, queues: Sequence[str]) -> tuple[str, ...]:
+        """Which tickets on these queues are those of runs that it can run."""
+        return (*self.names(), *self.queues(queues)[len(queues) :])
+
     def find(self, name: str, queue: str) -> Workflow[Any, Any] | None:
         """The code for a run of that workflow which is offered on that queue."""
         if self._given is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keepstep.journal import NewEvent, NewRun, ParentLink
+from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime import history
 from keepstep.runtime.execution import digest_of
 from keepstep.runtime.history import FORMAT, pack
@@ -26,9 +27,16 @@ def started_run(
     now: int,
     seed: bytes,
     parent: ParentLink | None = None,
+    waiting: WaitingOptions | None = None,
     **options: Any,
 ) -> NewRun:
-    """What starts a Python run, by workflow name; clients that do not know the code use it too."""
+    """What starts a Python run, by workflow name; clients that do not know the code use it too.
+
+    One that begins later counts as started then, so that its first turn has that time, and its timeout runs from there.
+    """
+    waiting = waiting or WaitingOptions()
+    not_before = waiting.not_before(now)
+    now = not_before or now
     started = history.WorkflowStarted(
         arguments,
         seed,
@@ -50,5 +58,6 @@ def started_run(
         started_at=now,
         input_digest=digest_of(name, arguments),
         parent=parent,
+        ticket=waiting.ticket(name, queue, not_before),
         **options,
     )

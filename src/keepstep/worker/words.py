@@ -14,7 +14,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that a run waits for."""
 
     kind: str
-    """signal, timer, step, callback, human_task, child, condition, handler"""
+    """signal, timer, step, callback, human_task, child, condition, handler, queue"""
     name: str = ""
     key: str = ""
     since: int = 0
@@ -29,6 +29,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str = ""
     run_id: str = ""
     queue: str = ""
+    before: int = 0
+    """Of a queue: how many go first."""
+    holder: str = ""
+    """Of a queue: the id of a run that keeps it waiting, because it has the same fairness key."""
+    is_paused: bool = False
+    """Of a queue."""
     once: bool = False
     """Of a step: it was begun and must not be begun a second time."""
 

@@ -32,6 +32,7 @@ from keepstep.journal import (
     Promise,
     Status,
 )
+from keepstep.queues.declaration import publish_queues
 from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
@@ -137,6 +138,7 @@ class Worker:
         self.journal.listen(self._hear)
         await self._open_lease()
         await self._publish()
+        await publish_queues(self.journal)
         self._loops = [
             asyncio.create_task(self._keep_going(name, each), name=f"keepstep-{name}")
             for name, each in (
@@ -299,19 +301,24 @@ class Worker:
     async def _seconds_to_wake(self) -> float:
         """How long to wait for a hint before looking again; 0 or less if there is something to claim."""
         poll = self.options.poll_seconds
-        if self._room() <= 0 or self._is_stopping:
+        if self.room_for_runs() <= 0 or self._is_stopping:
             return poll
         wake = await self.journal.next_wake(self.lease_id, self.served.names())
         return poll if wake is None else min((wake - self.journal.clock.now()) / 1e6, poll)
 
     async def _claim(self) -> int:
-        room = self._room()
+        room = self.room_for_runs()
         runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self.served.names())
         await self.admission.take_up(runs)
         return len(runs)
 
-    def _room(self) -> int:
+    def room_for_runs(self) -> int:
+        """How many more may have something to do in this worker's memory."""
         return self.options.active_runs_max - (len(self.residents) - len(self._idle))
+
+    def doubt_claims(self) -> None:
+        """The answer to a claim that may have brought runs is lost."""
+        self._doubt.begin()
 
     # starting here
 
@@ -349,7 +356,7 @@ class Worker:
             self._has_lease
             and not self._is_stopping
             and (new.queue in self.options.queues or new.queue in self.served.queues(self.options.queues))
-            and self._room() > 0
+            and self.room_for_runs() > 0
             and self.served.find(new.type, new.queue) is not None
         )
 
@@ -391,8 +398,9 @@ class Worker:
         if self.residents.get(resident.run_id) is resident:
             del self.residents[resident.run_id]
         self._idle.pop(resident.run_id, None)
-        if self._room() == 1:
+        if self.room_for_runs() == 1:
             self._work.ring()
+            self.remote.wake()
         self.check_emptied()
 
     def reload(self, resident: Resident) -> None:
