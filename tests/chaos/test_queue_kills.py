@@ -103,6 +103,6 @@ async def test_killed_workers_never_leave_more_at_work_than_the_limits_and_stran
             assert [(each.held, each.waiting) for each in await client.queues.list()] == [(0, 0), (0, 0)]
             assert await client.count(f"Status = '{Status.RUNNING}'") == 0
     finally:
-        for each in alive:
-            each.kill()
-            each.wait()
+        for worker in alive:
+            worker.kill()
+            worker.wait()

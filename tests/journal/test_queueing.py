@@ -346,6 +346,20 @@ async def test_a_run_that_continues_goes_on_in_its_slot_and_one_that_is_restarte
     assert await admitted(journal) == ["two"]
 
 
+async def test_a_run_that_continues_keeps_its_key(journal: Journal) -> None:
+    await journal.open_lease(lease(queues=("gpu",)))
+    await declare(journal, per_key=1)
+    one = await start(journal, "one", fairness_key="k")
+    await start(journal, "two", fairness_key="k")
+    assert await admitted(journal) == ["one"]
+    new = new_run("another", queue="gpu", continued_from=one.run_id)
+    await end(journal, "one", status=Status.CONTINUED, start=(new,))
+    assert [run.run_id for run in await journal.claim_runs("L", 10)] == [new.run_id]
+    assert await admitted(journal) == []
+    await end(journal, "another")
+    assert await admitted(journal) == ["two"]
+
+
 async def test_a_run_that_is_reopened_waits_as_it_waited_before(journal: Journal) -> None:
     await journal.open_lease(lease(queues=("gpu",)))
     await declare(journal, concurrency=1, per_key=1)

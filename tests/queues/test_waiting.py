@@ -12,7 +12,9 @@ import pytest
 
 import keepstep
 from keepstep import AlreadyStarted, Cancelled, Engine, InvalidInput, step, workflow
+from keepstep.client.info import moment
 from keepstep.journal import Condition, Declaration, Limits
+from keepstep.queues.declaration import forget
 from keepstep.testing import run
 from tests.runtime.crashing import World, crash_at_every_commit
 
@@ -181,7 +183,7 @@ async def tell_the_time() -> datetime:
 def test_start_at_says_a_moment() -> None:
     async def program(world: World) -> float:
         engine = await world.open()
-        at = keepstep.client.info.moment(engine.journal.clock.now()) + timedelta(minutes=5)
+        at = moment(engine.journal.clock.now()) + timedelta(minutes=5)
         began = world.loop.time()
         await engine.run(tell_the_time, id="at", start_at=at)
         return world.loop.time() - began
@@ -282,7 +284,7 @@ def test_what_is_declared_in_code_is_published_by_workers_and_an_operators_word_
     try:
         info, again, last = play(program)
     finally:
-        keepstep.queues.declaration.forget("published lane")
+        forget("published lane")
     assert info.limits == {"concurrency": 2, "rate": "100/m"}
     assert (info.declared, info.changed) == ({"concurrency": 4, "rate": "100/m"}, ("concurrency",))
     assert (again, last) == ({"concurrency": 4, "rate": "100/m"}, {"concurrency": 5})
@@ -326,3 +328,91 @@ def test_limits_hold_and_nothing_is_stranded_whatever_commit_a_process_dies_at()
     at_work.clear()
     most.clear()
     assert crash_at_every_commit(_lane, check) >= 8
+
+
+# debouncing
+
+
+@workflow
+async def index_pages(pages: list[str]) -> list[str]:
+    order.append(pages[-1])
+    await keepstep.sleep(5)
+    return [*pages, str(await keepstep.receive("more", str)) if pages[0] == "listen" else ""]
+
+
+def test_of_many_starts_in_a_row_one_runs_with_what_the_last_one_said() -> None:
+    async def program(world: World) -> tuple[float, list[list[str]]]:
+        engine = await world.open()
+        began = world.loop.time()
+        handles = []
+        for n in range(5):
+            handles.append(await engine.debounce(index_pages, [f"p{n}"], key="shop", delay=10))
+            await asyncio.sleep(4)
+        results = [await handle.result(timeout=60) for handle in handles]
+        return world.loop.time() - began, results
+
+    elapsed, results = play(program)
+    assert results == [["p4", ""]] * 5
+    assert order == ["p4"]
+    assert 31 <= elapsed < 33.5
+
+
+def test_calls_that_never_end_push_the_start_out_no_further_than_at_most() -> None:
+    async def program(world: World) -> float:
+        engine = await world.open()
+        began = world.loop.time()
+        handles = []
+        for n in range(12):
+            handles.append(await engine.debounce(index_pages, [f"p{n}"], key="shop", delay="10s", at_most="30s"))
+            await asyncio.sleep(4)
+        await handles[0].result(timeout=60)
+        first = world.loop.time() - began
+        await handles[-1].result(timeout=60)
+        return first
+
+    assert 48 <= play(program) < 49
+    assert order == ["p7", "p11"]
+
+
+def test_keys_are_debounced_apart_and_what_is_said_to_a_waiting_run_reaches_the_one_that_runs() -> None:
+    async def program(world: World) -> list[list[str]]:
+        engine = await world.open()
+        first = await engine.debounce(index_pages, ["listen"], key="a", delay=10)
+        await first.signal("more", "said early")
+        again = await engine.debounce(index_pages, ["listen"], key="a", delay=10)
+        other = await engine.debounce(index_pages, ["b"], key="b", delay=10)
+        return [await each.result(timeout=60) for each in (first, again, other)]
+
+    assert play(program) == [["listen", "said early"], ["listen", "said early"], ["b", ""]]
+
+
+@step
+async def write_index(page: str) -> str:
+    effects[page] += 1
+    return page
+
+
+effects: Counter[str] = Counter()
+
+
+@workflow
+async def index_once(page: str) -> str:
+    return await write_index(page)
+
+
+async def _debounced(engine: Engine) -> list[str]:
+    handles = [await engine.debounce(index_once, page, key="shop", delay=2) for page in ("one", "two")]
+    return [await handle.result(timeout=120) for handle in handles]
+
+
+def test_the_last_input_runs_and_no_earlier_one_does_whatever_commit_a_process_dies_at() -> None:
+    """The process that calls dies as well, and calls again: where the run has begun by then, that is another one."""
+
+    def check(result: list[str], crashes: int) -> None:
+        assert result[0] == result[1] == "two"
+        assert effects["one"] == 0
+        assert 1 <= effects["two"] <= 2 + crashes
+        effects.clear()
+
+    effects.clear()
+    assert crash_at_every_commit(_debounced, check) >= 3

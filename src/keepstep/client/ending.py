@@ -55,18 +55,17 @@ async def terminate(journal: Journal, read: Callable[[], Awaitable[Run]], reason
     raise Conflict(f"run {run.workflow_id!r} changes too quickly to be terminated; try again")
 
 
-async def cancel_queued(journal: Journal, read: Callable[[], Awaitable[Run]], reason: str) -> bool:
-    """Close a run that has never begun, because it waits on its queue; False where it has."""
+async def cancel_queued(journal: Journal, read: Callable[[], Awaitable[Run]], reason: str) -> None:
+    """Close a run that has never begun, because it waits on its queue: nobody reads what it is told."""
     for _ in range(TRIES_MAX):
         run = await read()
         if run.status is not Status.RUNNING or run.condition is not Condition.QUEUED or run.epoch > 0:
-            return False
+            return
         try:
             await journal.commit(_cancellation(journal, run, reason))
-            return True
+            return
         except (Conflict, RunClosed):
             continue  # it was admitted, or somebody has said something to it
-    return False
 
 
 def _cancellation(journal: Journal, run: Run, reason: str) -> Commit:

@@ -41,6 +41,7 @@ from keepstep.worker.worker import Worker, WorkerOptions
 from .address import open_journal
 from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
 from .closing import Closings, last_event
+from .debouncing import debounce
 from .ending import restart
 from .filter import parse_filter, parse_task_filter
 from .handle import RunHandle, signal_payload
@@ -207,6 +208,44 @@ class Engine:
                 'choose another id, or start with if_running="restart" or if_closed="restart"'
             )
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
+
+    async def debounce(
+        self,
+        workflow: Workflow[Any, R] | type[Runs[Any, R]] | str,
+        *args: Any,
+        key: str,
+        delay: Duration,
+        at_most: Duration | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> RunHandle[R]:
+        """Start one run for many calls in a row of the same ``key``: a while after the last, with its arguments.
+
+        :param delay: it begins so long after the last call, and :param at_most: no later than so long after the first.
+
+        A call after it has begun is the first of another run. Handles of all calls lead to the run that is executed.
+        Raises ``InvalidInput``; ``Conflict`` where the run that waits is due and no worker takes it.
+        """
+        request = await start_request(workflow, args, {}, self.published)
+        id = f"debounced/{request.name}/{checked_name(key, 'the key of a debounced start')}"
+        wait = round(to_seconds(delay) * 1e6)
+        longest = None if at_most is None else round(to_seconds(at_most) * 1e6)
+
+        def make(delay: int, not_after: int) -> NewRun:
+            waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay / 1e6)
+            return self._new_run(
+                request,
+                id,
+                queue,
+                attributes=plain_attributes(attributes),
+                waiting=waiting,
+                begins_as=f"{id}/{self.new_id()}",
+                not_after=not_after,
+            )
+
+        return RunHandle(self, id, await debounce(self, id, wait, longest, make))
 
     async def begin(self, new: NewRun) -> Started:
         """Start a run, in the memory of this engine's worker where it can be."""

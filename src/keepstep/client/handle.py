@@ -242,10 +242,8 @@ class RunHandle(Generic[R]):
 
         One that waits on its queue, and has never begun, is closed at once.
         """
-        plain_text(reason, "the reason")
-        if await cancel_queued(self._journal, self._current, reason):
-            return
         await self._send("cancel", "", plain_text(reason, "the reason").encode(), None)
+        await cancel_queued(self._journal, self._current, reason)
 
     async def _send(self, kind: str, name: str, data: bytes, id: str | None, connection: Any = None) -> None:
         address: dict[str, Any] = {"namespace": self._engine.namespace, "workflow_id": self.id}

@@ -42,7 +42,7 @@ class WaitingOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     def ticket(self, type: str, offered_on: str, not_before: int) -> Ticket | None:
         """How the run waits; None where nothing but its queue decides that, by its name."""
-        queue, version = split_queue(offered_on, type)
+        queue, version = split_queue(offered_on, type) if isinstance(offered_on, str) else (offered_on, None)
         if not self.is_asked_for() and version is None:
             return None
         return Ticket(

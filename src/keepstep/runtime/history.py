@@ -67,6 +67,10 @@ class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     """So many events were copied from another run; the next one is ``forked``. 0 for a run of its own."""
     version: str = ""
     """Of the code that was the newest when the run was started."""
+    begins_as: str = ""
+    """The id under which it goes on when it begins, if its start was debounced."""
+    not_after: int = 0
+    """Beyond this time later starts do not push it; 0 for no such time."""
 
 
 class Resumed(_Data, frozen=True, array_like=True, gc=False):
@@ -278,7 +282,7 @@ class WorkflowTerminated(_Data, frozen=True, array_like=True, gc=False):
 
 
 class WorkflowContinued(_Data, frozen=True, array_like=True, gc=False):
-    """The run goes on as a new run of the same workflow id."""
+    """The run goes on as a new run, of the same workflow id unless its start was debounced."""
 
     run_id: str
 

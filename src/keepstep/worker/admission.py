@@ -33,6 +33,7 @@ from keepstep.runtime.execution import Execution, Identity
 from keepstep.runtime.history import pack
 from keepstep.runtime.workflow import Workflow
 
+from .debounced import begins_as, go_on_as
 from .identity import identity_of
 from .pause import is_paused
 from .resident import WORKFLOW_TIMEOUT_KEY, Resident
@@ -123,6 +124,9 @@ class Admission:
         is_ours = loaded.run.owner == self._worker.lease_id and loaded.run.epoch == run.epoch
         if not is_ours or self._is_in_hand(run.run_id, run.epoch):
             return None
+        if begins_as(loaded):
+            self._worker.spawn(self._go_on(run, workflow, loaded))
+            return None
         try:
             return self._admit(workflow, loaded)
         except Exception:  # whatever is wrong with one run must not stop the others
@@ -131,6 +135,10 @@ class Admission:
             )
             self._worker.residents.pop(run.run_id, None)
             return None
+
+    async def _go_on(self, run: Run, workflow: Workflow[Any, Any], loaded: Loaded) -> None:
+        if not await go_on_as(self._worker, run, workflow, loaded):
+            await self._load_later(run)
 
     async def _load_later(self, run: Run) -> None:
         await asyncio.sleep(1.0)

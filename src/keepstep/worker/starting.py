@@ -28,6 +28,8 @@ def started_run(
     seed: bytes,
     parent: ParentLink | None = None,
     waiting: WaitingOptions | None = None,
+    begins_as: str = "",
+    not_after: int = 0,
     **options: Any,
 ) -> NewRun:
     """What starts a Python run, by workflow name; clients that do not know the code use it too.
@@ -45,6 +47,8 @@ def started_run(
         options.get("continued_from") or "",
         parent.run_id if parent is not None else "",
         version=version,
+        begins_as=begins_as,
+        not_after=not_after,
     )
     return NewRun(
         run_id=run_id,

@@ -161,12 +161,17 @@ def put_ticket(picture: Picture, head: Head, ticket: Ticket, *, is_held: bool = 
     picture.news.tell(HintKind.TASKS, head.run_id)
 
 
-def put_ticket_again(picture: Picture, head: Head) -> None:
-    """A run that was closed is open again: it waits as it waited before it was admitted, if it did."""
+def ticket_before(picture: Picture, head: Head) -> Ticket:
+    """How a run waited before it was admitted, or would have waited."""
     picture.write()
     queue, run_type, saved = picture.tables.saved_ticket(head.run)
-    ticket = Ticket(queue=queue, key=run_type) if saved is None else _decode_ticket(saved)
-    if saved is not None or picture.tables.holds_runs_back(ticket.queue):
+    return Ticket(queue=queue, key=run_type) if saved is None else _decode_ticket(saved)
+
+
+def put_ticket_again(picture: Picture, head: Head) -> None:
+    """A run that was closed is open again: it waits as it waited before it was admitted, if it did."""
+    ticket = ticket_before(picture, head)
+    if ticket.is_asked_for or picture.tables.holds_runs_back(ticket.queue):
         put_ticket(picture, head, msgspec.structs.replace(ticket, not_before=0))
         picture.change(head)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from keepstep.journal.commit import NewRun, Started
 from keepstep.journal.errors import AlreadyStarted, Conflict, NotFound, RunClosed
 from keepstep.journal.message import NewMessage, Sent
@@ -11,7 +13,7 @@ from keepstep.journal.run import IfRunning
 from .codes import RUNNING, STATUSES, json_text
 from .head import Head
 from .picture import Picture, Wants
-from .queueing import put_ticket
+from .queueing import put_ticket, ticket_before
 from .task import add_tasks
 
 
@@ -132,7 +134,10 @@ def start_from(picture: Picture, head: Head, new: NewRun, *, had_slot: bool) -> 
     """
     there = picture.newest(new.namespace, new.workflow_id)
     if picture.find(new.run_id) is None and (there is None or _may_follow(head, there, new)):
-        return _create(picture, new, takes_slot=had_slot and new.continued_from == head.run_id)
+        takes_slot = had_slot and new.continued_from == head.run_id
+        if takes_slot:
+            new = msgspec.structs.replace(new, ticket=ticket_before(picture, head))
+        return _create(picture, new, takes_slot=takes_slot)
     if head.is_open():
         key = new.workflow_id if new.parent is None else new.parent.key
         picture.deliver(head, NewMessage(run_id=head.run_id, kind="start_refused", name=key))

@@ -173,7 +173,7 @@ def put_ticket(tx: Transaction, row: RunRow, ticket: Ticket, *, is_held: bool = 
 
 def put_ticket_again(tx: Transaction, row: RunRow) -> None:
     """A run that was closed is open again: it waits as it waited before it was admitted, if it did."""
-    ticket = row.ticket or ticket_of(tx, row.run.queue, row.run.type, None)
+    ticket = ticket_of(tx, row.run.queue, row.run.type, row.ticket)
     if ticket is not None:
         put_ticket(tx, row, msgspec.structs.replace(ticket, not_before=0))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import msgspec
+
 from keepstep.journal.commit import NewRun, Started
 from keepstep.journal.errors import AlreadyStarted, Conflict
 from keepstep.journal.message import NewMessage
@@ -128,7 +130,10 @@ def start_from(tx: Transaction, row: RunRow, new: NewRun, *, had_slot: bool) -> 
     """
     there = tx.disk.find(new.namespace, new.workflow_id)
     if new.run_id not in tx.disk.runs and (there is None or _may_follow(row, there, new)):
-        return create(tx, new, takes_slot=had_slot and new.continued_from == row.run.run_id)
+        takes_slot = had_slot and new.continued_from == row.run.run_id
+        if takes_slot:
+            new = msgspec.structs.replace(new, ticket=row.ticket)
+        return create(tx, new, takes_slot=takes_slot)
     if row.is_open():
         key = new.workflow_id if new.parent is None else new.parent.key
         deliver(tx, row, NewMessage(run_id=row.run.run_id, kind="start_refused", name=key))
