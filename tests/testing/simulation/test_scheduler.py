@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
-from keepstep.testing.simulation import scheduler
+from keepstep.journal import Hint, HintKind
+from keepstep.journal.memory import MemoryJournal
+from keepstep.testing.simulation import scheduler, world
 from keepstep.testing.simulation.scheduler import Fate, Livelock, SimulationLoop, fate
 
 
@@ -137,3 +139,21 @@ def test_a_story_that_goes_round_in_circles_ends(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(Livelock, match="100 iterations"):
         play(turn())
+
+
+def test_a_process_whose_store_is_lost_is_ended_and_another_one_started_in_its_place() -> None:
+    seen: list[bool] = []
+
+    async def plot(stage: world.World) -> None:
+        await stage.fleet.fill(0)
+        [first] = stage.fleet.alive()
+        assert isinstance(first._inner, MemoryJournal)
+        for listener in tuple(first._inner._listeners):
+            listener(Hint(HintKind.STORE_LOST))
+        await asyncio.sleep(1.0)
+        [second] = stage.fleet.alive()
+        seen.extend((first.is_dead, second.is_open, second.number > first.number))
+
+    _, violations = world.play(plot, "a lost store", "memory", workers=1)
+    assert violations == []
+    assert seen == [True, True, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 
 from keepstep.journal import JournalError, ProcessIdentity
 
@@ -15,6 +16,8 @@ from .scheduler import Livelock, SimulationLoop
 from .trouble import Decide, Outcome, always_fine
 
 OPENING_TRIES_MAX = 50
+
+RESTART_SECONDS = 0.5
 
 
 class Fleet:
@@ -31,6 +34,7 @@ class Fleet:
         """What is deployed where a process starts from now on."""
         self.places: list[Process | None] = [None] * workers
         self._seed = seed
+        self._restarting: set[asyncio.Task[None]] = set()
         self._by_number: dict[int, Process] = {}
 
     def now(self) -> int:
@@ -48,6 +52,7 @@ class Fleet:
         """Start a process at a place, as a supervisor does: until one comes up."""
         for _ in range(OPENING_TRIES_MAX):
             process = self.make()
+            process.give_up = partial(self._restart_later, place)
             self.places[place] = process
             if prepare is not None:
                 prepare(process)
@@ -84,6 +89,15 @@ class Fleet:
 
         decision: Decide = decide if share else always_fine
         process.temper.decide = decision
+
+    def _restart_later(self, place: int, process: Process) -> None:
+        """A supervisor has seen that a process of its has ended by itself."""
+        if not process.is_dead:
+            self.record.faults["store lost"] += 1
+            process.kill()
+            restarting = asyncio.ensure_future(self.replace(place, RESTART_SECONDS))
+            self._restarting.add(restarting)
+            restarting.add_done_callback(self._restarting.discard)
 
     async def restart(self, place: int) -> None:
         """Kill who is there and start another one, with the code that is deployed now."""

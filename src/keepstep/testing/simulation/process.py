@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, cast
 
 from keepstep.client.engine import Engine
-from keepstep.journal import Commit, Committed, Journal, ProcessIdentity, uuid7
+from keepstep.journal import Commit, Committed, Hint, HintKind, Journal, ProcessIdentity, uuid7
 from keepstep.testing.virtual import VirtualClock
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.watchdog import Watchdog
@@ -103,6 +103,8 @@ class Process(Fate):
         self.is_open = False
         """Its engine can be asked."""
         self.died = asyncio.Event()
+        self.give_up: Callable[[Process], None] = Process.kill
+        """What is done with it when it has found that its store cannot be written any more."""
         self.identity = ProcessIdentity(
             host="simulation", boot_id="virtual", pid_namespace="", pid=number, started=f"{number}"
         )
@@ -133,6 +135,7 @@ class Process(Fate):
             ids=ids,
             disturb=self.disturb,
         )
+        self._inner.listen(self._hear)
         journal = TroubledJournal(self._inner, self.temper, self.chance, self.context, self._confirm)
         self.engine = Engine(
             journal=cast(Journal, journal),
@@ -149,6 +152,10 @@ class Process(Fate):
         )
         await self.engine.__aenter__()
         self.is_open = True
+
+    def _hear(self, hint: Hint) -> None:
+        if hint.kind is HintKind.STORE_LOST:
+            self.loop.call_soon(self.give_up, self, context=contextvars.Context())
 
     def _make_id(self) -> str:
         return uuid7(self.clock.now() // 1000, self.chance.randbytes(10))
