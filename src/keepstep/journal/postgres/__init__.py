@@ -11,7 +11,7 @@
 ``outbox``         starts and messages in transactions of the users' own, by functions of the schema
 ``reader``         reads beside the writer; ``query`` has the questions, ``inbox`` and ``log`` the difficult two, and
                    ``pulse`` what an idle process asks
-``herald``         hints to the other processes, by NOTIFY
+``herald``         hints to the other processes, by NOTIFY; ``calls`` holds back those that call in vain
 ``arriving``       takes a whole journal from another store; until it is whole, nobody passes the ``gate``
 ``parts``          the parts of the table of events
 ``statements``     all SQL of a flush, ``readings`` all other; ``rows`` turns rows into nouns; ``shard`` says which part

@@ -3,7 +3,8 @@
 A NOTIFY takes a lock of the whole server when it commits. So no flush carries one: what a flush has changed is told to
 this thread, which has a connection of its own and sends the kinds of everything told since its last NOTIFY in one. The
 same connection listens. Hints may get lost, and nothing depends on them: where the connection breaks it is made again,
-with pauses, and everybody is told to look meanwhile, as one is who hears nothing for a while.
+with pauses, and everybody is told to look meanwhile, as one is who hears nothing for a while. Who is called in vain is
+called less often (``calls``).
 
 LISTEN needs a session. Behind a pooler in transaction mode it is had from the server itself, where the URL says which
 that is; otherwise there is no herald, and processes poll.
@@ -26,6 +27,7 @@ from keepstep.journal.hint import Hint, HintKind
 from keepstep.journal.writing.bus import Hear
 
 from . import statements as sql
+from .calls import Calls
 from .statement import Statement
 from .wire import Wire
 
@@ -65,8 +67,9 @@ def hear(wire: Wire, name: str) -> list[HintKind]:
 class Herald:
     """See the module. ``channel`` is the same for all processes of a schema, ``name`` is this one's."""
 
-    def __init__(self, connect: Callable[[], Wire], channel: str, name: str) -> None:
+    def __init__(self, connect: Callable[[], Wire], channel: str, name: str, calls: Calls) -> None:
         self._connect = connect
+        self._calls = calls
         self._channel = channel
         self._name = name
         self._listen = listening(channel)
@@ -126,9 +129,8 @@ class Herald:
             poll.register(wire.socket, select.POLLIN)
             poll.register(self._awaited, select.POLLIN)
             while not self._closing.is_set():
-                ready = {descriptor for descriptor, _ in poll.poll()}
-                if wire.socket in ready:
-                    self._pass_on(hear(wire, self._name))
+                ready = {descriptor for descriptor, _ in poll.poll(self._calls.milliseconds_left())}
+                self._pass_on(self._calls.hear(hear(wire, self._name) if wire.socket in ready else ()))
                 if self._awaited in ready:
                     os.read(self._awaited, 4096)
                     self._send(wire)
@@ -142,7 +144,7 @@ class Herald:
             told, self._told = self._told, {}
         if told:
             say(wire, self._channel, self._name, list(told))
-            self._pass_on(hear(wire, self._name))
+            self._pass_on(self._calls.hear(hear(wire, self._name)))
             self._closing.wait(TELL_SECONDS_MIN)
 
     def _pass_on(self, kinds: Sequence[HintKind]) -> None:

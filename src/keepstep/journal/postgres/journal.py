@@ -83,7 +83,13 @@ class PostgresJournal(GroupJournal[Wire]):
         looked_for = (*kinds, TICKET) if types else kinds
         if not await self._read(self._queries.any_tasks, lease_id, queues, looked_for, self.clock.now()):
             return Claimed()
+        self._queries.finds += 1
         return await super().claim_work(lease_id, queues, kinds, limit, types)
+
+    async def next_wake(self, lease_id: str, types: Sequence[str] | None = None) -> int | None:
+        wake_at = await super().next_wake(lease_id, types)
+        self._queries.finds += wake_at is not None and wake_at <= self.clock.now()
+        return wake_at
 
     def _probed(self, state: LeaseState) -> str | None:
         return state.probing

@@ -26,6 +26,7 @@ from keepstep.journal.writing.writer import Writer
 
 from . import statements as sql
 from .address import Address, parse_address
+from .calls import Calls
 from .connection import WRITER, connect, is_worth_waiting, open_plainly
 from .flush import Flusher
 from .gate import check_gate
@@ -78,12 +79,13 @@ class _Opened:
         reader = ReaderPool(lambda: connect(address, application="keepstep reader"), address.shown)
         sessions = Sessions(address, self._shards, clock.now)
         queries = Queries(self._shards)
-        journal = PostgresJournal(clock, ids, reader, queries, self._herald(), sessions, is_surely_dead, address.schema)
+        herald = self._herald(Calls(lambda: queries.finds, REAL.monotonic))
+        journal = PostgresJournal(clock, ids, reader, queries, herald, sessions, is_surely_dead, address.schema)
         writer = Writer(self._flusher, self._renewals, clock, journal.resolve, REAL.monotonic)
         journal.attach(writer, ThreadDrive(writer))
         return journal
 
-    def _herald(self) -> Bus:
+    def _herald(self, calls: Calls) -> Bus:
         address = self._address.behind_the_pooler()
         if address is None:
             return NoHerald()
@@ -91,7 +93,7 @@ class _Opened:
         def connect_unsynced() -> Wire:
             return connect(address, application="keepstep herald", settings={"synchronous_commit": "off"})
 
-        return Herald(connect_unsynced, f"keepstep_{address.schema}", f"{self._process:016x}")
+        return Herald(connect_unsynced, f"keepstep_{address.schema}", f"{self._process:016x}", calls)
 
 
 def _open(address: Address, create: bool, clock: Clock) -> _Opened:

@@ -48,6 +48,8 @@ class Queries:
         """Queues and kinds of tasks that were looked for last."""
         self.news = 0
         """Grows with every hint: what was seen before may not be so any more."""
+        self.finds = 0
+        """Grows whenever there is a run or a task that this process could claim."""
 
     def forget_lease(self, lease_id: str) -> None:
         """The lease is over."""
