@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
 
-from keepstep.journal import Status
-from keepstep.journal.postgres import PostgresJournal, open_postgres, parts
+from keepstep.journal import Position, Status
+from keepstep.journal.postgres import PostgresJournal, log, open_postgres, parts
 from keepstep.journal.postgres.address import parse_address
 from keepstep.journal.postgres.connection import connect
 from keepstep.journal.postgres.parts import Parts
@@ -98,6 +99,48 @@ async def test_a_part_whose_runs_are_gone_is_dropped_and_one_that_is_held_is_emp
     with psycopg.connect(postgres_url) as db:
         assert db.execute("SELECT count(*) FROM keepstep.log").fetchone() != (0,)
     assert (await journal.start(new_run("next", lease_id="L"))).created
+
+
+LEFT = """
+SELECT count(*), count(*) FILTER (WHERE EXISTS (
+    SELECT FROM keepstep.events AS e WHERE e.shard = l.shard AND e.batch = l.batch)) FROM keepstep.log AS l
+"""
+
+
+async def test_the_log_forgets_all_that_retention_has_left_nothing_of_some_at_a_time(
+    journal: PostgresJournal, wire: Wire, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a part that is dropped, and in one in which a run lives on."""
+    monkeypatch.setattr(log, "FORGOTTEN_AT_ONCE", 3)
+    monkeypatch.setattr(log, "STATEMENTS_AT_ONCE", 2)
+    keeper = Parts(lambda: START, lambda: 0.0)
+    held = await get(journal, (await journal.start(new_run("held", lease_id="L"))).run_id)
+    for first in range(1, 41, 10):
+        keeper.make(wire)
+        await start_many(journal, first, 10, close=True)
+    entries = await journal.read_log(Position(0, 0), 1000)
+    assert await journal.purge("default", START + 1) == 40
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        assert db.execute(LEFT).fetchone() == (81, 81)
+        keeper.drop(wire)
+        left = []
+        for _ in range(20):
+            keeper.look_after(wire)
+            left.append(db.execute(LEFT).fetchone())
+        assert left[0] != left[-1]  # not all at once
+        kept = 1 + _batches_in_the_part_being_filled(db)
+        assert left[-1] == (kept, kept)
+        assert kept < 10
+    await advance(journal, held, events=(event("on"),))
+    [entry] = await journal.read_log(entries[-1].position, 10)
+    assert (entry.run_id, entry.position.n) == (held.run_id, entries[-1].position.n + 1)
+
+
+def _batches_in_the_part_being_filled(db: psycopg.Connection[Any]) -> int:
+    """Its events lie there until it is dropped, and so do their places."""
+    row = db.execute("SELECT count(DISTINCT batch) FROM keepstep.events_000004").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def test_a_part_that_somebody_has_detached_and_not_dropped_is_dropped(

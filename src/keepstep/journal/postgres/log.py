@@ -19,6 +19,9 @@ from .wire import Wire
 
 BATCHES_AT_ONCE = 10_000
 
+FORGOTTEN_AT_ONCE = 2_000
+STATEMENTS_AT_ONCE = 8
+
 
 def extend(wire: Wire, shard: int) -> None:
     """Inside a transaction: give positions to all batches of the shard that are committed by now."""
@@ -67,7 +70,24 @@ def extend_all(wire: Wire) -> None:
         extend(wire, shard)
 
 
-def forget(wire: Wire) -> None:
-    """Forget the places of batches of which retention has left nothing."""
-    for (shard,) in wire.ask(readings.LIST_SHARDS):
-        wire.ask(readings.FORGET_LOG, shard, BATCHES_AT_ONCE)
+class Forgetting:
+    """Forgets the places of batches of which retention has left nothing: some at a time, because a week may have left
+    many millions of them, and whoever writes waits meanwhile."""
+
+    def __init__(self) -> None:
+        self._left: list[tuple[int, int]] = []
+        """Shards, and up to where each was looked through."""
+
+    def begin(self, wire: Wire) -> None:
+        """Look through all of it, from the beginning."""
+        self._left = [(shard, -1) for (shard,) in wire.ask(readings.LIST_SHARDS)]
+
+    def go_on(self, wire: Wire) -> None:
+        for _ in range(STATEMENTS_AT_ONCE):
+            if not self._left:
+                return
+            shard, after = self._left[-1]
+            [(looked_at, last)] = wire.ask(readings.FORGET_LOG, shard, after, FORGOTTEN_AT_ONCE)
+            self._left.pop()
+            if looked_at == FORGOTTEN_AT_ONCE:
+                self._left.append((shard, last))

@@ -51,11 +51,13 @@ class Parts:
         self._monotonic = monotonic
         self._look_at = 0.0
         self._may_change = True
+        self._forgetting = log.Forgetting()
         self._swept: dict[int, int] = {}
         """Parts in which nothing was left to delete when they had so many runs."""
 
     def look_after(self, wire: Wire) -> None:
         """Make, begin, empty and drop parts, now and then. Called about once a second."""
+        self._forgetting.go_on(wire)
         now = self._monotonic()
         if now < self._look_at:
             return
@@ -108,16 +110,16 @@ class Parts:
             wire.ask(Statement(f"DROP TABLE IF EXISTS {name[0]}", is_kept=False))
         filling = self._filling(wire)
         full = sorted(part for part in self._there(wire) if part < filling)
-        dropped = False
+        is_emptied = False
         for part in full[:PARTS_EXAMINED_MAX]:
             [(runs, closed)] = wire.ask(readings.RUNS_BETWEEN, _begin(part), _begin(part + 1))
             if not runs:
                 self._drop(wire, part)
-                dropped = True
+                is_emptied = True
             elif not closed and self._swept.get(part) != runs:
-                self._sweep(wire, part, runs)
-        if dropped:
-            log.forget(wire)
+                is_emptied |= self._sweep(wire, part, runs)
+        if is_emptied:
+            self._forgetting.begin(wire)
 
     def _drop(self, wire: Wire, part: int) -> None:
         name = _name(part)
@@ -132,12 +134,14 @@ class Parts:
             return  # somebody else does it, or somebody reads it for long
         wire.ask(Statement(f"DROP TABLE IF EXISTS {name}", is_kept=False))
 
-    def _sweep(self, wire: Wire, part: int, runs: int) -> None:
-        """Delete the events of runs that are gone, some at a time."""
+    def _sweep(self, wire: Wire, part: int, runs: int) -> bool:
+        """Delete the events of runs that are gone, some at a time; whether none is left."""
         statement = Statement(readings.SWEEP_PART.format(part=_name(part)), "int8", is_kept=False)
         [(deleted,)] = wire.ask(statement, ROWS_DELETED_MAX)
-        if deleted < ROWS_DELETED_MAX:
+        is_done = int(deleted) < ROWS_DELETED_MAX
+        if is_done:
             self._swept[part] = runs
+        return is_done
 
     def _filling(self, wire: Wire) -> int:
         """The part that new runs go to."""

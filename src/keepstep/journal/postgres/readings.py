@@ -258,16 +258,20 @@ LIST_SHARDS = Statement("SELECT shard FROM shards ORDER BY shard")
 
 FORGET_LOG = Statement(
     """
-    WITH gone AS (
-        SELECT l.shard, l.first_n FROM log AS l
-        WHERE l.shard = $1 AND l.first_n + l.events - 1 <= (SELECT log_purged FROM shards WHERE shard = $1)
-            AND NOT EXISTS (SELECT FROM events AS e WHERE e.shard = l.shard AND e.batch = l.batch)
-        LIMIT $2)
-    DELETE FROM log USING gone WHERE log.shard = gone.shard AND log.first_n = gone.first_n
+    WITH purged AS (SELECT log_purged AS n FROM shards WHERE shard = $1),
+    looked_at AS (
+        SELECT first_n, events, batch FROM log
+        WHERE shard = $1 AND first_n > $2 AND first_n <= (SELECT n FROM purged) ORDER BY first_n LIMIT $3),
+    forgotten AS (
+        DELETE FROM log USING looked_at AS a
+        WHERE log.shard = $1 AND log.first_n = a.first_n AND a.first_n + a.events - 1 <= (SELECT n FROM purged)
+            AND NOT EXISTS (SELECT FROM events AS e WHERE e.shard = $1 AND e.batch = a.batch))
+    SELECT count(*), max(first_n) FROM looked_at
     """,
-    "int4",
-    "int8",
+    *("int4", "int8", "int8"),
 )
+"""Of so many batches behind a position, those that lie where retention has been and have no event left; how many were
+looked at, and up to where."""
 
 # Parts of the table of events.
 
