@@ -48,9 +48,15 @@ def ask_the_bank(what: str) -> Any:
         return Outcome("failed", error="it says no")
     if said == "outcome uncertain":
         return Outcome("uncertain")
+    if said == "later":
+        return ask_later(what)
     if said == "outcome succeeded":
         return Outcome("succeeded", result="looked up")
     return f"{effects[what]} times {said}"
+
+
+async def ask_later(what: str) -> str:
+    return f"{effects[what]} times asked later"
 
 
 @step(once=True, resolver=ask_the_bank)
@@ -133,6 +139,7 @@ def test_a_person_may_also_say_that_it_failed() -> None:
         ("out of order", "1 times out of order"),
         ("outcome failed", "failed: it says no"),
         ("outcome succeeded", "looked up"),
+        ("later", "1 times asked later"),
     ],
 )
 def test_a_resolver_is_asked_what_became_of_a_payment_that_was_cut_off(said: str, result: str) -> None:

@@ -184,9 +184,8 @@ class Asks:
 
         Nobody would come to know of it otherwise before its next message or timer, and an update is never sent to it.
         """
-        if run.status is Status.RUNNING:
-            with contextlib.suppress(Conflict, NotFound, RunClosed):  # somebody else has moved it
-                await self._worker.journal.commit(Commit(run_id=run.run_id, version=run.version, wake_at=0))
+        with contextlib.suppress(Conflict, NotFound, RunClosed):  # somebody else has moved it
+            await self._worker.journal.commit(Commit(run_id=run.run_id, version=run.version, wake_at=0))
 
     def _obstacle_of(self, loaded: Loaded, kind: str) -> Reply | None:
         """Why a run that is not in memory here cannot be asked, if that is so."""
