@@ -15,10 +15,10 @@ from keepstep.journal.postgres.statement import Statement
 from keepstep.journal.postgres.wire import COMMIT, ConnectionLost
 from keepstep.testing.simulation import simulate
 from keepstep.testing.simulation.plants import planted
-from keepstep.testing.simulation.postgres_disk import bench_of_this_process
+from keepstep.testing.simulation.postgres_bench import DEADLOCK_SECONDS, LOCK_SECONDS, PostgresBench
 from keepstep.testing.simulation.postgres_driver import Hold, LentConnection
 from keepstep.testing.simulation.postgres_faults import Fault, Line
-from keepstep.testing.simulation.postgres_server import DEADLOCK_SECONDS, LOCK_SECONDS, PostgresBench
+from keepstep.testing.simulation.postgres_store import bench_of_this_process
 from keepstep.testing.simulation.postgres_wire import LentWire, connect, is_ordered
 from keepstep.testing.simulation.track import Tracks, this_track
 from keepstep.testing.virtual import run

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from importlib.util import find_spec
 
 from keepstep.testing.scoreboard import Score
 
@@ -18,6 +19,9 @@ from .stores import STORES
 from .world import bury_quietly
 
 PROGRESS_SECONDS = 10.0
+NEEDED = {"postgres": ("psycopg", "greenlet")}
+"""What a store is simulated with, beside Keepstep itself."""
+
 SHOWN_MAX = 5
 """Violations printed for one seed."""
 
@@ -36,6 +40,11 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.seeds < 1 or arguments.jobs < 1:
         parser.error("--seeds and --jobs are at least 1")
+    missing = [name for name in NEEDED.get(arguments.store, ()) if find_spec(name) is None]
+    if missing:
+        parser.error(
+            f"--store {arguments.store} needs {' and '.join(missing)}: pip install 'keepstep[postgres,torture]'"
+        )
     return arguments
 
 

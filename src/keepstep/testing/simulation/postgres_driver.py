@@ -21,8 +21,8 @@ from keepstep.journal.postgres.connection import preamble_of
 from keepstep.journal.postgres.transaction import Sessions
 from keepstep.journal.postgres.wire import Wire
 
+from .postgres_bench import STEP, TIMELESS, PostgresBench, Session
 from .postgres_faults import SLOW_SECONDS_MAX, TIME_OUT_SECONDS_MAX, Fault, Line
-from .postgres_server import STEP, TIMELESS, PostgresBench, Session
 from .postgres_wire import LentWire, check_connecting, closed_pgconn
 from .track import TrackLock, is_on_track
 

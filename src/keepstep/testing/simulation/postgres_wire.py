@@ -21,6 +21,7 @@ from keepstep.journal.postgres import statements as sql
 from keepstep.journal.postgres.statement import Statement
 from keepstep.journal.postgres.wire import COMMIT, ConnectionLost, Wire
 
+from .postgres_bench import Pipeline, PostgresBench, Session
 from .postgres_faults import (
     HINT_SECONDS_MAX,
     HINTS_LOST,
@@ -30,7 +31,6 @@ from .postgres_faults import (
     Fault,
     Line,
 )
-from .postgres_server import Pipeline, PostgresBench, Session
 from .track import this_track
 
 Outgoing = tuple[Statement, list[bytes | None], bool]

@@ -155,7 +155,7 @@ class SqliteStore:
 
 def _make_postgres_store(seed: str) -> Store:
     """The driver, a server, and what is made of them are loaded where they are wanted."""
-    from .postgres_disk import PostgresStore
+    from .postgres_store import PostgresStore
 
     return PostgresStore(seed)
 

@@ -3,7 +3,7 @@
 What is real: the server, every statement, transactions, locks and who waits for them, pipelines, LISTEN and NOTIFY,
 group commit and what becomes of it where a connection breaks, the writer's rounds, readers and their retries,
 transactional steps. What would bring in other clocks than the loop's has stand-ins: threads are tracks (``track``,
-``postgres_loop``, ``postgres_driver``), and the server executes one exchange at a time (``postgres_server``). What goes
+``postgres_loop``, ``postgres_driver``), and the server executes one exchange at a time (``postgres_bench``). What goes
 wrong between them is said in ``postgres_faults`` and, once more for what goes wrong anyhow, in ``trouble``.
 
 What differs from the simulation on SQLite: there a flush is one moment, here it is several exchanges in whose midst
@@ -37,10 +37,10 @@ from keepstep.journal.writing.renewal import Renewals
 from keepstep.journal.writing.writer import Writer
 from keepstep.testing.virtual import VirtualClock
 
+from .postgres_bench import PostgresBench
 from .postgres_driver import Hold, LentSessions
 from .postgres_faults import OUTAGE_BEGINS_SECONDS_MAX, OUTAGE_SECONDS_MAX, OUTAGES_SHARE, Line, drawn
 from .postgres_loop import TrackDrive, TrackHerald, TrackReader
-from .postgres_server import PostgresBench
 from .postgres_wire import LentWire, connect
 from .scheduler import fate
 from .track import TrackPace, Tracks
