@@ -252,7 +252,11 @@ class Resident:
             self._held_back = held
             return ()
         pending = self.execution.pending
-        return [each for each in held if not each.abandoned and pending.get(each.key) is each]
+        return [
+            each
+            for each in held
+            if not each.abandoned and pending.get(each.key) is each and each.key not in self.answered
+        ]
 
     def offer_tasks(self) -> None:
         """Offer what the replayed code still waits for, once everything in the inbox has been taken.
