@@ -75,5 +75,68 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "if size <= LOG_BYTES_KEPT:",
         "if size < LOG_BYTES_KEPT:",
     ): "a log of exactly that size is folded one write earlier",
+    (
+        "keepstep.journal.deciding.ownership",
+        "probed = None if probing is None else picture.find(probing)",
+        "probed = None if (probing is None) and False else picture.find(probing)",
+    ): "no run has no id: it is looked for in vain",
+    (
+        "keepstep.journal.memory.journal",
+        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", '
+        "pid=number, started=str(number))",
+        'return ProcessIdentity(host="MEMORY", boot_id="memory", pid_namespace="memory", '
+        "pid=number, started=str(number))",
+    ): "a name that is made up",
+    (
+        "keepstep.journal.memory.journal",
+        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", '
+        "pid=number, started=str(number))",
+        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", pid=number, started=str(None))',
+    ): "the number alone tells these processes apart",
+    (
+        "keepstep.journal.memory.journal",
+        "own, foreign = tx.news.hints(own=True), tx.news.hints(own=False)",
+        "own, foreign = tx.news.hints(own=True), tx.news.hints(own=None)",
+    ): "it is only asked whether it is so",
+    (
+        "keepstep.journal.sqlite.fence",
+        'fenced = [(table, verb) for table in TABLES for verb in ("INSERT", "UPDATE", "DELETE")]',
+        'fenced = [(table, verb) for table in TABLES for verb in ("insert", "UPDATE", "DELETE")]',
+    ): "SQL does not care for capitals",
+    (
+        "keepstep.journal.sqlite.fence",
+        'fenced = [(table, verb) for table in TABLES for verb in ("INSERT", "UPDATE", "DELETE")]',
+        'fenced = [(table, verb) for table in TABLES for verb in ("INSERT", "UPDATE", "delete")]',
+    ): "SQL does not care for capitals",
+    (
+        "keepstep.journal.sqlite.fence",
+        'return [*fenced, ("processes", "INSERT"), ("processes", "UPDATE")]',
+        'return [*fenced, ("processes", "INSERT"), ("processes", "update")]',
+    ): "SQL does not care for capitals",
+    (
+        "keepstep.journal.writing.flush",
+        "self.is_in_doubt = False",
+        "self.is_in_doubt = None",
+    ): "it is only asked whether it is so",
+    (
+        "keepstep.journal.sqlite.deeds.connection",
+        "guard.is_up = False",
+        "guard.is_up = None",
+    ): "it is only asked whether it is so",
+    (
+        "keepstep.journal.sqlite.connection",
+        "timeout=BUSY_MILLISECONDS / 1000,",
+        "timeout=BUSY_MILLISECONDS / 1001,",
+    ): "a thousandth less",
+    (
+        "keepstep.journal.moving.noun",
+        "return Noun(name=name, columns=tuple(columns.split()), key=tuple(key.split()), texts=tuple(texts.split()))",
+        "return Noun(name=name, columns=tuple(columns.split()), key=tuple(key.split()), texts=tuple(None))",
+    ): "called while the module is imported: before a mistake can be switched on",
+    (
+        "keepstep.journal.moving.noun",
+        "return Noun(name=name, columns=tuple(columns.split()), key=tuple(key.split()), texts=tuple(texts.split()))",
+        "return Noun(name=name, columns=tuple(None), key=tuple(key.split()), texts=tuple(texts.split()))",
+    ): "called while the module is imported: before a mistake can be switched on",
 }
 """By module, the line as it is, and the line as the mutant has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections import UserDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,33 @@ async def test_a_commit_with_a_deed_must_expect_something(shop: Shop) -> None:
     with pytest.raises(InvalidInput, match="expects nothing"):
         shop.journal.submit(Commit(run_id="x", deed=shop.deed("a")))
     assert shop.calls == []
+
+
+async def test_a_deed_reads_and_writes_through_cursors_as_with_sqlite3(shop: Shop) -> None:
+    run = await start_owned(shop.journal)
+    seen: list[Any] = []
+
+    def read(db: Any) -> None:
+        assert db.executemany("INSERT INTO effects VALUES (?)", [("b",), ["c"], ("d",)]).rowcount == 3
+        cursor = db.execute("SELECT what FROM effects ORDER BY rowid")
+        seen.append([column[0] for column in cursor.description])
+        seen.append(cursor.fetchmany())
+        cursor.arraysize = 2
+        seen.append(cursor.fetchmany())
+        seen.append(cursor.fetchmany(5))
+        seen.append(cursor.fetchone())
+        seen.append(list(db.execute("SELECT what FROM effects WHERE what = :what", Mapped(what="c"))))
+        db.row_factory = sqlite3.Row
+        seen.append(dict(db.execute("SELECT what FROM effects").fetchone()))
+        db.row_factory = lambda cursor, row: (cursor.description[0][0], *row)
+        seen.append(db.execute("SELECT what FROM effects").fetchall()[-1])
+
+    await shop.submit(run, shop.deed("a", read))
+    assert seen == [
+        ["what"], [("a",)], [("b",), ("c",)], [("d",)], None, [("c",)], {"what": "a"}, ("what", "d"),
+    ]  # fmt: skip
+    assert shop.effects() == ["a", "b", "c", "d"]
+
+
+class Mapped(UserDict[str, str]):
+    """Parameters by name, in a type of somebody's own."""
