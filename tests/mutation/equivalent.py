@@ -91,7 +91,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "keepstep.journal.memory.journal",
         'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", '
         "pid=number, started=str(number))",
-        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", pid=number, started=str(None))',
+        'return ProcessIdentity(host="memory", boot_id="memory", pid_namespace="memory", '
+        "pid=number, started=str(None))",
     ): "the number alone tells these processes apart",
     (
         "keepstep.journal.memory.journal",
