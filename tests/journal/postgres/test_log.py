@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import psycopg
 import pytest
@@ -52,6 +53,25 @@ async def test_a_long_transaction_holds_up_no_reader(open_journal: Open, postgre
         for n in range(3):
             await advance(journal, run, events=(event(f"{n}"),))
             assert types(await journal.read_log(Position(0, n + 1))) == [f"{n}"]
+
+
+async def test_a_log_that_nobody_has_read_for_long_is_extended_in_a_moment(
+    open_journal: Open, postgres_url: str
+) -> None:
+    """Whoever reads it first, or removes something, waits for that: no batch may be compared with all others."""
+    journal = await open_journal()
+    run = await start_owned(journal)
+    await journal.read_log(Position(0, 0))  # what extends the log is planned now
+    await advance(journal, run, events=(event("before"),))
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(
+            "INSERT INTO keepstep.batches (shard, batch, events) "
+            "SELECT 0, 1000 + n, 2 FROM generate_series(1, 25000) AS n"
+        )
+        began = time.monotonic()
+        assert types(await journal.read_log(Position(0, 1), 1)) == ["before"]
+        assert time.monotonic() - began < 5  # seconds: it were a hundred
+        assert db.execute("SELECT count(*), sum(events) FROM keepstep.log").fetchone() == (25002, 50002)
 
 
 async def test_each_shard_has_a_log_of_its_own_without_gaps(open_journal: Open) -> None:

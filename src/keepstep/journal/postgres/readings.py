@@ -214,8 +214,8 @@ LOCK_LOG = Statement("SELECT pg_advisory_xact_lock(hashtext(current_schema() || 
 EXTEND_LOG = Statement(
     """
     WITH found AS (
-        DELETE FROM batches WHERE (shard, batch) IN (
-            SELECT shard, batch FROM batches WHERE shard = $1 ORDER BY batch LIMIT $2)
+        DELETE FROM batches WHERE shard = $1 AND batch <= (
+            SELECT max(batch) FROM (SELECT batch FROM batches WHERE shard = $1 ORDER BY batch LIMIT $2) AS first_ones)
         RETURNING batch, events),
     reached AS (
         SELECT greatest((SELECT first_n + events FROM log WHERE shard = $1 ORDER BY first_n DESC LIMIT 1),
@@ -226,7 +226,8 @@ EXTEND_LOG = Statement(
     "int2",
     "int8",
 )
-"""Give positions to committed batches of a shard: behind all earlier ones, in a transaction that has ``LOCK_LOG``."""
+"""Give positions to committed batches of a shard: behind all earlier ones, in a transaction that has ``LOCK_LOG``. They
+are named by the last of them, because a join with the list of them would compare each with each."""
 
 LOG_STRETCH = Statement(
     """
@@ -242,12 +243,14 @@ LOG_STRETCH = Statement(
 EVENTS_OF_BATCHES = Statement(
     """
     SELECT s.first_n + e.nth AS n, r.run_id, e.seq, e.type, e.time, e.key, e.data
-    FROM unnest($2, $3) AS s(first_n, batch) JOIN events AS e ON e.shard = $1 AND e.batch = s.batch
-    JOIN runs AS r ON r.shard = e.shard AND r.run = e.run
+    FROM unnest($2, $3) AS s(first_n, batch)
+    CROSS JOIN LATERAL (SELECT * FROM events WHERE shard = $1 AND batch = s.batch OFFSET 0) AS e
+    CROSS JOIN LATERAL (SELECT run_id FROM runs WHERE shard = $1 AND run = e.run OFFSET 0) AS r
     WHERE s.first_n + e.nth > $4 ORDER BY 1 LIMIT $5
     """,
     *("int2", "int8[]", "int8[]", "int8", "int8"),
 )
+"""``OFFSET 0`` keeps each batch a look-up of its own: a plan made while tables are small may compare each with each."""
 
 LOG_PURGED = Statement("SELECT log_purged FROM shards WHERE shard = $1", "int4")
 """How far retention has removed the log."""
@@ -260,18 +263,19 @@ FORGET_LOG = Statement(
     """
     WITH purged AS (SELECT log_purged AS n FROM shards WHERE shard = $1),
     looked_at AS (
-        SELECT first_n, events, batch FROM log
+        SELECT first_n FROM log
         WHERE shard = $1 AND first_n > $2 AND first_n <= (SELECT n FROM purged) ORDER BY first_n LIMIT $3),
     forgotten AS (
-        DELETE FROM log USING looked_at AS a
-        WHERE log.shard = $1 AND log.first_n = a.first_n AND a.first_n + a.events - 1 <= (SELECT n FROM purged)
-            AND NOT EXISTS (SELECT FROM events AS e WHERE e.shard = $1 AND e.batch = a.batch))
+        DELETE FROM log
+        WHERE shard = $1 AND first_n > $2 AND first_n <= (SELECT max(first_n) FROM looked_at)
+            AND first_n + events - 1 <= (SELECT n FROM purged)
+            AND (SELECT 1 FROM events AS e WHERE e.shard = $1 AND e.batch = log.batch LIMIT 1) IS NULL)
     SELECT count(*), max(first_n) FROM looked_at
     """,
     *("int4", "int8", "int8"),
 )
 """Of so many batches behind a position, those that lie where retention has been and have no event left; how many were
-looked at, and up to where."""
+looked at, and up to where. No join: planned while tables are small, one may compare each with each for ever after."""
 
 # Parts of the table of events.
 
