@@ -151,6 +151,17 @@ def test_what_is_excluded_does_not_fire() -> None:
     assert upcoming(3, after=after, cron="0 9 * * *", exclude=Calendar(hour=9)) == []
 
 
+def test_a_day_that_is_excluded_is_left_out_whole_and_the_first_second_after_it_is_not() -> None:
+    for day in (date(2026, 3, 29), date(2026, 10, 25), date(2026, 5, 1)):
+        before = at("Europe/Berlin", day.year, day.month, day.day - 1 or 30, 23, 59, 58)
+        before = before.replace(month=4) if day.day == 1 else before
+        times = upcoming(3, after=before, every="1s", tz="Europe/Berlin", exclude=day)
+        assert [f"{each:%d %H:%M:%S}" for each in times][1:] == [
+            f"{day + timedelta(days=1):%d} 00:00:00",
+            f"{day + timedelta(days=1):%d} 00:00:01",
+        ]
+
+
 def test_a_schedule_begins_and_ends_when_told() -> None:
     start, end = datetime(2026, 5, 3, 9, tzinfo=UTC), datetime(2026, 5, 4, 9, tzinfo=UTC)
     times = upcoming(5, after=datetime(2026, 5, 1, tzinfo=UTC), cron="0 9 * * *", start_at=start, end_at=end)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from random import Random
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -27,14 +27,15 @@ from keepstep.journal import (
     Status,
     StoreUnavailable,
 )
+from keepstep.queues.starting import started_run
 from keepstep.queues.waiting import WaitingOptions, deduplicated_id
 from keepstep.runtime.data import Duration, checked_name, encode, plain_attributes, to_seconds, within_limit
 from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import definition_of
 from keepstep.runtime.workflow import Runs, Workflow
+from keepstep.schedules.guest import Schedules
 from keepstep.worker.reply import UPDATE
-from keepstep.worker.starting import started_run
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.worker import Worker, WorkerOptions
 
@@ -51,6 +52,11 @@ from .question import Question
 from .queues import Queues
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 from .with_start import start_with, update_with_start
+
+if TYPE_CHECKING:
+    from keepstep.schedules import Calendar, ScheduleInfo
+
+    from .schedule import ScheduleHandle
 
 R = TypeVar("R")
 
@@ -125,7 +131,9 @@ class Engine:
         self.queues = Queues(self.journal)
         self._is_open = True
         if self._has_worker:
-            self.worker = Worker(self.journal, self._options, surroundings=self._surroundings, serve=self._serve)
+            self.worker = Worker(
+                self.journal, self._options, surroundings=self._surroundings, serve=self._serve, guests=(Schedules,)
+            )
             try:
                 await self.worker.start()
             except BaseException:
@@ -399,6 +407,78 @@ class Engine:
         return await self.journal.count_runs(
             self.namespace, statuses=wanted.statuses, conditions=wanted.conditions, types=wanted.types
         )
+
+    # schedules
+
+    async def schedule(
+        self,
+        id: str,
+        workflow: Workflow[Any, Any] | type[Runs[Any, Any]] | str,
+        *args: Any,
+        cron: str | Sequence[str] = (),
+        every: Duration | Sequence[Duration] = (),
+        calendar: Calendar | Sequence[Calendar] = (),
+        offset: Duration = 0,
+        exclude: date | Calendar | Sequence[date | Calendar] = (),
+        tz: str = "UTC",
+        start_at: datetime | None = None,
+        end_at: datetime | None = None,
+        jitter: Duration = 0,
+        limit: int | None = None,
+        overlap: str = "skip",
+        catchup: Duration = "1d",
+        paused: bool = False,
+        note: str = "",
+        if_exists: str = "attach",
+        queue: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
+        **kwargs: Any,
+    ) -> ScheduleHandle:
+        """Start a workflow by the calendar: ``cron="0 9 * * MON-FRI", tz="Europe/Berlin"``, or ``every="15m"``.
+
+        Said again with the same words it changes nothing, so that it may stand in a program's start.
+
+        :param cron: one expression or several. :param every: an interval, counted from 1970 in UTC, later by
+            ``offset``. :param calendar: local times field by field. They may be combined.
+        :param exclude: dates and calendars on which it does not fire. :param tz: of all local times.
+        :param jitter: a firing is later by up to so much, by a length that is its own.
+        :param limit: how many runs are started. :param overlap: what a firing does while the run before goes on: skip,
+            buffer_one, buffer_all, cancel, terminate, allow.
+        :param catchup: a firing that is later than that, because nothing ran, is left out.
+        :param if_exists: ``"update"`` changes a schedule of that id that has another plan.
+        :param queue: of the runs, as their ``attributes`` and ``timeout``.
+
+        Raises ``AlreadyStarted`` if it is there with another plan, ``InvalidInput`` that names what does not fit. See
+        ``docs/schedules.md``.
+        """
+        from keepstep.schedules.spec import read_spec
+
+        from .schedule import ScheduleHandle
+        from .scheduling import make_plan, schedule
+
+        spec = read_spec(
+            cron=cron, every=every, calendar=calendar, offset=offset, exclude=exclude, tz=tz, start_at=start_at,
+            end_at=end_at, jitter=jitter,
+        )  # fmt: skip
+        plan = await make_plan(
+            self, workflow, args, kwargs, spec=spec, overlap=overlap, catchup=catchup, limit=limit, queue=queue,
+            attributes=attributes, timeout=timeout,
+        )  # fmt: skip
+        await schedule(self, id, plan, paused=paused, note=note, if_exists=if_exists)
+        return ScheduleHandle(self, id)
+
+    def get_schedule(self, id: str) -> ScheduleHandle:
+        """The schedule of that id."""
+        from .schedule import ScheduleHandle
+
+        return ScheduleHandle(self, id)
+
+    def list_schedules(self) -> AsyncIterator[ScheduleInfo]:
+        """All schedules, the newest first."""
+        from .schedule import list_schedules
+
+        return list_schedules(self)
 
     # speaking to runs
 

@@ -28,12 +28,12 @@ from keepstep.journal import (
     Status,
 )
 from keepstep.journal.limits import COMMIT_BYTES_MAX, WORKFLOW_ID_CHARS_MAX
+from keepstep.queues.starting import LANGUAGE
 from keepstep.runtime import history
 from keepstep.runtime.data import checked_name, encode, within_limit
 from keepstep.runtime.execution import without_superseded
 from keepstep.runtime.history import pack
 from keepstep.runtime.registry import find_step, find_workflow
-from keepstep.worker.starting import LANGUAGE
 
 from .answer import check_fit
 from .closing import last_event

@@ -56,6 +56,13 @@ class Pattern(msgspec.Struct, frozen=True):
             day += timedelta(days=1)
         return None
 
+    def last_alike(self, moment: int) -> int:
+        """A moment, not before the given one, up to which all moments fit as that one does."""
+        if (len(self.hours), len(self.minutes), len(self.seconds)) != (24, 60, 60):
+            return moment
+        tomorrow = local_time(self.zone, moment).date() + timedelta(days=1)
+        return min(moment_of(tomorrow, each.first, each.offset) for each in stretches(self.zone, tomorrow)) - 1
+
     def _fits_day(self, day: date) -> bool:
         return day.month in self.months and (self.years is None or day.year in self.years) and self.has_day(day)
 

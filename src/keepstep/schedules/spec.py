@@ -24,7 +24,7 @@ from .zone import find_zone
 
 T = TypeVar("T")
 
-EXCLUDED_IN_A_ROW_MAX = 100_000
+EXCLUDED_IN_A_ROW_MAX = 10_000
 """A spec whose exclusions leave nothing of so many firings means none."""
 
 
@@ -63,9 +63,10 @@ class Timing:
             found = min((each for each in self._candidates(moment) if each is not None), default=None)
             if found is None or (spec.end_at is not None and found > spec.end_at):
                 return None
-            if not any(each.fits(found) for each in self._excluded):
+            excluding = [each for each in self._excluded if each.fits(found)]
+            if not excluding:
                 return found
-            moment = found
+            moment = max(each.last_alike(found) for each in excluding)
         return None
 
     def _candidates(self, moment: int) -> list[int | None]:

@@ -232,7 +232,8 @@ class Admission:
             started_at=new.started_at,
             callback_base=self._worker.options.callback_base,
         )
-        resident = Resident(self._worker, Execution(workflow, identity), epoch=started.epoch, last_seq=len(new.events))
+        execution = Execution(workflow, identity)
+        resident = Resident(self._worker, execution, epoch=started.epoch, last_seq=len(new.events), parent=new.parent)
         resident.attributes, resident.input_digest = dict(new.attributes), new.input_digest
         self._worker.residents[new.run_id] = resident
         self._set_timeout(resident, new.events[0].data)

@@ -17,9 +17,10 @@ from keepstep.runtime import history
 from keepstep.runtime.callback import parse_token
 from keepstep.runtime.history import pack
 from keepstep.runtime.operation import CallbackOperation, ChildOperation, StepOperation
+from keepstep.runtime.parent_word import PARENT_WORD
 
 from .attempt import AttemptRecord
-from .kinship import PARENT_WORD, hear_parent
+from .kinship import hear_parent
 from .pause import PAUSE, RESUME
 from .reply import UPDATE
 from .updating import take_update

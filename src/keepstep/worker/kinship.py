@@ -18,25 +18,10 @@ from keepstep.runtime import history
 from keepstep.runtime.child import ABANDON, CANCEL, TERMINATE
 from keepstep.runtime.history import pack
 from keepstep.runtime.operation import ChildOperation, MessageOperation
+from keepstep.runtime.parent_word import ParentWord, word_to_child
 
 if TYPE_CHECKING:
     from .resident import Resident
-
-PARENT_WORD = "parent"
-"""Kind of the message by which a parent says what is to become of its child."""
-
-
-class ParentWord(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """See the module's docstring."""
-
-    parent_run_id: str
-    policy: str
-    reason: str
-
-
-def word_to_child(namespace: str, workflow_id: str, word: ParentWord) -> NewMessage:
-    """What tells a child what is to become of it."""
-    return NewMessage(namespace=namespace, workflow_id=workflow_id, kind=PARENT_WORD, data=msgspec.msgpack.encode(word))
 
 
 def stop_waiting_for(resident: Resident, operation: ChildOperation) -> NewMessage:

@@ -30,22 +30,25 @@ from keepstep.journal import (
     NewRun,
     ParentLink,
     Promise,
+    Run,
+    Started,
     Status,
 )
 from keepstep.queues.declaration import publish_queues
+from keepstep.queues.starting import LANGUAGE, started_run
 from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
 from .alarms import Alarms
 from .asks import Asks
 from .bell import Bell
+from .guest import Guest
 from .preparing import prepare_to_run
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of, not_superseded
 from .remote import CUTTING_OFF_SECONDS_MAX, RemoteSteps
 from .resident import Resident
 from .served import Served
-from .starting import LANGUAGE, started_run
 from .steps import Steps
 from .surroundings import Surroundings
 from .unheard import Doubt
@@ -94,6 +97,7 @@ class Worker:
         *,
         surroundings: Surroundings | None = None,
         serve: Sequence[Workflow[Any, Any]] | None = None,
+        guests: Sequence[Callable[[Worker], Guest]] = (),
     ) -> None:
         self.journal = journal
         self.options = options or WorkerOptions()
@@ -109,6 +113,8 @@ class Worker:
         self.watchdog = surroundings.make_watchdog()
         self.probe = Probe(self)
         self.admission = Admission(self)
+        self._guests = {guest.language: guest for guest in (make(self) for make in guests)}
+        self._guest_types = [type_ for guest in self._guests.values() for type_ in guest.types]
         self._doubt = Doubt(journal.clock, self.options.lease_seconds)
         self.residents: dict[str, Resident] = {}
         self._idle: OrderedDict[str, Resident] = OrderedDict()
@@ -173,8 +179,8 @@ class Worker:
                 lease_id=self.lease_id,
                 lease_seconds=self.options.lease_seconds,
                 process=self._surroundings.identify(),
-                queues=self.served.queues(self.options.queues),
-                languages=(LANGUAGE,),
+                queues=(*self.served.queues(self.options.queues), *(each.queue for each in self._guests.values())),
+                languages=(LANGUAGE, *self._guests),
                 code=code_fingerprint(),
                 label=self.options.label,
                 opened_at=self.journal.clock.now(),
@@ -285,7 +291,7 @@ class Worker:
                     reap_at = self.journal.clock.monotonic() + self.options.poll_seconds
                     await self.journal.reap()
                 if self._doubt.wants_a_look():
-                    await self.admission.take_up(await self.journal.list_owned_runs(self.lease_id))
+                    await self._take_up(await self.journal.list_owned_runs(self.lease_id))
                 pause = await self._seconds_to_wake()
                 if pause <= 0 and await self._claim():
                     continue
@@ -301,23 +307,35 @@ class Worker:
     async def _seconds_to_wake(self) -> float:
         """How long to wait for a hint before looking again; 0 or less if there is something to claim."""
         poll = self.options.poll_seconds
-        if self.room_for_runs() <= 0 or self._is_stopping:
+        types = self._claimable_types()
+        if not types or self._is_stopping:
             return poll
-        wake = await self.journal.next_wake(self.lease_id, self.served.names())
+        wake = await self.journal.next_wake(self.lease_id, types)
         return poll if wake is None else min((wake - self.journal.clock.now()) / 1e6, poll)
 
     async def _claim(self) -> int:
         room = self.room_for_runs()
-        runs = await self.journal.claim_runs(self.lease_id, min(room, self.options.claim_max), self.served.names())
-        await self.admission.take_up(runs)
+        limit = min(room, self.options.claim_max) if room > 0 else self.options.claim_max
+        runs = await self.journal.claim_runs(self.lease_id, limit, self._claimable_types())
+        await self._take_up(runs)
         return len(runs)
+
+    def _claimable_types(self) -> list[str]:
+        """Runs of guests are soon done with, and wait for no room among those of Python."""
+        return [*self.served.names(), *self._guest_types] if self.room_for_runs() > 0 else self._guest_types
+
+    async def _take_up(self, owned: Sequence[Run]) -> None:
+        for language, guest in self._guests.items():
+            if theirs := [run for run in owned if run.language == language]:
+                await guest.take_up(theirs)
+        await self.admission.take_up([run for run in owned if run.language not in self._guests])
 
     def room_for_runs(self) -> int:
         """How many more may have something to do in this worker's memory."""
         return self.options.active_runs_max - (len(self.residents) - len(self._idle))
 
     def doubt_claims(self) -> None:
-        """The answer to a claim that may have brought runs is lost."""
+        """The answer to a claim that may have brought runs, or to giving one back, is lost."""
         self._doubt.begin()
 
     # starting here
@@ -428,6 +446,10 @@ class Worker:
                 return
             except JournalError as error:
                 logger.warning("run %s could not be read again: %s", run_id, error)
+
+    def adopt(self, new: NewRun, started: Started) -> None:
+        """A run was started under this worker's lease, by a guest: advance it."""
+        self.admission.adopt(new, started)
 
     def released(self, done: Promise) -> None:
         """Called with the outcome of a commit that gave a run back."""

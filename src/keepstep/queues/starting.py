@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from keepstep.journal import NewEvent, NewRun, ParentLink
-from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime import history
 from keepstep.runtime.execution import digest_of
 from keepstep.runtime.history import FORMAT, pack
 from keepstep.runtime.loop import LOOP_VERSION
+
+from .waiting import WaitingOptions
 
 LANGUAGE = "python"
 

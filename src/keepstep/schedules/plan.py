@@ -1,0 +1,59 @@
+"""Plan: what a schedule was told to do: when to fire, what to start, and what to do about the unusual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .overlap import Overlap
+from .spec import Spec
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a firing starts."""
+
+    type: str
+    arguments: bytes
+    """Sealed. Empty in a standing if they are large; then they are read from the event that brought the plan."""
+    queue: str | None = None
+    """Overrides the workflow's own."""
+    offered_on: str = ""
+    """Where its runs are offered if whoever fires does not have its code."""
+    timeout: float | None = None
+    """In seconds; overrides the workflow's own."""
+    published_timeout: float | None = None
+    version: str = ""
+    attributes: dict[str, Any] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """See the module. ``catchup`` is in microseconds."""
+
+    spec: Spec
+    action: Action
+    overlap: Overlap
+    catchup: int
+    limit: int | None = None
+    """So many runs are started by the calendar."""
+
+
+CREATED = "schedule_created"
+UPDATED = "schedule_updated"
+"""Events of a schedule's history, with an opening each. Nothing else is written into it, so that it stays short."""
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Data of both events. The pause and the note are those of a creation."""
+
+    plan: Plan
+    paused: bool = False
+    note: str = ""
+
+
+def encode_opening(opening: Opening) -> bytes:
+    return msgspec.msgpack.encode(opening)
+
+
+def decode_opening(data: bytes) -> Opening:
+    return msgspec.msgpack.decode(data, type=Opening)

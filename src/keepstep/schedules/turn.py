@@ -1,0 +1,262 @@
+"""Turn: what a schedule does when it is looked at. Pure: what was said to it and the time go in, a decision comes out.
+
+A decision becomes one commit: it starts the runs, moves the position and sets the next wake. So a firing happens once,
+whoever decides and whatever crashes in between; and that its run's id is made of its nominal time makes it so across
+backfills and updates, too.
+
+One turn starts a bounded number of runs; what is left is the next one's, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from keepstep.journal import Message
+from keepstep.runtime import history
+
+from .overlap import Overlap
+from .spec import timing_of
+from .standing import (
+    BUFFERED_MAX,
+    EXISTS,
+    RECENT_MAX,
+    Backfill,
+    Firing,
+    Pending,
+    Running,
+    Standing,
+    firing_id,
+)
+
+CHILD_CLOSED = "child_closed"
+START_REFUSED = "start_refused"
+"""Kinds of the messages that a schedule minds: a run of its has ended, or was not started."""
+
+STARTS_MAX = 100
+CONSIDERED_MAX = 1000
+"""Firings that one turn looks at; of a longer outage, so many count as missed and the rest is left out."""
+
+BACKFILL_AHEAD = 100
+"""So many firings of backfills wait for their turn; the next ones are made when those have been started."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """A run to be started. ``is_minded``: the schedule is told when it ends."""
+
+    id: str
+    run_id: str
+    is_minded: bool
+
+
+class Word(msgspec.Struct, frozen=True):
+    """What is said to a run that goes on: to stop, or to be ended."""
+
+    id: str
+    overlap: Overlap
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What is to be committed. ``wake_at`` None: not before something is said to it."""
+
+    standing: Standing
+    starts: list[Start]
+    words: list[Word]
+    wake_at: int | None
+
+
+def decide(
+    schedule: str, standing: Standing, messages: Iterable[Message], now: int, make_id: Callable[[], str],
+    starts_max: int = STARTS_MAX,
+) -> Decision:  # fmt: skip
+    """What a schedule does now."""
+    turn = _Turn(schedule, standing, now, make_id, starts_max)
+    for message in messages:
+        turn.hear(message)
+    turn.start_buffered()
+    turn.take_asked()
+    turn.take_backfills()
+    turn.take_due()
+    turn.start_buffered()
+    return turn.decision()
+
+
+class _Turn:
+    def __init__(
+        self, schedule: str, standing: Standing, now: int, make_id: Callable[[], str], starts_max: int
+    ) -> None:
+        self._schedule, self._standing, self._now, self._make_id = schedule, standing, now, make_id
+        self._plan = standing.plan
+        self._timing = timing_of(standing.plan.spec)
+        self._starts_max = starts_max
+        self._starts: list[Start] = []
+        self._words: list[Word] = []
+        self._running = list(standing.running)
+        self._buffered = list(standing.buffered)
+        self._asked = list(standing.asked)
+        self._backfills = list(standing.backfills)
+        self._recent = list(standing.recent)
+        self._after, self._left = standing.after, standing.left
+        self._started, self._skipped = standing.started, standing.skipped
+        self._missed, self._refused = standing.missed, standing.refused
+        self._considered = 0
+
+    # what was said
+
+    def hear(self, message: Message) -> None:
+        """A run has ended, or could not be started. Anything else is nothing to a schedule."""
+        if message.kind == CHILD_CLOSED:
+            status = history.unpack(history.CHILD_CLOSED, message.data).status
+            self._end(message.name, str(status))
+        elif message.kind == START_REFUSED:
+            self._refused += 1
+            self._started -= 1
+            self._end(message.name, EXISTS)
+
+    def _end(self, id: str, outcome: str) -> None:
+        self._running = [each for each in self._running if each.id != id]
+        self._recent = [
+            msgspec.structs.replace(each, outcome=outcome) if each.id == id else each for each in self._recent
+        ]
+
+    # what is to be fired
+
+    def take_asked(self) -> None:
+        """What was triggered by hand."""
+        while self._asked and self._has_room():
+            self._fire(self._asked.pop(0))
+
+    def take_backfills(self) -> None:
+        """What is to be made up, in its order."""
+        while self._backfills and self._has_room() and len(self._buffered) < BACKFILL_AHEAD:
+            backfill = self._backfills[0]
+            nominal = self._timing.after(backfill.after)
+            if nominal is None or nominal > backfill.end:
+                self._backfills.pop(0)
+                continue
+            self._backfills[0] = Backfill(nominal, backfill.end, backfill.overlap)
+            self._fire(Pending(nominal=nominal, due=nominal, overlap=backfill.overlap, by_hand=True))
+
+    def take_due(self) -> None:
+        """What the calendar wants."""
+        if self._standing.paused:
+            self._after = max(self._after, self._now)
+            return
+        forgotten_before = self._now - self._plan.catchup
+        while self._has_room() and (found := self._next()) is not None and found[1] <= self._now:
+            nominal, due = found
+            self._after = nominal
+            if due >= forgotten_before:
+                self._fire(Pending(nominal=nominal, due=due, overlap=self._plan.overlap))
+                continue
+            self._missed += 1
+            if self._missed - self._standing.missed == CONSIDERED_MAX:
+                self._after = max(self._after, forgotten_before - self._plan.spec.jitter - 1)
+
+    def _next(self) -> tuple[int, int] | None:
+        """Nominal time and due time of the next firing of the calendar, if there is one."""
+        if self._left == 0:
+            return None
+        nominal = self._timing.after(self._after)
+        return None if nominal is None else (nominal, self._timing.due_at(nominal, self._schedule))
+
+    def _has_room(self) -> bool:
+        self._considered += 1
+        return self._considered <= CONSIDERED_MAX and len(self._starts) < self._starts_max
+
+    # overlap
+
+    def _fire(self, pending: Pending) -> None:
+        if pending.overlap is Overlap.ALLOW or not (self._running or self._buffered):
+            self._start(pending)
+        else:
+            _WHILE_RUNNING[pending.overlap](self, pending)
+
+    def _skip(self, _: Pending) -> None:
+        self._skipped += 1
+
+    def _buffer_one(self, pending: Pending) -> None:
+        if self._buffered:
+            self._skipped += 1
+        else:
+            self._buffered.append(pending)
+
+    def _buffer_all(self, pending: Pending) -> None:
+        if len(self._buffered) < BUFFERED_MAX:
+            self._buffered.append(pending)
+        else:
+            self._skipped += 1
+
+    def _take_over(self, pending: Pending) -> None:
+        self._skipped += len(self._buffered)
+        self._buffered = [pending]
+        self._words += [Word(each.id, pending.overlap) for each in self._running]
+
+    def start_buffered(self) -> None:
+        """What has waited for others to end."""
+        while not self._running and len(self._starts) < self._starts_max and (ready := self._first_buffered()):
+            self._buffered.remove(ready)
+            self._start(ready)
+
+    def _first_buffered(self) -> Pending | None:
+        """A pause holds what the calendar has brought, but not what was asked for by hand."""
+        held = self._standing.paused
+        return next((each for each in self._buffered if each.by_hand or not held), None)
+
+    def _start(self, pending: Pending) -> None:
+        if not pending.by_hand and self._left is not None:
+            if self._left == 0:
+                return
+            self._left -= 1
+        start = Start(
+            pending.id or firing_id(self._schedule, pending.nominal),
+            self._make_id(),
+            pending.overlap is not Overlap.ALLOW,
+        )
+        self._starts.append(start)
+        self._started += 1
+        if start.is_minded:
+            self._running.append(Running(start.id, start.run_id))
+        firing = Firing(
+            nominal=pending.nominal, due=pending.due, started=self._now, id=start.id, run_id=start.run_id
+        )  # fmt: skip
+        self._recent = [*self._recent, firing][-RECENT_MAX:]
+
+    # the outcome
+
+    def decision(self) -> Decision:
+        standing = msgspec.structs.replace(
+            self._standing,
+            after=self._after,
+            left=self._left,
+            running=tuple(self._running),
+            buffered=tuple(self._buffered),
+            asked=tuple(self._asked),
+            backfills=tuple(self._backfills),
+            recent=tuple(self._recent),
+            started=self._started,
+            skipped=self._skipped,
+            missed=self._missed,
+            refused=self._refused,
+        )
+        return Decision(standing, self._starts, self._words, self._wake_at())
+
+    def _wake_at(self) -> int | None:
+        waits_for_others = bool(self._running)
+        if self._asked or (self._backfills and (not waits_for_others or len(self._buffered) < BACKFILL_AHEAD)):
+            return 0
+        if not waits_for_others and self._first_buffered() is not None:
+            return 0
+        if self._standing.paused or (found := self._next()) is None:
+            return None
+        return found[1]
+
+
+_WHILE_RUNNING: dict[Overlap, Callable[[_Turn, Pending], None]] = {
+    Overlap.SKIP: _Turn._skip,
+    Overlap.BUFFER_ONE: _Turn._buffer_one,
+    Overlap.BUFFER_ALL: _Turn._buffer_all,
+    Overlap.CANCEL: _Turn._take_over,
+    Overlap.TERMINATE: _Turn._take_over,
+}
