@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from keepstep.journal.postgres.statement import Statement
 from keepstep.journal.postgres.wire import COMMIT, ConnectionLost
 from keepstep.testing.simulation import simulate
 from keepstep.testing.simulation.plants import planted
-from keepstep.testing.simulation.postgres_bench import DEADLOCK_SECONDS, LOCK_SECONDS, PostgresBench
+from keepstep.testing.simulation.postgres_bench import DEADLOCK_SECONDS, IDLE_SECONDS, LOCK_SECONDS, PostgresBench
 from keepstep.testing.simulation.postgres_driver import Hold, LentConnection
 from keepstep.testing.simulation.postgres_faults import Fault, Line
 from keepstep.testing.simulation.postgres_store import bench_of_this_process
@@ -64,7 +65,8 @@ class Stage:
         """By the number of the exchange or try to connect, from 1."""
         self.asked: Counter[str] = Counter()
         self.tracks = Tracks(asyncio.get_running_loop(), copy_context())
-        self.line = Line(lambda: 0.001, random.Random(1), self._draw, lambda: self.asked.update(["disturbed"]))
+        ways = itertools.count(0.001, 1e-6)  # no two arrive at the same moment, which would leave their order open
+        self.line = Line(ways.__next__, random.Random(1), self._draw, lambda: self.asked.update(["disturbed"]))
 
     def _draw(self) -> Fault | None:
         self.asked["exchanges"] += 1
@@ -151,7 +153,7 @@ def test_who_waits_for_too_long_is_refused_and_has_changed_nothing() -> None:
     async def play(bench: PostgresBench, stage: Stage) -> None:
         loop = asyncio.get_running_loop()
         holder, waiter = await stage.connect(), await stage.connect()
-        holding = asyncio.ensure_future(stage.tracks.call(ask(holder, LOCK, then=2.0)))
+        holding = asyncio.ensure_future(stage.tracks.call(ask(holder, LOCK, then=0.8 * IDLE_SECONDS)))
         await asyncio.sleep(0.01)
         began = loop.time()
         with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -227,6 +229,23 @@ def test_a_transaction_whose_process_is_dead_is_rolled_back_and_keeps_nobody_wai
         assert await stage.count() == 0
         with pytest.raises(ConnectionLost):
             await stage.tracks.call(lambda: dying.ask(LOCK))
+
+    on_stage(play)
+
+
+def test_a_session_of_which_nothing_is_heard_in_a_transaction_is_ended_and_its_locks_are_free() -> None:
+    async def play(bench: PostgresBench, stage: Stage) -> None:
+        silent, talking, other = [await stage.connect() for _ in range(3)]
+        await stage.tracks.call(ask(silent, LOCK, COUNT, ends=False))
+        await asyncio.sleep(0.8 * IDLE_SECONDS)
+        await stage.tracks.call(ask(talking, LOCK_META, ends=False))
+        await asyncio.sleep(0.5 * IDLE_SECONDS)
+        assert silent.is_lost
+        await stage.tracks.call(ask(other, LOCK))
+        await stage.tracks.call(talking.commit)
+        await asyncio.sleep(2 * IDLE_SECONDS)
+        assert (talking.is_lost, other.is_lost) == (False, False)
+        assert await stage.count() == 0
 
     on_stage(play)
 

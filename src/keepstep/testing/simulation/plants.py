@@ -293,7 +293,7 @@ def _altered(name: str, words: str, others: str) -> Replacement:
 
 def _unverified() -> list[Replacement]:
     """What a process knows of its runs is trusted, and not verified by the flush that relies on it. On PostgreSQL."""
-    return [_altered("VERIFY_HEADS", "(count(*) = cardinality($1))", "(count(*) = count(*))")]
+    return [_altered("VERIFY_HEADS", "count(*) = cardinality($1)", "count(*) = count(*)")]
 
 
 def _unlocked() -> list[Replacement]:

@@ -30,7 +30,7 @@ import psycopg
 from psycopg import errors, pq
 
 from keepstep.journal.postgres import connection
-from keepstep.journal.postgres.address import Address, parse_address
+from keepstep.journal.postgres.address import parse_address
 from keepstep.journal.postgres.migration import migrate
 from keepstep.journal.postgres.parts import Parts
 from keepstep.journal.postgres.statement import Statement
@@ -41,6 +41,9 @@ from .track import Track, Tracks, this_track
 
 LOCK_SECONDS = 0.4
 """After so long a statement that waits for a lock is cancelled: the store's own limit, as its part of a lease."""
+
+IDLE_SECONDS = 1.0
+"""After so long without a word in a transaction a session is ended: half a lease, as the store's own limit is."""
 
 DEADLOCK_SECONDS = 0.1
 """After so long who waits is looked at for a circle."""
@@ -124,6 +127,9 @@ class Session:
         self.waiter: Track | None = None
         """Who waits for its answer, where it is parked."""
         self.limits: list[asyncio.TimerHandle] = []
+        """Of its wait for a lock, or for a word of its holder's in a transaction."""
+        self.lose: Callable[[], None] | None = None
+        """Called when it is ended by the server."""
         self.refusal: psycopg.Error | None = None
         """Why what it was doing was cancelled."""
         self.listens = False
@@ -158,12 +164,8 @@ class PostgresBench:
         wire.close()
         find = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('keepstep', 'public')"
         self._tables = [name for (name,) in self._control.execute(f"{find} AND NOT tablename ~ '^events_' ORDER BY 1")]
-        self._numbers = [
-            name
-            for (name,) in self._control.execute(
-                "SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences ORDER BY 1"
-            )
-        ]
+        find = "SELECT format('%I.%I', schemaname, sequencename) FROM pg_sequences ORDER BY 1"
+        self._numbers = [name for (name,) in self._control.execute(find)]
         self._control.execute(f"CREATE SCHEMA {_NEW}")
         self._filled = []
         for table in self._tables:
@@ -223,10 +225,9 @@ class PostgresBench:
         return session
 
     def _open(self, kind: str) -> Session:
-        address: Address = self.address
         if kind == STEP:
-            return Session(connection.open_session(address), kind)
-        wire = connection.connect(address, application=f"keepstep {kind}", settings=TIMELESS)
+            return Session(connection.open_session(self.address), kind)
+        wire = connection.connect(self.address, application=f"keepstep {kind}", settings=TIMELESS)
         return Session(wire._connection, kind)
 
     def leave(self, session: Session) -> None:
@@ -251,11 +252,12 @@ class PostgresBench:
         if session not in self._lent:
             return
         del self._lent[session]
+        self._stop_limits(session)
         if session.pgconn.transaction_status != _IDLE:
             self._command(session, b"ROLLBACK")
         if session.listens:
             self._command(session, b"UNLISTEN *")
-        session.listens, session.hear, session.refusal = False, None, None
+        session.listens, session.hear, session.refusal, session.lose = False, None, None, None
         self._idle[session.kind].append(session)
 
     def _command(self, session: Session, text: bytes) -> None:
@@ -277,12 +279,14 @@ class PostgresBench:
 
         Returns before it is done where whoever called it is not to hear of it any more.
         """
+        self._stop_limits(session)
         session.talk, session.is_running, session.refusal = talk, True, None
         self._proceed(session)
         if session.is_running:
             session.waiter = this_track()
             session.waiter.rest()
         else:
+            self._limit_idleness(session)
             self._settle()
 
     def _proceed(self, session: Session) -> None:
@@ -317,6 +321,22 @@ class PostgresBench:
         else:
             waiter, session.waiter = session.waiter, None
             waiter.wake()
+            self._limit_idleness(session)
+
+    def _limit_idleness(self, session: Session) -> None:
+        if session.kind != STEP and session.pgconn.transaction_status != _IDLE:
+            session.limits = [self.call_later(IDLE_SECONDS, self._give_up, session)]
+
+    def _give_up(self, session: Session) -> None:
+        """Nothing was heard of it for too long, and others may want what it has locked."""
+        if session.lose is not None:
+            session.lose()
+        self.leave(session)
+
+    def _stop_limits(self, session: Session) -> None:
+        for limit in session.limits:
+            limit.cancel()
+        session.limits = []
 
     # -- locks
 
@@ -343,8 +363,7 @@ class PostgresBench:
         ]
 
     def _unpark(self, session: Session) -> None:
-        for limit in session.limits:
-            limit.cancel()
+        self._stop_limits(session)
         del self._parked[session]
         os.kill(session.pid, signal.SIGCONT)
 

