@@ -21,6 +21,7 @@ from keepstep.journal import (
     Rate,
     Run,
     Status,
+    TaskRef,
     Ticket,
 )
 from tests.journal.scene import START, Scene, advance, event, get, lease, new_run, settle, start_owned
@@ -294,6 +295,26 @@ async def test_no_message_and_no_rebuilding_wakes_a_run_that_waits_on_its_queue(
     await end(journal, "one")
     assert await admitted(journal) == ["two"]
     assert [message.name for message in await journal.read_messages(two.run_id)] == ["hello"]
+
+
+async def test_tickets_that_are_lost_are_rebuilt_for_who_waits_and_for_who_holds_a_slot(journal: Journal) -> None:
+    await journal.open_lease(lease(queues=("gpu",)))
+    await declare(journal, concurrency=1, per_key=1)
+    await start(journal, "one", fairness_key="k")
+    assert await admitted(journal) == ["one"]
+    one = await journal.find_run("default", "one")
+    assert one is not None
+    await advance(journal, one, drop_tasks=(TaskRef("run", "fulfil"),))
+    two = await start(journal, "two", fairness_key="k", priority=1)
+    await journal.commit(Commit(run_id=two.run_id, version=two.version, drop_tasks=(TaskRef("run", "fulfil"),)))
+    await start(journal, "three", fairness_key="k")
+    assert await journal.rebuild() == 0
+    assert await journal.claim_runs("L", 10) == []
+    assert await admitted(journal) == []
+    await end(journal, "one")
+    assert await admitted(journal) == ["two"]
+    assert await journal.rebuild() == 0
+    assert await admitted(journal) == []
 
 
 async def test_a_dead_owners_admitted_run_keeps_its_slot_and_is_claimed_again(scene: Scene) -> None:

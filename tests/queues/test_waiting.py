@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import keepstep
-from keepstep import AlreadyStarted, Cancelled, Engine, InvalidInput, step, workflow
+from keepstep import AlreadyStarted, Cancelled, Engine, InvalidInput, Terminated, step, workflow
 from keepstep.client.info import moment
 from keepstep.journal import Condition, Declaration, Limits
 from keepstep.queues.declaration import forget
@@ -244,20 +244,24 @@ def test_a_paused_queue_begins_nothing_and_what_runs_goes_on() -> None:
     play(program)
 
 
-def test_a_run_that_is_cancelled_or_paused_while_it_waits_never_takes_a_slot_for_nothing() -> None:
+def test_a_run_that_is_terminated_or_paused_while_it_waits_never_begins() -> None:
     async def program(world: World) -> None:
         engine = await world.open(queues=QUEUES)
         await declare(engine, concurrency=1)
         first = await engine.start(pass_through, "first", id="first")
+        ended = await engine.start(pass_through, "ended", id="ended")
         cancelled = await engine.start(pass_through, "cancelled", id="cancelled")
         paused = await engine.start(pass_through, "paused", id="paused")
-        await cancelled.cancel("not wanted")
-        with pytest.raises(Cancelled, match="not wanted"):
-            await cancelled.result(timeout=1)
+        await ended.terminate("not wanted")
+        with pytest.raises(Terminated, match="not wanted"):
+            await ended.result(timeout=1)
         await paused.pause()
+        await cancelled.cancel("changed my mind")
         await first.result(timeout=30)
+        with pytest.raises(Cancelled, match="changed my mind"):
+            await cancelled.result(timeout=2)
         await asyncio.sleep(5)
-        assert order == ["first"]
+        assert order == ["first", "cancelled"]
         assert (await paused.describe()).condition is Condition.PAUSED
         await paused.resume()
         assert await paused.result(timeout=30) == "paused"

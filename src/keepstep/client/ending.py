@@ -12,7 +12,6 @@ import msgspec
 
 from keepstep.journal import (
     Commit,
-    Condition,
     Conflict,
     Journal,
     NewEvent,
@@ -53,35 +52,6 @@ async def terminate(journal: Journal, read: Callable[[], Awaitable[Run]], reason
                 raise  # otherwise it may have been restarted, and the newest run is another one
         run = await read()
     raise Conflict(f"run {run.workflow_id!r} changes too quickly to be terminated; try again")
-
-
-async def cancel_queued(journal: Journal, read: Callable[[], Awaitable[Run]], reason: str) -> None:
-    """Close a run that has never begun, because it waits on its queue: nobody reads what it is told."""
-    for _ in range(TRIES_MAX):
-        run = await read()
-        if run.status is not Status.RUNNING or run.condition is not Condition.QUEUED or run.epoch > 0:
-            return
-        try:
-            await journal.commit(_cancellation(journal, run, reason))
-            return
-        except (Conflict, RunClosed):
-            continue  # it was admitted, or somebody has said something to it
-
-
-def _cancellation(journal: Journal, run: Run, reason: str) -> Commit:
-    event = NewEvent(history.WORKFLOW_CANCELLED, journal.clock.now(), None, pack(history.WorkflowCancelled(reason)))
-    send = []
-    if run.parent_run_id is not None:
-        told = pack(history.ChildClosed(Status.CANCELLED, b""))
-        send.append(NewMessage(run_id=run.parent_run_id, kind="child_closed", name=run.parent_key or "", data=told))
-    return Commit(
-        run_id=run.run_id,
-        version=run.version,
-        status=Status.CANCELLED,
-        events=(event,),
-        send=tuple(send),
-        audit=f"cancel: {reason}",
-    )
 
 
 async def restart(journal: Journal, new: NewRun) -> Started:

@@ -30,7 +30,7 @@ from keepstep.worker.reply import QUERY, UPDATE
 
 from .answer import resolve_step
 from .closing import Closed, last_event
-from .ending import cancel_queued, terminate
+from .ending import terminate
 from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
 from .pausing import pause, resume
@@ -240,10 +240,9 @@ class RunHandle(Generic[R]):
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates.
 
-        One that waits on its queue, and has never begun, is closed at once.
+        One that waits on its queue hears of it when its turn comes; ``terminate`` takes it off the queue at once.
         """
         await self._send("cancel", "", plain_text(reason, "the reason").encode(), None)
-        await cancel_queued(self._journal, self._current, reason)
 
     async def _send(self, kind: str, name: str, data: bytes, id: str | None, connection: Any = None) -> None:
         address: dict[str, Any] = {"namespace": self._engine.namespace, "workflow_id": self.id}

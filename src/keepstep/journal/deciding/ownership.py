@@ -13,6 +13,7 @@ from keepstep.journal.run import Run
 from .codes import QUARANTINED, UNOFFERED, WAITING
 from .head import Head
 from .picture import Picture, Wants
+from .queueing import restore_tickets
 
 
 def open_lease(picture: Picture, lease: Lease) -> None:
@@ -111,8 +112,9 @@ def claim_runs(picture: Picture, claim: tuple[str, int, Sequence[str] | None]) -
 
 
 def rebuild(picture: Picture, _: None) -> int:
-    """Make every open run that nobody owns due."""
+    """Put back the tickets that are missing, and make every other open run that nobody owns due."""
     picture.write()
+    restore_tickets(picture)
     woken = picture.tables.offer_all_runs()
     picture.refresh()
     if woken:

@@ -176,6 +176,20 @@ def put_ticket_again(picture: Picture, head: Head) -> None:
         picture.change(head)
 
 
+def restore_tickets(picture: Picture) -> None:
+    """Put back what was lost: a run that waits says so itself, and any other one that had a ticket was admitted."""
+    wants = Wants()
+    wants.run_ids.update(picture.tables.runs_that_lost_tickets())
+    ordered = sorted(wants.run_ids)
+    picture.prefetch(wants)
+    for run_id in ordered:
+        head = picture.heads[run_id]
+        put_ticket(picture, head, ticket_before(picture, head), is_held=head.condition != QUEUED)
+        picture.bump(head)
+        picture.change(head)
+    picture.write()
+
+
 def _give_tickets(picture: Picture, queue: str) -> None:
     """The queue has limits from now on: who has begun holds a slot, who has not waits for one."""
     waiting = dict(picture.tables.runs_without_ticket(queue))

@@ -193,6 +193,10 @@ class Tables(Protocol):
 
     def save_ticket(self, run: int, ticket: str) -> None: ...
 
+    def runs_that_lost_tickets(self) -> list[str]:
+        """Run ids of open runs that had a ticket, and have none."""
+        ...
+
     def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
         """Run id and type of the open runs on it that have none."""
         ...

@@ -10,6 +10,7 @@ from keepstep.journal.port import PROBE_STRIKES, QUARANTINE_STRIKES
 from keepstep.journal.run import Condition, Run
 
 from .disk import UNOFFERED, LeaseRow, MemoryDisk, RunRow, Transaction
+from .queueing import restore_tickets
 from .task import give_back_tasks
 
 
@@ -116,8 +117,10 @@ def probe(tx: Transaction, lease_id: str, run_id: str | None) -> None:
 
 
 def rebuild(tx: Transaction) -> int:
-    """Make every open run that nobody owns due."""
+    """Put back the tickets that are missing, and make every other open run that nobody owns due."""
+    restore_tickets(tx)
     asleep = [row for row in tx.disk.open_runs.values() if row.run.owner is None]
+    asleep = [row for row in asleep if row.run.condition is not Condition.QUEUED]
     for row in asleep:
         tx.wake(row, 0)
     return len(asleep)

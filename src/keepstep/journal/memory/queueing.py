@@ -178,6 +178,14 @@ def put_ticket_again(tx: Transaction, row: RunRow) -> None:
         put_ticket(tx, row, msgspec.structs.replace(ticket, not_before=0))
 
 
+def restore_tickets(tx: Transaction) -> None:
+    """Put back what was lost: a run that waits says so itself, and any other one that had a ticket was admitted."""
+    for row in tx.disk.open_runs.values():
+        if row.ticket is not None and not any(kind == TICKET for kind, _ in row.tasks):
+            row.change(version=row.run.version + 1)
+            put_ticket(tx, row, row.ticket, is_held=row.run.condition is not Condition.QUEUED)
+
+
 def holds_slot(row: RunRow) -> bool:
     """Whether the run was admitted under limits."""
     return any(task.task.kind == TICKET and task.owner == RUN_ITSELF for task in row.tasks.values())

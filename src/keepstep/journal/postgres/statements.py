@@ -380,7 +380,7 @@ _OFFER = """
 
 OFFER_BLOCKED_RUNS = Statement(_OFFER.format(which="AND parked = 2"))
 
-OFFER_ALL_RUNS = Statement(_OFFER.format(which=""))
+OFFER_ALL_RUNS = Statement(_OFFER.format(which="AND condition <> 7"))
 
 LIST_LEASES = Statement(
     """
@@ -684,6 +684,13 @@ IS_TICKET_HELD = Statement(
 SAVED_TICKET = Statement(f"SELECT queue, type, ticket FROM runs WHERE shard = {shard_sql('$1')} AND run = $1", "int8")
 
 SAVE_TICKET = Statement(f"UPDATE runs SET ticket = $2 WHERE shard = {shard_sql('$1')} AND run = $1", "int8", "text")
+
+RUNS_THAT_LOST_TICKETS = Statement(
+    """
+    SELECT r.run_id FROM runs AS r WHERE r.status = 0 AND r.ticket IS NOT NULL
+        AND NOT EXISTS (SELECT FROM tasks AS t WHERE t.shard = r.shard AND t.run = r.run AND t.kind = 'run')
+    """
+)
 
 RUNS_WITHOUT_TICKET = Statement(
     """

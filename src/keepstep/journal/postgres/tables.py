@@ -389,6 +389,9 @@ class PostgresTables:
     def save_ticket(self, run: int, ticket: str) -> None:
         self.wire.queue(sql.SAVE_TICKET, run, ticket)
 
+    def runs_that_lost_tickets(self) -> list[str]:
+        return [run_id for (run_id,) in self._ask(sql.RUNS_THAT_LOST_TICKETS)]
+
     def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
         return [(run_id, run_type) for run_id, run_type in self._ask(sql.RUNS_WITHOUT_TICKET, queue)]
 

@@ -186,7 +186,7 @@ OFFER_BLOCKED_RUNS = (
     "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL AND condition = 2 AND condition > 1"
 )
 
-OFFER_ALL_RUNS = "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL"
+OFFER_ALL_RUNS = "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL AND condition <> 7"
 
 LIST_LEASES = """
 SELECT json_group_array(json_array(hex(body), counter,
@@ -405,6 +405,11 @@ TICKET_OF_RUN = "SELECT owner FROM tasks WHERE run = ? AND kind = 'run'"
 SAVED_TICKET = "SELECT queue, type, ticket FROM runs WHERE run = ?"
 
 SAVE_TICKET = "UPDATE runs SET ticket = ? WHERE run = ?"
+
+RUNS_THAT_LOST_TICKETS = """
+SELECT json_group_array(run_id) FROM runs AS r WHERE r.status = 0 AND r.ticket IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM tasks AS t WHERE t.run = r.run AND t.kind = 'run')
+"""
 
 RUNS_WITHOUT_TICKET = """
 SELECT json_group_array(json_array(run_id, type)) FROM runs AS r WHERE r.status = 0 AND r.queue = ?

@@ -236,6 +236,9 @@ class SqliteTables:
     def save_ticket(self, run: int, ticket: str) -> None:
         self._db.execute(sql.SAVE_TICKET, (ticket, run))
 
+    def runs_that_lost_tickets(self) -> list[str]:
+        return from_json(self._db.execute(sql.RUNS_THAT_LOST_TICKETS).fetchone()[0])  # type: ignore[no-any-return]
+
     def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
         (rows,) = self._db.execute(sql.RUNS_WITHOUT_TICKET, (queue,)).fetchone()
         return [(run_id, run_type) for run_id, run_type in from_json(rows)]

@@ -26,7 +26,15 @@ from .structures import NoLuck, Structures
 
 PREFIX = "simulation."
 
-REMOTE_QUEUE = "remote"
+REMOTE_LIMIT, TALKS_LIMIT = 2, 3
+
+REMOTE_QUEUE = keepstep.queue("remote", concurrency=REMOTE_LIMIT, per_key=1)
+
+TALK_QUEUE = keepstep.queue("talks", concurrency=TALKS_LIMIT)
+"""Where runs wait that are spoken to."""
+
+ELSEWHERE = PREFIX + "act_elsewhere"
+"""The step on the limited queue; the name is part of its keys."""
 
 NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 """Versions of the workflow: the newest does one more step at the end than the first; the last one more at the start."""
@@ -92,7 +100,7 @@ def act_on_a_thread(name: str, premise: str) -> str:
     return outside.end(outside.begin(info, name, process, premise, ""))
 
 
-@step(name=PREFIX + "act_elsewhere", queue=REMOTE_QUEUE, retry=ALL_ATTEMPTS)
+@step(name=ELSEWHERE, queue=REMOTE_QUEUE, retry=ALL_ATTEMPTS)
 async def act_elsewhere(name: str, premise: str, failures: int) -> str:
     """For whoever serves that queue."""
     return await _act(name, premise, 0.0, keepstep.step_info().attempt <= failures)
@@ -159,7 +167,8 @@ class Walk(Structures):
         return self.heard(await act_on_a_thread(name, self.receipt))
 
     async def elsewhere(self, name: str, failures: int) -> str:
-        return self.heard(await act_elsewhere(name, self.receipt, failures))
+        one_by_one = act_elsewhere.options(fairness_key=name)
+        return self.heard(await one_by_one(name, self.receipt, failures))
 
     async def transacted(self, name: str, failures: int) -> str:
         return self.heard(await act_in_transaction(name, self.receipt, failures))
@@ -251,7 +260,7 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
     async def walk(program: list[Any]) -> list[str]:
         return await go_through(Walk(unlimited, is_patched=version >= NEWEST), program)
 
-    @workflow(name=PREFIX + "talk", guard=False)
+    @workflow(name=PREFIX + "talk", queue=TALK_QUEUE, guard=False)
     class Talk:
         """Walks a program, and takes updates and answers queries meanwhile."""
 

@@ -14,7 +14,7 @@ from keepstep.testing.virtual import VirtualClock
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.watchdog import Watchdog
 
-from .language import REMOTE_QUEUE, VERSIONS
+from .language import REMOTE_QUEUE, TALK_QUEUE, VERSIONS
 from .outside import Outside
 from .record import Acknowledged, Record
 from .scheduler import Fate, SimulationLoop, fate
@@ -140,7 +140,7 @@ class Process(Fate):
         self.engine = Engine(
             journal=cast(Journal, journal),
             workers=has_worker,
-            queues=("default", REMOTE_QUEUE),
+            queues=("default", REMOTE_QUEUE, TALK_QUEUE),
             lease_seconds=LEASE_SECONDS,
             poll_seconds=POLL_SECONDS,
             idle_runs_max=self.chance.choice((0, 2, 5, 1000)),

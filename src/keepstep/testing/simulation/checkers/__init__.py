@@ -6,7 +6,20 @@ from collections.abc import Callable, Iterator
 
 from keepstep.testing.simulation.record import Record
 
-from . import compensation, effects, finishing, history, messages, once, replaying, timers, transactions, updates, ways
+from . import (
+    compensation,
+    effects,
+    finishing,
+    history,
+    messages,
+    once,
+    replaying,
+    slots,
+    timers,
+    transactions,
+    updates,
+    ways,
+)
 
 CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     history.check,
@@ -16,6 +29,7 @@ CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     timers.check,
     effects.check,
     once.check,
+    slots.check,
     transactions.check,
     compensation.check,
     ways.check,
