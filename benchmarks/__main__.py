@@ -25,6 +25,7 @@ from . import (
     w11_processes,
     w12_bloat,
     w13_check,
+    w14_queues,
 )
 from .absurd_peer import ABSURD
 from .bench import Bench
@@ -56,6 +57,7 @@ EVERYWHERE: dict[str, Workload] = {
     "W5": w5_takeover.measure,
     "W6": w6_replay.measure,
     "W13": w13_check.measure,
+    "W14": w14_queues.measure,
 }
 WORKLOADS: dict[str, dict[str, Workload]] = {
     "SQLite": {**EVERYWHERE, "W7": w7_orders.measure, "W8": w8_flat.measure, "DBOS": DBOS.measure},
