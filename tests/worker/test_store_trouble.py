@@ -238,7 +238,7 @@ def test_a_start_that_never_happened_is_looked_for_and_given_up() -> None:
 
 def test_a_step_for_a_queue_is_claimed_when_the_store_is_back() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> None:
-        journal.trouble["claim_tasks"] = broken(2)
+        journal.trouble["claim_work"] = broken(2)
         handle = await engine.start(have_it_repeated_elsewhere, "far", id="x")
         assert await handle.result(timeout=30) == "far"
         assert calls == ["far"]

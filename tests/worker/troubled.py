@@ -16,8 +16,8 @@ T = TypeVar("T")
 LEASE_SECONDS = 2.0
 
 COROUTINES = """
-start send open_lease close_lease reap claim_runs probe claim_tasks release_task read_run find_run load read_events
-read_state list_state read_messages read_inbox next_wake publish
+start send open_lease close_lease reap claim_runs probe claim_tasks claim_work release_task read_run find_run load
+read_events read_state list_state read_messages read_inbox next_wake publish
 """.split()
 
 

@@ -28,7 +28,7 @@ def test_a_claim_whose_answer_was_lost_costs_nobody_their_run() -> None:
     cases = dict(enumerate_program(HANDWRITTEN["a step on a queue"], "memory", is_claimed=True))
     assert {case: wrong for case, wrong in cases.items() if wrong} == {}
     assert any(case.endswith("-claim_runs-lost") for case in cases)
-    assert any(case.endswith("-claim_tasks-lost") for case in cases)
+    assert any(case.endswith("-claim_work-lost") for case in cases)
 
 
 def test_nor_does_it_on_sqlite() -> None:

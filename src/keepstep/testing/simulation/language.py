@@ -103,7 +103,7 @@ def act_on_a_thread(name: str, premise: str) -> str:
 @step(name=ELSEWHERE, queue=REMOTE_QUEUE, retry=ALL_ATTEMPTS)
 async def act_elsewhere(name: str, premise: str, failures: int) -> str:
     """For whoever serves that queue."""
-    return await _act(name, premise, 0.0, keepstep.step_info().attempt <= failures)
+    return await _act(name, premise, 0.1, keepstep.step_info().attempt <= failures)
 
 
 @step(name=PREFIX + "act_once", once=True)
@@ -128,6 +128,11 @@ def act_in_transaction(db: keepstep.Connection, name: str, premise: str, failure
 async def undo(name: str, premise: str, seconds: float, fails: bool, saga: str, outcome: Outcome) -> str:
     """Take one act of a saga back; sometimes only at the second attempt."""
     return await _act(f"undo {name}", outcome.status, 0.0, seconds > 0 and keepstep.step_info().attempt == 1, saga)
+
+
+def key_of(name: str) -> str:
+    """Under which key an act waits on the limited queue, where one of each key is at work at a time."""
+    return "even" if ord(name[-1]) % 2 == 0 else "odd"
 
 
 class Walk(Structures):
@@ -167,7 +172,7 @@ class Walk(Structures):
         return self.heard(await act_on_a_thread(name, self.receipt))
 
     async def elsewhere(self, name: str, failures: int) -> str:
-        one_by_one = act_elsewhere.options(fairness_key=name)
+        one_by_one = act_elsewhere.options(fairness_key=key_of(name))
         return self.heard(await one_by_one(name, self.receipt, failures))
 
     async def transacted(self, name: str, failures: int) -> str:

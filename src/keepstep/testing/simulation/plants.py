@@ -19,8 +19,11 @@ import msgspec
 from keepstep.client.handle import RunHandle
 from keepstep.journal import Commit, Committed, Event, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
+from keepstep.journal.deciding import turn
 from keepstep.journal.memory import change as memory_change
+from keepstep.journal.memory.queueing import RUN_ITSELF, MemoryShelf
 from keepstep.journal.sqlite.deeds import Sandbox
+from keepstep.journal.sqlite.shelf import SqliteShelf
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.handling import Handling
@@ -315,6 +318,25 @@ def _doubt_forgotten() -> list[Replacement]:
     return [(Flusher, "_settle_doubt", forget)]
 
 
+def _slot_too_many() -> list[Replacement]:
+    """A queue hands out one more than its limits allow."""
+    room_of = turn.room_of
+    return [(turn, "room_of", lambda *asked: room_of(*asked) + 1)]
+
+
+def _slot_forgotten() -> list[Replacement]:
+    """A run that was admitted holds no slot while it lives."""
+    return [
+        (SqliteShelf, "held", lambda shelf: shelf.held_by_worker()),
+        (MemoryShelf, "held", lambda shelf: sum(task.owner not in (None, RUN_ITSELF) for task in shelf._tasks)),
+    ]
+
+
+def _key_uncounted() -> list[Replacement]:
+    """What is at work of a key does not keep others of the key waiting."""
+    return [(turn._Left, "of", lambda left, key: True)]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -335,6 +357,9 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "unseeded-random": _unseeded_random,
     "effect-kept": _effect_kept,
     "both-ways": _both_ways,
+    "slot-too-many": _slot_too_many,
+    "slot-forgotten": _slot_forgotten,
+    "key-uncounted": _key_uncounted,
     "unverified": _unverified,
     "unlocked": _unlocked,
     "doubt-forgotten": _doubt_forgotten,

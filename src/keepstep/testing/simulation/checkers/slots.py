@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from keepstep.testing.simulation.language import ELSEWHERE, REMOTE_LIMIT, TALK_QUEUE, TALKS_LIMIT
+from keepstep.testing.simulation.language import ELSEWHERE, REMOTE_LIMIT, TALK_QUEUE, TALKS_LIMIT, key_of
 from keepstep.testing.simulation.record import Record
 
 Stretch = tuple[int, int]
@@ -29,7 +29,7 @@ def check(record: Record) -> Iterator[str]:
         if ELSEWHERE in each.key and each.receipt is not None and each.receipt.encode() in result:
             stretch = (each.began, each.ended or each.began)
             steps.append(stretch)
-            by_key.setdefault(each.name, []).append(stretch)
+            by_key.setdefault(key_of(each.name), []).append(stretch)
     yield from _over(steps, REMOTE_LIMIT, "steps of the limited queue")
     for key, stretches in by_key.items():
         yield from _over(stretches, 1, f"steps of key {key}")
