@@ -390,6 +390,23 @@ def test_keys_are_debounced_apart_and_what_is_said_to_a_waiting_run_reaches_the_
     assert play(program) == [["listen", "said early"], ["listen", "said early"], ["b", ""]]
 
 
+def test_a_debounced_run_holds_the_slot_of_its_key_from_its_beginning_to_its_end() -> None:
+    async def program(world: World) -> tuple[float, int]:
+        engine = await world.open(queues=QUEUES)
+        await declare(engine, per_key=1)
+        began = world.loop.time()
+        say: dict[str, Any] = {"queue": "lane", "fairness_key": "k", "delay": 1}
+        first = await engine.debounce(index_pages, ["a"], key="a", **say)
+        second = await engine.debounce(index_pages, ["b"], key="b", **say)
+        await first.result(timeout=60)
+        await second.result(timeout=60)
+        return world.loop.time() - began, (await engine.queues.get("lane")).held
+
+    elapsed, held = play(program)
+    assert 11 <= elapsed < 13
+    assert held == 0
+
+
 @step
 async def write_index(page: str) -> str:
     effects[page] += 1
