@@ -26,6 +26,7 @@ from . import (
     w12_bloat,
     w13_check,
     w14_queues,
+    w15_schedules,
 )
 from .absurd_peer import ABSURD
 from .bench import Bench
@@ -58,6 +59,7 @@ EVERYWHERE: dict[str, Workload] = {
     "W6": w6_replay.measure,
     "W13": w13_check.measure,
     "W14": w14_queues.measure,
+    "W15": w15_schedules.measure,
 }
 WORKLOADS: dict[str, dict[str, Workload]] = {
     "SQLite": {**EVERYWHERE, "W7": w7_orders.measure, "W8": w8_flat.measure, "DBOS": DBOS.measure},

@@ -27,6 +27,7 @@ class Scale:
     w12_steps: int
     w13_runs: int
     w14_runs: int
+    w15_schedules: int
     peer_processes: tuple[int, ...]
     """With how many worker processes a peer plays W11."""
     peer_waits: bool
@@ -37,7 +38,7 @@ class Scale:
 
 FULL = Scale(
     "full", 3, 500, 100, 50, 1000, 100_000, 1000, 10_000, 69_659, 6, (100_000, 1_000_000), 10_000, 50, 20, 1_000_000,
-    5_000, 2_000, (1, 2, 4), True, 300,
+    5_000, 2_000, 10_000, (1, 2, 4), True, 300,
 )  # fmt: skip
 QUICK = Scale(
     "quick",
@@ -58,6 +59,7 @@ QUICK = Scale(
     20_000,
     500,
     300,
+    500,
     (),
     False,
     100,

@@ -37,6 +37,7 @@ _COMMANDS = {
     "check": "check",
     "tasks": "people",
     "complete": "people",
+    "schedules": "schedules",
     "promote": "promote",
     "queues": "queues",
     "doctor": "doctor",

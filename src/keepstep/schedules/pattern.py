@@ -43,7 +43,7 @@ class Pattern(msgspec.Struct, frozen=True):
     def after(self, moment: int) -> int | None:
         """The next moment after this one; None if there will be none."""
         day = (local_time(self.zone, moment) - timedelta(days=1)).date()
-        last = day.year + YEARS_AHEAD_MAX
+        last = day.year + YEARS_AHEAD_MAX if self.years is None else max(self.years)
         while day.year <= last:
             if day.month not in self.months or (self.years is not None and day.year not in self.years):
                 day = (day.replace(day=28) + timedelta(days=4)).replace(day=1)

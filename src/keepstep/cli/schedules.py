@@ -1,0 +1,190 @@
+"""``keepstep schedules``: what is started by the calendar, and speaking to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import click
+import msgspec
+
+from keepstep.client.schedule import ScheduleHandle
+from keepstep.schedules import Overlap, ScheduleInfo
+
+from .database import client, database_option, json_option, run
+from .table import ago, clock_time, print_json, print_table
+
+SHOWN_MAX = 1000
+
+
+@click.group("schedules")
+def schedules_command() -> None:
+    """Look at what is started by the calendar, and change it."""
+
+
+@schedules_command.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=SHOWN_MAX, show_default=True)
+@json_option
+@database_option
+def list_command(limit: int, as_json: bool, url: str) -> int:
+    """List schedules, newest first."""
+    return run(_list(limit, as_json, url))
+
+
+async def _list(limit: int, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        infos = list[ScheduleInfo]()
+        async for info in engine.list_schedules():
+            infos.append(info)
+            if len(infos) == limit:
+                break
+        if as_json:
+            print_json([_as_data(info) for info in infos])
+            return
+        headings = ("id", "workflow", "when", "next", "last", "started", "skipped", "missed", "")
+        print_table(headings, [_row(info) for info in infos])
+
+
+def _row(info: ScheduleInfo) -> tuple[str, ...]:
+    last = info.recent[-1] if info.recent else None
+    return (
+        info.id,
+        info.workflow,
+        in_words(info),
+        "paused" if info.paused else clock_time(info.upcoming[0]) if info.upcoming else "never",
+        f"{ago(last.started_at)}: {last.status}" if last else "",
+        str(info.started),
+        str(info.skipped),
+        str(info.missed),
+        info.note,
+    )
+
+
+def in_words(info: ScheduleInfo) -> str:
+    """When it fires, as its author said it."""
+    spec = info.spec
+    said = [*spec.cron, *(f"every {each / 1e6:g} s" for each in spec.every)]
+    for calendar in spec.calendars:
+        fields = ((name, getattr(calendar, name)) for name in calendar.__struct_fields__)
+        said.append(" ".join(f"{name} {value}" for name, value in fields if value))
+    return f"{'; '.join(said)} ({spec.tz})"
+
+
+@schedules_command.command("show")
+@click.argument("id")
+@json_option
+@database_option
+def show_command(id: str, as_json: bool, url: str) -> int:
+    """Say when a schedule fires next, what has become of its last firings, and what waits."""
+    return run(_show(id, as_json, url))
+
+
+async def _show(id: str, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        info = await engine.get_schedule(id).describe()
+    if as_json:
+        print_json(_as_data(info))
+        return
+    click.echo(f"{info.id}  {info.workflow}  {'paused' if info.paused else 'active'}")
+    for name, value in _facts(info):
+        click.echo(f"  {name:9} {value}")
+    click.echo()
+    for firing in info.recent:
+        late = f"{firing.lateness_seconds:.1f} s late"
+        click.echo(f"  fired   {_zoned(firing.scheduled_for)}  {late}  {firing.status}  {firing.id}")
+    for moment in info.buffered:
+        click.echo(f"  waits   {_zoned(moment)}")
+    for moment in info.upcoming:
+        click.echo(f"  next    {_zoned(moment)}")
+
+
+def _facts(info: ScheduleInfo) -> list[tuple[str, str]]:
+    facts = [
+        ("when", in_words(info)),
+        ("overlap", info.overlap),
+        ("catch-up", f"{info.catchup_seconds:g} s"),
+        ("counts", f"{info.started} started, {info.skipped} skipped, {info.missed} missed, {info.refused} refused"),
+    ]
+    if info.left is not None:
+        facts.append(("left", str(info.left)))
+    if info.note:
+        facts.append(("note", info.note))
+    if info.running:
+        facts.append(("running", ", ".join(info.running)))
+    return facts
+
+
+def _zoned(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def _as_data(info: ScheduleInfo) -> dict[str, Any]:
+    data: dict[str, Any] = msgspec.to_builtins(info)
+    del data["action"]
+    return data
+
+
+@schedules_command.command("pause")
+@click.argument("id")
+@click.option("--note", default="", help="Why; shown beside it.")
+@database_option
+def pause_command(id: str, note: str, url: str) -> int:
+    """Let nothing be started by the calendar until it is resumed; what would have been is left out."""
+    return run(_speak(url, id, lambda schedule: schedule.pause(note), "paused"))
+
+
+@schedules_command.command("resume")
+@click.argument("id")
+@click.option("--note", default="", help="Shown beside it.")
+@database_option
+def resume_command(id: str, note: str, url: str) -> int:
+    """Let a paused schedule go on, from now."""
+    return run(_speak(url, id, lambda schedule: schedule.resume(note), "goes on"))
+
+
+_overlap_option = click.option("--overlap", type=click.Choice([str(each) for each in Overlap]), default=None)
+
+
+@schedules_command.command("trigger")
+@click.argument("id")
+@_overlap_option
+@database_option
+def trigger_command(id: str, overlap: str | None, url: str) -> int:
+    """Fire once, now. Prints the id that the run gets."""
+    return run(_trigger(url, id, overlap))
+
+
+async def _trigger(url: str, id: str, overlap: str | None) -> None:
+    async with client(url) as engine:
+        click.echo(await engine.get_schedule(id).trigger(overlap))
+
+
+_MOMENT = click.DateTime(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
+
+
+@schedules_command.command("backfill")
+@click.argument("id")
+@click.option("--from", "start", type=_MOMENT, required=True, help="Such as 2026-11-27T00:00+0000.")
+@click.option("--to", "end", type=_MOMENT, required=True)
+@_overlap_option
+@database_option
+def backfill_command(id: str, start: datetime, end: datetime, overlap: str | None, url: str) -> int:
+    """Make up for firings that have not happened, one after the other unless --overlap says otherwise."""
+    return run(
+        _speak(url, id, lambda schedule: schedule.backfill(start, end, overlap or "buffer_all"), "makes them up")
+    )
+
+
+@schedules_command.command("delete")
+@click.argument("id")
+@database_option
+def delete_command(id: str, url: str) -> int:
+    """End a schedule. Runs that it has started go on."""
+    return run(_speak(url, id, lambda schedule: schedule.delete(), "deleted"))
+
+
+async def _speak(url: str, id: str, say: Callable[[ScheduleHandle], Awaitable[None]], done: str) -> None:
+    async with client(url) as engine:
+        await say(engine.get_schedule(id))
+        click.echo(f"{id}: {done}")
