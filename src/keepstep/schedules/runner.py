@@ -35,7 +35,7 @@ from keepstep.runtime.registry import find_workflow
 from .guest import Host, namespace_of
 from .plan import Action, decode_opening
 from .standing import Standing, encode_standing, first_standing, has_arguments, standing_of
-from .turn import STARTS_MAX, Decision, Start, decide
+from .turn import STARTS_MAX, Decision, Start, decide, is_due
 
 logger = logging.getLogger("keepstep.schedules")
 
@@ -81,8 +81,9 @@ class Runner:
     async def _decide(self, run: Run) -> None:
         """Without reading what was said, if something is due: seldom was anything, and then the commit is refused."""
         standing = standing_of(run)
-        is_due = standing is not None and decide(run.workflow_id, standing, (), self._now(), str).starts
-        messages: list[Message] = [] if is_due else await self._journal.read_messages(run.run_id)
+        messages: list[Message] = []
+        if standing is None or not is_due(run.workflow_id, standing, self._now()):
+            messages = await self._journal.read_messages(run.run_id)
         for _ in range(TRIES_MAX):
             if standing is None:
                 [created] = await self._journal.read_events(run.run_id, 0, 1)

@@ -82,6 +82,12 @@ def decide(
     return turn.decision()
 
 
+def is_due(schedule: str, standing: Standing, now: int) -> bool:
+    """Whether there is something to do although nothing was said."""
+    wake_at = _Turn(schedule, standing, now, str, STARTS_MAX)._wake_at()
+    return wake_at is not None and wake_at <= now
+
+
 class _Turn:
     def __init__(
         self, schedule: str, standing: Standing, now: int, make_id: Callable[[], str], starts_max: int

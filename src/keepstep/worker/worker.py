@@ -61,6 +61,9 @@ CLAIMED_BY_OTHERS_SECONDS = 0.02
 """Pause after a run that was due turned out to be somebody else's by now."""
 
 
+GUESTS_CLAIMED_MAX = 500
+"""Runs of guests that are claimed at once while there is no room for others."""
+
 RECOVERY_LOOKS_MAX = 7
 """How often to look for a run whose start was cut off: over about 13 seconds."""
 
@@ -315,7 +318,7 @@ class Worker:
 
     async def _claim(self) -> int:
         room = self.room_for_runs()
-        limit = min(room, self.options.claim_max) if room > 0 else self.options.claim_max
+        limit = min(room, self.options.claim_max) if room > 0 else GUESTS_CLAIMED_MAX
         runs = await self.journal.claim_runs(self.lease_id, limit, self._claimable_types())
         await self._take_up(runs)
         return len(runs)
