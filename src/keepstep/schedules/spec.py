@@ -27,6 +27,9 @@ T = TypeVar("T")
 EXCLUDED_IN_A_ROW_MAX = 10_000
 """A spec whose exclusions leave nothing of so many firings means none."""
 
+ANSWERS_KEPT = 32
+"""Of a timing: the same question is asked several times a firing, and by each schedule of the same spec."""
+
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Any of its parts may fire; moments that several of them mean are one. Times are engine time in microseconds."""
@@ -52,10 +55,14 @@ class Timing:
         self.spec = spec
         self._patterns: list[Pattern] = [cron_pattern(each, spec.tz) for each in spec.cron]
         self._patterns += [calendar_pattern(each, spec.tz) for each in spec.calendars]
+        self._after = lru_cache(maxsize=ANSWERS_KEPT)(self._find_after)
         self._excluded = [calendar_pattern(each, spec.tz, excludes=True) for each in spec.exclude]
 
     def after(self, moment: int) -> int | None:
         """The nominal time of the next firing after a moment; None if there is none any more."""
+        return self._after(moment)
+
+    def _find_after(self, moment: int) -> int | None:
         spec = self.spec
         if spec.start_at is not None:
             moment = max(moment, spec.start_at - 1)
