@@ -34,7 +34,9 @@ class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def is_plain(self) -> bool:
         """True if the content alone says everything, so that it travels without an envelope."""
-        return self.encoding == "json" and not (self.type or self.type_version or self.key_id or self.blob)
+        if self.encoding != "json" or self.type or self.type_version or self.key_id or self.blob:
+            return False
+        return not self.content or self.content[0] >= FIRST_PLAIN_BYTE  # else it would be taken for a format's number
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -56,5 +58,5 @@ def unseal(data: bytes) -> Payload:
         raise InvalidInput(f"payload format {data[0]} is not known to this version of Keepstep; upgrade it")
     try:
         return _decoder.decode(data[1:])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"payload envelope is damaged: {error}") from error
