@@ -149,8 +149,10 @@ def _data(type_: str, data: bytes) -> dict[str, Any]:
 def _shown_payload(sealed: bytes) -> Any:
     try:
         payload = unseal(sealed)
+        if payload.key_id:
+            return f"<encrypted with key {payload.key_id!r}, {len(payload.content)} bytes>"
         if payload.encoding != "json":
             return f"<{payload.encoding}, {len(payload.content)} bytes>"
         return msgspec.json.decode(payload.content)
-    except (Error, msgspec.DecodeError):
+    except (Error, msgspec.DecodeError, UnicodeDecodeError):
         return f"<{len(sealed)} bytes>"
