@@ -333,3 +333,9 @@ def test_large_arguments_are_left_out_and_the_message_stands_for_them() -> None:
 def test_bytes_that_are_no_failure_are_refused() -> None:
     with pytest.raises(InvalidInput, match="not the description of an error"):
         decode_failure(b'{"type":1}')
+
+
+@pytest.mark.parametrize("data", [b'{"type":"\xff","module":"","message":""}', b'{"cause":' * 20_000])
+def test_a_failure_whose_bytes_are_no_text_or_nest_without_end_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(InvalidInput, match="this is not the description of an error"):
+        decode_failure(data)

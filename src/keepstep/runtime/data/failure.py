@@ -214,7 +214,7 @@ def decode_failure(data: bytes) -> Failure:
     """A failure from its JSON. Raises ``InvalidInput`` if it is none."""
     try:
         return _decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"this is not the description of an error: {error}") from error
 
 
