@@ -218,8 +218,9 @@ async def test_every_difference_is_found_and_then_nothing_is_handed_over(
 
     def damaging(self: PostgresTarget, facts: Facts) -> None:
         original(self, facts)
-        for damage in DAMAGES:
-            assert self._db.execute(damage).rowcount > 0
+        with self._alone():
+            for damage in DAMAGES:
+                assert self._db.execute(damage).rowcount > 0
 
     monkeypatch.setattr(PostgresTarget, "settle", damaging)
     monkeypatch.setattr(proof, "DIFFERENCES_MAX", 1000)
@@ -242,7 +243,8 @@ async def test_a_position_that_has_moved_is_found(
 
     def damaging(self: PostgresTarget, facts: Facts) -> None:
         original(self, facts)
-        self._db.execute(damage)
+        with self._alone():
+            self._db.execute(damage)
 
     monkeypatch.setattr(PostgresTarget, "settle", damaging)
     with pytest.raises(Differs, match="events differ"):
