@@ -45,3 +45,11 @@ def next_line(child: subprocess.Popen[str]) -> str:
     line = child.stdout.readline().strip()
     assert line, "the child process ended early"
     return line
+
+
+def last_words(child: subprocess.Popen[str]) -> list[str]:
+    """What a killed child had still said. ``communicate`` would read past what is in the buffer of ``next_line``."""
+    assert child.stdout is not None
+    lines = child.stdout.read().splitlines()
+    child.wait()
+    return lines

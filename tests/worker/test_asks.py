@@ -20,7 +20,7 @@ from tests.runtime.programs import on_an_engine
 
 
 @workflow
-class Till:
+class CashBox:
     """Counts money until it is closed, and takes its time over locking up."""
 
     def __init__(self) -> None:
@@ -53,8 +53,8 @@ class Till:
             raise ValueError("no debts")
 
 
-async def start_till(engine: Engine) -> RunHandle[int]:
-    handle = await engine.start(Till, id="till")
+async def open_cash_box(engine: Engine) -> RunHandle[int]:
+    handle = await engine.start(CashBox, id="cash-box")
     assert await handle.update("put", 5) == 1
     return handle
 
@@ -86,10 +86,10 @@ def test_more_questions_than_are_answered_at_once_are_answered_one_after_the_oth
 
     async def main() -> list[int]:
         world = World()
-        handle = await start_till(await world.open())
+        handle = await open_cash_box(await world.open())
         client = await world.open(workers=False)
         assert handle.run_id is not None
-        totals = await asyncio.gather(*(client.get("till", handle.run_id).query("total") for _ in range(9)))
+        totals = await asyncio.gather(*(client.get("cash-box", handle.run_id).query("total") for _ in range(9)))
         await world.close()
         return totals
 
@@ -98,7 +98,7 @@ def test_more_questions_than_are_answered_at_once_are_answered_one_after_the_oth
 
 def test_a_question_of_an_unknown_kind_or_name_is_the_askers_error() -> None:
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         for kind, name, words in (
             ("telepathy", "total", "does not know asks of kind 'telepathy'"),
             (QUERY, "change", "has no query 'change'; it has: total"),
@@ -113,13 +113,13 @@ def test_a_question_of_an_unknown_kind_or_name_is_the_askers_error() -> None:
 
 def test_a_worker_that_cannot_answer_for_a_sleeping_run_leaves_it_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         await put_to_sleep(engine, handle)
         assert engine.worker is not None
         with monkeypatch.context() as patch:
             patch.setattr(engine.worker.served, "find", lambda *_: None)
             reply = await ask_worker(engine, handle, QUERY, "total")
-            assert (reply.kind, reply.text) == (ReplyKind.AGAIN, "the worker that was asked has no workflow 'Till'")
+            assert (reply.kind, reply.text) == (ReplyKind.AGAIN, "the worker that was asked has no workflow 'CashBox'")
         with monkeypatch.context() as patch:
             patch.setattr(asks, "FORMAT", -1)
             reply = await ask_worker(engine, handle, QUERY, "total")
@@ -131,7 +131,7 @@ def test_a_worker_that_cannot_answer_for_a_sleeping_run_leaves_it_to_others(monk
 
 def test_a_run_in_quarantine_is_not_run_to_be_asked() -> None:
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         await put_to_sleep(engine, handle)
         assert handle.run_id is not None
         run = (await engine.journal.load(handle.run_id)).run
@@ -145,7 +145,7 @@ def test_a_run_in_quarantine_is_not_run_to_be_asked() -> None:
 
 def test_a_sleeping_run_whose_function_has_ended_takes_no_updates() -> None:
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         await handle.signal("close")
         while not (await handle.describe()).waiting_for:
             await asyncio.sleep(0.1)
@@ -160,7 +160,7 @@ def test_a_sleeping_run_whose_function_has_ended_takes_no_updates() -> None:
 
 def test_callers_that_wait_for_updates_of_one_run_are_not_without_number(monkeypatch: pytest.MonkeyPatch) -> None:
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         first = asyncio.ensure_future(ask_worker(engine, handle, UPDATE, "put", an_update(1)))
         while not updating_of(engine, handle)._callers:
             await asyncio.sleep(0)
@@ -182,7 +182,7 @@ def updating_of(engine: Engine, handle: RunHandle[Any]) -> updating.Updating:
 
 def test_a_validator_that_sets_something_going_is_told_so_and_leaves_the_run_as_it_was() -> None:
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         for _ in range(2):
             with pytest.raises(InvalidInput, match="has set something of the run going"):
                 await handle.update("put", 0)
@@ -197,8 +197,8 @@ def test_a_validator_that_sets_something_going_is_told_so_and_leaves_the_run_as_
 def test_an_update_that_comes_with_a_start_must_not_set_anything_going_either() -> None:
     async def program(engine: Engine) -> None:
         with pytest.raises(InvalidInput, match="has set something of the run going"):
-            await engine.update_with_start(Till, id="till", update="put", update_args=[0], update_id="u")
-        handle = engine.get("till")
+            await engine.update_with_start(CashBox, id="cash-box", update="put", update_args=[0], update_id="u")
+        handle = engine.get("cash-box")
         assert await handle.update("put", 7) == 1
         assert await handle.query("total") == 7
 
@@ -209,7 +209,7 @@ def test_what_is_said_about_a_step_that_waits_for_nobody_changes_nothing() -> No
     """Two operators may say the same; and whoever writes messages by hand may say anything."""
 
     async def program(engine: Engine) -> None:
-        handle = await start_till(engine)
+        handle = await open_cash_box(engine)
         assert handle.run_id is not None
         await handle.signal("close")
         said = msgspec.msgpack.encode(StepAnswer(False, encode_failure_of("it is said"), by="resolve"))

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from keepstep.journal import Journal, Status
-from tests.journal.children import Spawn, children_of, next_line
+from tests.journal.children import Spawn, children_of, last_words, next_line
 from tests.journal.labour import RUNS, STEPS_OF_LABOUR
 from tests.journal.postgres.conftest import Open
 from tests.journal.scene import new_run, wait_until
@@ -36,8 +36,7 @@ async def test_what_a_killed_process_was_acknowledged_is_there_and_nothing_else(
             said[run_id] = int(seq)
     for child in children.values():
         child.send_signal(signal.SIGKILL)
-        out, _ = child.communicate()
-        for line in out.splitlines():
+        for line in last_words(child):
             run_id, seq = line.split()
             said[run_id] = int(seq)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from keepstep.journal import Commit, Position, Status, StoreUnavailable
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.journal.sqlite.turn import Turn
-from tests.journal.children import Spawn, next_line
+from tests.journal.children import Spawn, last_words, next_line
 from tests.journal.scene import event, get, lease, new_run, wait_until
 from tests.journal.sqlite.conftest import flusher_of
 
@@ -50,7 +50,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_and_the_runs_go_on_w
     child = spawn("commit_aloud", database)
     said = [next_line(child) for _ in range(300)]
     child.send_signal(signal.SIGKILL)
-    said += child.communicate()[0].splitlines()
+    said += last_words(child)
     killed = time.monotonic()
     journal = await open_sqlite(database)
     assert await journal.reap() == ["child"]

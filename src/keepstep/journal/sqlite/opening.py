@@ -183,9 +183,10 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             f"{path} has schema version {version}, and this Keepstep knows versions up to {len(steps)}; "
             "upgrade this installation"
         )
-    for number in range(version, len(steps)):
-        script = f"BEGIN IMMEDIATE;\n{steps[number]};\nPRAGMA user_version = {number + 1};\n"
-        db.executescript(f"{script}PRAGMA application_id = {APPLICATION_ID};\nCOMMIT;")
+    if version < len(steps):  # in one transaction: no cut leaves a schema between two versions
+        changes = ";\n".join(steps[version:])
+        numbers = f"PRAGMA user_version = {len(steps)};\nPRAGMA application_id = {APPLICATION_ID};"
+        db.executescript(f"BEGIN IMMEDIATE;\n{changes};\n{numbers}\nCOMMIT;")
 
 
 def register(
