@@ -7,6 +7,7 @@ is first starts it for all, and it ends when the session's first process does.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 from collections.abc import Iterator
@@ -61,3 +62,9 @@ def _share_server(room: Path) -> Access:
             _STARTED.append(server.__enter__())
             facts.write_text(json.dumps(server.describe()))
     return Access.described(json.loads(facts.read_text()))
+
+
+def pytest_collection_finish() -> None:
+    """What all tests together have loaded is looked at once and never again: simulations collect garbage often."""
+    gc.collect()
+    gc.freeze()
