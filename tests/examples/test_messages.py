@@ -57,7 +57,7 @@ def test_a_basket_survives_a_crash_at_every_commit() -> None:
     def check(told: list[str], crashes: int) -> None:
         assert told == ["ann/1", "parcel of ann/1, 2 things", "[]", "1"]
 
-    assert crash_at_every_commit(shop_twice, check) >= 14
+    assert crash_at_every_commit(shop_twice, check, poll_seconds=60.0) >= 14
 
 
 def test_a_basket_that_grows_continues_as_new_and_keeps_its_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,25 +115,26 @@ def undisturbed(program: Program) -> Any:
     return run(lambda: _once(program, None))
 
 
-def crash_at_every_commit(program: Program, check: Callable[[Any, int], None]) -> int:
+def crash_at_every_commit(program: Program, check: Callable[[Any, int], None], *, poll_seconds: float = 1.0) -> int:
     """Crash at each commit of the program, on both sides; how many crashes were tried.
 
-    ``check(result, crashes)`` judges each outcome; ``crashes`` is 0 for the undisturbed run, else 1.
+    ``check(result, crashes)`` judges each outcome; ``crashes`` is 0 for the undisturbed run, else 1. A program that
+    waits for days is played faster with a longer ``poll_seconds``.
     """
     CrashingJournal.commits = 0
-    check(undisturbed(program), 0)
+    check(run(lambda: _once(program, None, poll_seconds)), 0)
     commits = CrashingJournal.commits
     assert 0 < commits <= CRASHES_MAX
     for n in range(1, commits + 1):
         for side in ("before", "after"):
             CrashingJournal.commits = 0
-            check(run(lambda n=n, side=side: _once(program, (n, side))), 1)  # type: ignore[misc]
+            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds)), 1)  # type: ignore[misc]
     return 2 * commits
 
 
-async def _once(program: Program, dies_at: tuple[int, str] | None) -> Any:
+async def _once(program: Program, dies_at: tuple[int, str] | None, poll_seconds: float = 1.0) -> Any:
     world = World()
-    first = await world.open(dies_at, lease_seconds=RECOVERY_SECONDS)
+    first = await world.open(dies_at, lease_seconds=RECOVERY_SECONDS, poll_seconds=poll_seconds)
     attempt = asyncio.ensure_future(program(first))
     death = asyncio.ensure_future(world.death.wait())
     await asyncio.wait((attempt, death), return_when=asyncio.FIRST_COMPLETED)
@@ -142,7 +143,7 @@ async def _once(program: Program, dies_at: tuple[int, str] | None) -> Any:
         result = attempt.result()
     else:
         attempt.cancel()
-        second = await world.open(lease_seconds=RECOVERY_SECONDS)
+        second = await world.open(lease_seconds=RECOVERY_SECONDS, poll_seconds=poll_seconds)
         result = await program(second)
     await world.close()
     return result
