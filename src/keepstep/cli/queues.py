@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
 import msgspec
 
-from keepstep.client.queues import QueueInfo
+from keepstep.client.queues import QueueInfo, Queues
 
 from .database import client, database_option, json_option, run
 from .table import print_json, print_table
@@ -73,13 +74,7 @@ async def _show(name: str, as_json: bool, url: str) -> None:
 @database_option
 def pause_queue(name: str, url: str) -> int:
     """Hand out nothing more of a queue; what runs goes on."""
-    return run(_pause(name, url))
-
-
-async def _pause(name: str, url: str) -> None:
-    async with client(url) as engine:
-        await engine.queues.pause(name)
-    click.echo(f"queue {name} is paused")
+    return run(_tell(url, lambda queues: queues.pause(name), f"queue {name} is paused"))
 
 
 @queues_command.command("resume")
@@ -87,13 +82,13 @@ async def _pause(name: str, url: str) -> None:
 @database_option
 def resume_queue(name: str, url: str) -> int:
     """Hand out again."""
-    return run(_resume(name, url))
+    return run(_tell(url, lambda queues: queues.resume(name), f"queue {name} goes on"))
 
 
-async def _resume(name: str, url: str) -> None:
+async def _tell(url: str, say: Callable[[Queues], Awaitable[object]], done: str) -> None:
     async with client(url) as engine:
-        await engine.queues.resume(name)
-    click.echo(f"queue {name} goes on")
+        await say(engine.queues)
+    click.echo(done)
 
 
 @queues_command.command("limit")
