@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 
 from .run import Run
-from .task import Task
+from .task import NewTask, Task
 
 TICKET = "run"
 """Kind of the task by which a run waits on a queue, and then holds its slot. Its key says who may take the run."""
@@ -125,6 +125,17 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     not_before: int = 0
     is_asked_for: bool = False
     """Whether the run waits even where the queue has no limits: it has a priority, a key or a delay."""
+
+    def as_task(self) -> NewTask:
+        """The task by which the run waits, and then holds its slot."""
+        return NewTask(
+            kind=TICKET,
+            key=self.key,
+            queue=self.queue,
+            priority=self.priority,
+            fairness_key=self.fairness_key,
+            visible_at=self.not_before,
+        )
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

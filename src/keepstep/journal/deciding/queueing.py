@@ -24,7 +24,7 @@ from keepstep.journal.queue import (
     Ticket,
 )
 from keepstep.journal.run import Run
-from keepstep.journal.task import NewTask, Task
+from keepstep.journal.task import Task
 
 from .codes import NONE, QUEUED, json_text
 from .head import Head
@@ -142,15 +142,7 @@ def _admit(picture: Picture, lease: int, tickets: Sequence[tuple[int, str]]) -> 
 
 def put_ticket(picture: Picture, head: Head, ticket: Ticket, *, is_held: bool = False) -> None:
     """Have a run wait for its admission; or, where it has one already, have it hold its slot."""
-    task = NewTask(
-        kind=TICKET,
-        key=ticket.key,
-        queue=ticket.queue,
-        priority=ticket.priority,
-        fairness_key=ticket.fairness_key,
-        visible_at=ticket.not_before,
-    )
-    picture.tables.insert_task(head.run, task, HELD_BY_RUN if is_held else None)
+    picture.tables.insert_task(head.run, ticket.as_task(), HELD_BY_RUN if is_held else None)
     head.has_tasks = True
     picture.drawing.moved[head.run_id] = head
     if is_held:

@@ -21,7 +21,7 @@ from keepstep.journal.queue import (
     place_of,
 )
 from keepstep.journal.run import Condition, Run
-from keepstep.journal.task import NewTask, Task
+from keepstep.journal.task import Task
 
 from .disk import MemoryDisk, QueueRow, RunRow, TaskRow, Transaction
 from .task import claim, claim_plain, is_visible
@@ -150,16 +150,8 @@ def _holds_runs_back(tx: Transaction, queue: str) -> bool:
 
 def put_ticket(tx: Transaction, row: RunRow, ticket: Ticket, *, is_held: bool = False) -> None:
     """Have a run wait for its admission; or, where it has one already, have it hold its slot."""
-    new = NewTask(
-        kind=TICKET,
-        key=ticket.key,
-        queue=ticket.queue,
-        priority=ticket.priority,
-        fairness_key=ticket.fairness_key,
-        visible_at=ticket.not_before,
-    )
     owner = RUN_ITSELF if is_held else None
-    task = TaskRow(tx.disk.next_number("task"), row.run.run_id, new, 0, owner)
+    task = TaskRow(tx.disk.next_number("task"), row.run.run_id, ticket.as_task(), 0, owner)
     row.ticket = ticket
     row.tasks[TICKET, ticket.key] = task
     tx.disk.tasks[task.task_id] = task
