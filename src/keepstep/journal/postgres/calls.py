@@ -36,7 +36,7 @@ class Calls:
         self._held_back: dict[HintKind, None] = {}
 
     def hear(self, kinds: Sequence[HintKind]) -> list[HintKind]:
-        """What to call the process for now: of these kinds, and of those that were held back before."""
+        """What to call the process at once: of these kinds, and of those that were held back before."""
         at_once = [kind for kind in kinds if kind not in PATIENT]
         self._held_back.update(dict.fromkeys(kind for kind in kinds if kind in PATIENT))
         if self._held_back and self._seconds_left() <= 0:

@@ -39,6 +39,7 @@ from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
 from . import log, readings
+from . import queue_statements as queue_sql
 from . import statements as sql
 from .drawn import Counts, send_drawing
 from .rows import Row, asks_of, run_of, tasks_of
@@ -110,7 +111,7 @@ class PostgresTables:
         if wants.arrivals:
             self.wire.queue(sql.DRAW_ARRIVALS, wants.arrivals)
         if wants.queues:
-            self.wire.queue(sql.QUEUES_THAT_HOLD_BACK, list(wants.queues))
+            self.wire.queue(queue_sql.QUEUES_THAT_HOLD_BACK, list(wants.queues))
         results = self.wire.exchange()
         if wants.queues:
             self._note_holding_back(wants.queues, self.wire.rows(results.pop()))
@@ -324,7 +325,7 @@ class PostgresTables:
 
     def holds_runs_back(self, queue: str) -> bool:
         if queue not in self._holding_back:
-            self._note_holding_back({queue}, self._ask(sql.QUEUES_THAT_HOLD_BACK, [queue]))
+            self._note_holding_back({queue}, self._ask(queue_sql.QUEUES_THAT_HOLD_BACK, [queue]))
         return self._holding_back[queue]
 
     def _note_holding_back(self, asked: set[str], found: list[Row]) -> None:
@@ -334,7 +335,7 @@ class PostgresTables:
         """With the question that a claim of plain queues asks next."""
         if self.is_trusting:
             raise Doubt
-        self.wire.queue(sql.LOCK_QUEUES, names)
+        self.wire.queue(queue_sql.LOCK_QUEUES, names)
         self.wire.queue(sql.TASK_FEATURES)
         results = self.wire.exchange()
         self._features = self.wire.rows(results.pop())[0]
@@ -342,30 +343,30 @@ class PostgresTables:
         return {queue.name: (queue, progress) for queue, progress in kept}
 
     def lock_all_queues(self) -> None:
-        self.wire.queue(sql.LOCK_ALL_QUEUES)
+        self.wire.queue(queue_sql.LOCK_ALL_QUEUES)
 
     def save_queue(self, queue: Queue) -> None:
         shard = shard_of("", queue.name, self.shards)
-        self.wire.queue(sql.SAVE_QUEUE, shard, queue.name, int(queue.holds_runs_back()), to_json(queue))
+        self.wire.queue(queue_sql.SAVE_QUEUE, shard, queue.name, int(queue.holds_runs_back()), to_json(queue))
         self._holding_back.clear()
 
     def keep_queue(self, queue: Queue) -> None:
         shard = shard_of("", queue.name, self.shards)
-        self.wire.queue(sql.KEEP_QUEUE, shard, queue.name, int(queue.holds_runs_back()), to_json(queue))
+        self.wire.queue(queue_sql.KEEP_QUEUE, shard, queue.name, int(queue.holds_runs_back()), to_json(queue))
 
     def save_progress(self, name: str, progress: bytes) -> None:
-        self.wire.queue(sql.SAVE_PROGRESS, shard_of("", name, self.shards), name, progress)
+        self.wire.queue(queue_sql.SAVE_PROGRESS, shard_of("", name, self.shards), name, progress)
 
     def shelf(self, queue: str, lease: int, kinds: Sequence[str], types: Sequence[str], now: int) -> Shelf:
         return PostgresShelf(self.wire, queue, lease, kinds, types, now)
 
     def free_tasks(self, task_ids: Sequence[int]) -> list[tuple[int, str, str]]:
         """What others have locked is passed over, instead of waiting for them in a circle."""
-        found = {task: (kind, run) for task, kind, run in self._ask(sql.FREE_TASKS, task_ids)}
+        found = {task: (kind, run) for task, kind, run in self._ask(queue_sql.FREE_TASKS, task_ids)}
         tickets = [run for kind, run in found.values() if kind == TICKET]
         others = [run for kind, run in found.values() if kind != TICKET]
-        run_ids: dict[int, str] = dict(self._ask(sql.FREE_RUNS, tickets)) if tickets else {}
-        run_ids |= dict(self._ask(sql.RUN_IDS, others)) if others else {}
+        run_ids: dict[int, str] = dict(self._ask(queue_sql.FREE_RUNS, tickets)) if tickets else {}
+        run_ids |= dict(self._ask(queue_sql.RUN_IDS, others)) if others else {}
         return [
             (task, found[task][0], run_ids[found[task][1]])
             for task in task_ids
@@ -373,27 +374,27 @@ class PostgresTables:
         ]
 
     def hold_tickets(self, task_ids: Sequence[int]) -> None:
-        self.wire.queue(sql.HOLD_TICKETS, task_ids)
+        self.wire.queue(queue_sql.HOLD_TICKETS, task_ids)
 
     def next_visible(self, queue: str, now: int) -> int | None:
-        [(time,)] = self._ask(sql.NEXT_VISIBLE, queue, now)
+        [(time,)] = self._ask(queue_sql.NEXT_VISIBLE, queue, now)
         return None if time is None else int(time)
 
     def is_ticket_held(self, run: int) -> bool:
-        return bool(self._count(sql.IS_TICKET_HELD, run))
+        return bool(self._count(queue_sql.IS_TICKET_HELD, run))
 
     def saved_ticket(self, run: int) -> tuple[str, str, str | None]:
-        [(queue, run_type, ticket)] = self._ask(sql.SAVED_TICKET, run)
+        [(queue, run_type, ticket)] = self._ask(queue_sql.SAVED_TICKET, run)
         return queue, run_type, ticket
 
     def save_ticket(self, run: int, ticket: str) -> None:
-        self.wire.queue(sql.SAVE_TICKET, run, ticket)
+        self.wire.queue(queue_sql.SAVE_TICKET, run, ticket)
 
     def runs_that_lost_tickets(self) -> list[str]:
-        return [run_id for (run_id,) in self._ask(sql.RUNS_THAT_LOST_TICKETS)]
+        return [run_id for (run_id,) in self._ask(queue_sql.RUNS_THAT_LOST_TICKETS)]
 
     def runs_without_ticket(self, queue: str) -> list[tuple[str, str]]:
-        return [(run_id, run_type) for run_id, run_type in self._ask(sql.RUNS_WITHOUT_TICKET, queue)]
+        return [(run_id, run_type) for run_id, run_type in self._ask(queue_sql.RUNS_WITHOUT_TICKET, queue)]
 
     # -- asks
 
