@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections import UserDict
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,17 @@ from keepstep.journal import (
 from keepstep.journal.sqlite import SqliteJournal, open_sqlite
 from keepstep.journal.sqlite.deeds import hand
 from keepstep.journal.sqlite.deeds.sandbox import own_tables
-from tests.journal.scene import advance, event, get, lease, new_run, settle, start_owned, wait_until
+from tests.journal.scene import (
+    WAIT_SECONDS_MAX,
+    advance,
+    event,
+    get,
+    lease,
+    new_run,
+    settle,
+    start_owned,
+    wait_until,
+)
 from tests.journal.sqlite.conftest import flusher_of
 from tests.journal.sqlite.test_writer import Disk, Driver, io_error
 
@@ -60,6 +71,18 @@ class Shop:
 
     def submit(self, run: Run, deed: Deed, **changes: Any) -> Promise:
         return self.journal.submit(Commit(run_id=run.run_id, epoch=run.epoch, deed=deed, **changes))
+
+    @asynccontextmanager
+    async def busy_with(self, run: Run) -> AsyncIterator[None]:
+        """The writer is in the middle of a deed: what is submitted in the meantime travels together."""
+        gate = threading.Event()
+        first = self.submit(run, self.deed("first", lambda _: gate.wait(WAIT_SECONDS_MAX), seconds_max=20.0))
+        await wait_until(lambda: self.calls == ["first"])
+        try:
+            yield
+        finally:
+            gate.set()
+        await first
 
     async def events(self, run: Run) -> list[str | None]:
         return [each.key for each in await self.journal.read_events(run.run_id, after_seq=1)]
@@ -155,13 +178,15 @@ async def test_a_full_disk_delays_a_deed_and_leaves_one_effect(shop: Shop, caplo
 
 async def test_a_deed_is_done_again_one_by_one_and_leaves_one_effect(shop: Shop) -> None:
     run = await start_owned(shop.journal)
-    done, bad = await settle(
-        shop.submit(run, shop.deed("a")),
-        shop.journal.commit(Commit(run_id=run.run_id, epoch=1, events=(event(key="no text \ud800"),))),
-    )
+    async with shop.busy_with(run):
+        together = [
+            shop.submit(run, shop.deed("a")),
+            shop.journal.submit(Commit(run_id=run.run_id, epoch=1, events=(event(key="no text \ud800"),))),
+        ]
+    done, bad = await settle(*together)
     assert isinstance(bad, UnicodeEncodeError)
-    assert done.last_seq == 2
-    assert (shop.effects(), shop.calls) == (["a"], ["a", "a"])
+    assert done.last_seq == 3
+    assert (shop.effects(), shop.calls) == (["first", "a"], ["first", "a", "a"])
 
 
 async def test_deeds_that_have_no_time_left_travel_with_the_next_flush(shop: Shop) -> None:
