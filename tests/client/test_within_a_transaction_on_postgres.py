@@ -19,8 +19,9 @@ import keepstep
 from keepstep import AlreadyStarted, Conflict, Engine, InvalidInput, NotFound, RunClosed, workflow
 from keepstep.journal.postgres.shard import shard_of
 
-PROMPTLY_SECONDS = 0.8
-"""Less than the time between two polls of a worker."""
+POLL_SECONDS = 20.0
+PROMPTLY_SECONDS = POLL_SECONDS / 2
+"""What is there sooner, no poll has brought."""
 
 
 @workflow
@@ -97,7 +98,7 @@ async def by_plain_psycopg(url: str) -> AsyncIterator[User]:
 async def engine(postgres_url: str) -> AsyncIterator[Engine]:
     with psycopg.connect(postgres_url) as db:
         db.execute("CREATE TABLE orders (id text PRIMARY KEY)")
-    async with Engine(postgres_url) as engine, asyncio.timeout(60):
+    async with Engine(postgres_url, poll_seconds=POLL_SECONDS) as engine, asyncio.timeout(60):
         yield engine
 
 

@@ -44,7 +44,7 @@ async def test_two_processes_committing_at_once_lose_and_mix_up_nothing(database
     await journal.close()
 
 
-async def test_what_was_acknowledged_before_a_kill_is_there_and_the_runs_go_on_within_a_second(
+async def test_what_was_acknowledged_before_a_kill_is_there_and_the_runs_go_on_before_the_lease_is_over(
     database: Path, spawn: Spawn
 ) -> None:
     child = spawn("commit_aloud", database)
@@ -56,7 +56,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_and_the_runs_go_on_w
     assert await journal.reap() == ["child"]
     await journal.open_lease(lease("heir"))
     runs = await journal.claim_runs("heir", 100)
-    assert time.monotonic() - killed < 1.0
+    assert time.monotonic() - killed < 5.0
     assert len(runs) == 10
     for line in said:
         run_id, seq = line.split()
