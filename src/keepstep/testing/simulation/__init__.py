@@ -3,10 +3,11 @@
     python -m keepstep.testing.simulation --seeds 1000 --seed 1 --store memory
 
 One seed is one story. Two or three worker processes stand on one store; customers start twenty-odd runs of generated
-programs (``programs``, ``language``), signal them, cancel a few; callbacks are called back; a subscriber follows the
-log; and meanwhile everything goes wrong that is planned in ``faults`` and all that ``trouble`` does to store calls,
-answers and hints. In the end an operator deploys the newest code and looks after what waits for a person; then every
-run must have come to its end, and the ``checkers`` compare what the journal says with what happened outside.
+programs (``programs``, ``language``), signal them, cancel a few; in a third of the stories others have them started by
+schedules (``planners``); callbacks are called back; a subscriber follows the log; and meanwhile everything goes wrong
+that is planned in ``faults`` and all that ``trouble`` does to store calls, answers and hints. In the end an operator
+deploys the newest code and looks after what waits for a person; then every run must have come to its end, and the
+``checkers`` compare what the journal says with what happened outside.
 
 Fault model
 

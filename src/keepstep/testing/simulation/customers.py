@@ -14,19 +14,16 @@ from typing import Any, NamedTuple
 
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
-from keepstep.journal import InvalidInput, JournalError, NotFound, Overloaded, RunClosed, StoreUnavailable
+from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed
 from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, UpdateRejected
 
+from .asking import Asking
 from .fleet import Fleet
 from .language import REFUSED, TALK, WALK, WALK_IN_TIME
 from .process import Died, Process
 from .programs import count_changes, count_musts, draw_program
 from .record import Answer, Change, Record, Signal, Start
-from .scheduler import Livelock
 from .trace import Trace
-
-TRIES_MAX = 400
-PATIENCE_SECONDS = 0.2
 
 ARRIVAL_SECONDS = 6.0
 """Over which the runs are started."""
@@ -61,7 +58,7 @@ class Customer:
         self._record: Record = fleet.record
         self._chance = chance
         self._trace = trace
-        self._through = through
+        self._ask = Asking(fleet, chance, through).ask
         self._promised: list[asyncio.Task[None]] = []
         self._record.starts[start.workflow_id] = start
 
@@ -179,28 +176,6 @@ class Customer:
         await asyncio.sleep(self._chance.random() * 3.0)
         self._start.is_to_be_ended = True
         await self._ask(end)
-
-    async def _ask(self, what: Callable[[Engine], Awaitable[None]]) -> None:
-        """Ask one process after the other until there is an answer; a closed run is one."""
-        for _ in range(TRIES_MAX):
-            asked = self._fleet.alive() if self._through is None else [self._through]
-            alive = [each for each in asked if each.is_open]
-            if not alive:
-                await asyncio.sleep(PATIENCE_SECONDS)
-                continue
-            process = self._chance.choice(alive)
-            try:
-                await process.call(_plainly(what, process.engine))
-                return
-            except RunClosed:
-                return
-            except (Died, StoreUnavailable, Overloaded, TimedOut):
-                await asyncio.sleep(PATIENCE_SECONDS * self._chance.random())
-        raise Livelock(f"a customer was not heard within {TRIES_MAX} tries")
-
-
-async def _plainly(what: Callable[[Engine], Awaitable[Any]], engine: Engine) -> None:
-    await what(engine)
 
 
 class Caller:

@@ -10,6 +10,11 @@ clock jump        a process's wall clock is moved, by up to ten years, forward o
 deploy            a process is killed and comes back with other code: older, newer, or such as contradicts all histories
 power             all processes die at once
 
+In stories with schedules, also:
+
+clocks            the clock of the whole machine is moved, by seconds or years, also for processes that start later
+blackout          all processes die at once, and it takes longer until others start
+
 Messages that come late, twice, or in another order, and hints that are lost, need no plan: ``trouble`` and
 ``customers`` make them all the time.
 """
@@ -18,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from .fleet import Fleet
@@ -32,17 +37,33 @@ FAULTS = "kill kill kill vanish vanish freeze freeze slander trouble trouble slo
 
 FAULTS_MIN, FAULTS_MAX = 3, 9
 
+JUMPS_MAX = 3
+SMALL_JUMPS = (-10_000_000, -3_000_000, 5_000_000)
+"""Microseconds; those that a schedule would notice first that went by the wall clock."""
+
+BLACKOUTS, BLACKOUT_SECONDS = 0.5, 5.0
+
+
+def draw_faults_of_schedules(chance: random.Random, seconds: float) -> list[tuple[float, str]]:
+    """What stories with schedules have beside all else: moments and kinds."""
+    kinds = ["clocks"] * chance.randint(1, JUMPS_MAX) + ["blackout"] * (chance.random() < BLACKOUTS)
+    return [(chance.random() * seconds, each) for each in kinds]
+
 
 class Mischief:
     """Does what its seed says, until ``stop``."""
 
-    def __init__(self, fleet: Fleet, seed: str, seconds: float, trace: Trace) -> None:
+    def __init__(
+        self, fleet: Fleet, seed: str, seconds: float, trace: Trace, more: Iterable[tuple[float, str]] = ()
+    ) -> None:
+        """``more``: what else is to go wrong, and when."""
         self._fleet = fleet
         self._chance = random.Random(f"{seed}/faults")
         self._trace = trace
         self._tasks: set[asyncio.Task[None]] = set()
         count = self._chance.randint(FAULTS_MIN, FAULTS_MAX)
-        self._plan = sorted((self._chance.random() * seconds, self._chance.choice(FAULTS)) for _ in range(count))
+        drawn = [(self._chance.random() * seconds, self._chance.choice(FAULTS)) for _ in range(count)]
+        self._plan = sorted((*drawn, *more))
 
     async def run(self) -> None:
         """Let everything go wrong that is planned."""
@@ -121,9 +142,21 @@ class Mischief:
         process.kill()
         await self._fleet.replace(place, self._seconds(0.5))
 
+    async def _clocks(self, _: int, __: Process) -> None:
+        jump = self._chance.choice((*SMALL_JUMPS, -TEN_YEARS, TEN_YEARS))
+        self._fleet.wall_offset += jump
+        for each in self._fleet.alive():
+            each.clock.move_wall(jump)
+
     async def _power(self, _: int, __: Process) -> None:
+        await self._black_out(2.0)
+
+    async def _blackout(self, _: int, __: Process) -> None:
+        await self._black_out(BLACKOUT_SECONDS)
+
+    async def _black_out(self, seconds: float) -> None:
         dying = [n for n, each in enumerate(self._fleet.places) if each is not None and not each.is_dead]
         for each in self._fleet.alive():
             each.kill()
-        pause = self._seconds(2.0)
+        pause = self._seconds(seconds)
         await asyncio.gather(*(self._fleet.replace(n, pause) for n in dying))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from keepstep.journal import JournalError, ProcessIdentity
+from keepstep.testing.virtual import VirtualClock
 
 from .outside import Outside
 from .process import Died, Process, Store
@@ -32,6 +33,8 @@ class Fleet:
         self.outside = Outside(record, self.now, random.Random(f"{seed}/outside"), store.insert_effect)
         self.version = 1
         """What is deployed where a process starts from now on."""
+        self.wall_offset = 0
+        """How far off, in microseconds, the wall clock is that a process finds when it starts."""
         self.places: list[Process | None] = [None] * workers
         self._seed = seed
         self._restarting: set[asyncio.Task[None]] = set()
@@ -69,6 +72,8 @@ class Fleet:
     def make(self) -> Process:
         number = len(self._by_number) + 1
         process = Process(number, self.version, self.store, self.record, self.outside, self._seed)
+        if self.wall_offset:
+            process.clock = VirtualClock(self.loop, wall_offset=self.wall_offset)
         self._by_number[number] = process
         return process
 

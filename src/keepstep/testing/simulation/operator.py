@@ -15,9 +15,13 @@ from keepstep.journal import Condition, JournalError
 from .fleet import Fleet
 from .language import CONTRADICTING, NEWEST
 from .process import Died, Process
+from .record import Deed, Planned
 from .trace import Trace
 
 LOOK_SECONDS = 2.0
+SETTLING_MICROSECONDS = 10_000_000
+"""So long after the end of a schedule its last firing, with the jitter, has been made up for sure."""
+
 PATIENCE_SECONDS = 240.0
 
 
@@ -67,7 +71,27 @@ class Operator:
             self._fleet.version = CONTRADICTING
             self._note("deployed the code that began what is blocked")
             self._is_to_be_deployed = True
+        return count + await self._count_schedules(process)
+
+    async def _count_schedules(self, process: Process) -> int:
+        """Schedules that have something to do yet. What was due a moment ago is in none of their lists."""
+        planned = self._fleet.record.planned
+        if not planned:
+            return 0
+        count = 0
+        async for info in process.engine.list_schedules():
+            if info.paused:
+                await self._resume(process, planned[info.id])
+            is_over = self._fleet.now() > planned[info.id].end + SETTLING_MICROSECONDS
+            count += info.paused or not is_over or bool(info.upcoming or info.running or info.buffered or info.asked)
         return count
+
+    async def _resume(self, process: Process, planned: Planned) -> None:
+        self._note(f"resumed {planned.id}")
+        deed = Deed("resume", self._fleet.now())
+        planned.deeds.append(deed)
+        await process.engine.get_schedule(planned.id).resume()
+        deed.told = self._fleet.now()
 
     async def _tend(self, process: Process, info: RunInfo) -> None:
         handle = process.engine.get(info.id, info.run_id)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from importlib.util import find_spec
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -30,6 +31,9 @@ from keepstep.runtime.handling import Handling
 from keepstep.runtime.marker import Markers
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
+from keepstep.schedules import turn as firing
+from keepstep.schedules.runner import Runner as Firer
+from keepstep.schedules.standing import Pending
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
 from keepstep.worker.reply import Reply, UpdateRequest
@@ -337,6 +341,66 @@ def _key_uncounted() -> list[Replacement]:
     return [(turn._Left, "of", lambda left, key: True)]
 
 
+def _firing_twice() -> list[Replacement]:
+    """The id of what a schedule starts is not that of its time: a backfill repeats what has happened."""
+    firing_id, numbers = firing.firing_id, count()
+    return [(firing, "firing_id", lambda *which: f"{firing_id(*which)}-{next(numbers)}")]
+
+
+def _firing_early() -> list[Replacement]:
+    """Schedules fire ten milliseconds before their time."""
+    next_firing = firing._Turn._next
+
+    def early(turn: firing._Turn) -> tuple[int, int] | None:
+        found = next_firing(turn)
+        return None if found is None else (found[0], found[1] - 10_000)
+
+    return [(firing._Turn, "_next", early)]
+
+
+def _firing_forgotten() -> list[Replacement]:
+    """What was due while nobody owned a schedule is not made up."""
+    take_due = firing._Turn.take_due
+
+    def forget(turn: firing._Turn) -> None:
+        turn._after = max(turn._after, turn._now - 1_000_000)
+        take_due(turn)
+
+    return [(firing._Turn, "take_due", forget)]
+
+
+def _overlap_ignored() -> list[Replacement]:
+    """A firing starts its run although the one before goes on."""
+    return [(firing._Turn, "_fire", firing._Turn._start)]
+
+
+def _overlap_unsaid() -> list[Replacement]:
+    """A firing waits for a run to stop that nobody has told to."""
+    return [(Firer, "_words", lambda *_: [])]
+
+
+def _pause_ignored() -> list[Replacement]:
+    """A schedule goes on although it is paused."""
+    take_due = firing._Turn.take_due
+
+    def go_on(turn: firing._Turn) -> None:
+        turn._standing = msgspec.structs.replace(turn._standing, paused=False)
+        take_due(turn)
+
+    return [(firing._Turn, "take_due", go_on)]
+
+
+def _trigger_forgotten() -> list[Replacement]:
+    """What is triggered while a run goes on is dropped, whatever its policy is."""
+    fire = firing._Turn._fire
+
+    def drop(turn: firing._Turn, pending: Pending) -> None:
+        if not (pending.by_hand and turn._running):
+            fire(turn, pending)
+
+    return [(firing._Turn, "_fire", drop)]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -360,6 +424,13 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "slot-too-many": _slot_too_many,
     "slot-forgotten": _slot_forgotten,
     "key-uncounted": _key_uncounted,
+    "firing-twice": _firing_twice,
+    "firing-early": _firing_early,
+    "firing-forgotten": _firing_forgotten,
+    "overlap-ignored": _overlap_ignored,
+    "overlap-unsaid": _overlap_unsaid,
+    "pause-ignored": _pause_ignored,
+    "trigger-forgotten": _trigger_forgotten,
     "unverified": _unverified,
     "unlocked": _unlocked,
     "doubt-forgotten": _doubt_forgotten,

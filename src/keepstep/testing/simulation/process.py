@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from keepstep.client.engine import Engine
 from keepstep.journal import Commit, Committed, Hint, HintKind, Journal, ProcessIdentity, uuid7
-from keepstep.testing.virtual import VirtualClock
+from keepstep.testing.virtual import EPOCH_MICROSECONDS, VirtualClock
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.watchdog import Watchdog
 
@@ -193,4 +193,4 @@ class Process(Fate):
 
     def disturb(self) -> None:
         """Something bad happens to it now: what it was doing may have to be done again."""
-        self.record.disturb(self.number, self.clock.now())
+        self.record.disturb(self.number, EPOCH_MICROSECONDS + self.loop.microseconds())

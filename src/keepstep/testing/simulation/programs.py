@@ -112,6 +112,12 @@ def draw_program(chance: random.Random, nodes_max: int = NODES_MAX, *, transacti
     return Draw(chance, nodes_max, leaves).program()
 
 
+def draw_errand(chance: random.Random, nodes_max: int, seconds: float) -> Node:
+    """A small program that nobody has to speak to, and that takes so long at least, unless it is cut off."""
+    leaves = [each for each in LEAVES if each != "receive_at_last"]
+    return ["sequence", [["sleep", seconds], Draw(chance, nodes_max, leaves).program()]]
+
+
 def count_changes(node: Any) -> int:
     """How many updates a program waits for without an end."""
     if not isinstance(node, list):

@@ -74,6 +74,44 @@ class Answer:
 
 
 @dataclass(slots=True)
+class Deed:
+    """What a planner has done to a schedule, as often as it took to get an answer: so it has happened in between."""
+
+    kind: str
+    """``pause``, ``resume``, ``trigger``, ``backfill`` or ``delete``."""
+    asked: int
+    told: int | None = None
+    """When it was answered; None if it never was."""
+    run: str = ""
+    """Workflow id of what a trigger starts."""
+    first: int = 0
+    last: int = 0
+    """From when until when a backfill goes."""
+    overlap: str = ""
+    """Of a trigger or backfill."""
+
+
+@dataclass(slots=True)
+class Planned:
+    """A schedule that a planner has made. Times and lengths in microseconds."""
+
+    id: str
+    words: dict[str, Any]
+    """As the engine was told them; the numbers say the same to the checker."""
+    every: int
+    offset: int
+    jitter: int
+    end: int
+    catchup: int
+    overlap: str
+    workflow: str
+    program: Any
+    is_paused: bool = False
+    """From the beginning."""
+    deeds: list[Deed] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Acknowledged:
     """A commit that the journal has confirmed to its writer."""
 
@@ -91,6 +129,7 @@ class Record:
     signals: list[Signal] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    planned: dict[str, Planned] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
@@ -102,6 +141,8 @@ class Record:
     """What a person had to do to let runs go on."""
     runs: dict[str, Loaded] = field(default_factory=dict)
     """All runs as they stand at the end."""
+    schedules: dict[str, Loaded] = field(default_factory=dict)
+    """The runs of the journal that are schedules, as they stand at the end."""
     effects: list[tuple[str, str, str]] = field(default_factory=list)
     """What transactional steps have left in their table at the end: run id, key and receipt."""
     leases_left: int = 0

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .customers import ARRIVAL_SECONDS, Customer
-from .faults import Mischief
+from .faults import Mischief, draw_faults_of_schedules
 from .language import FITTING
 from .operator import Operator
+from .planners import draw_planners
 from .world import World, digest_of, play
 
 RUNS_MIN, RUNS_MAX = 20, 26
@@ -51,14 +52,17 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         fleet.version = chance.choice(FITTING)
         await asyncio.gather(*(fleet.fill(place) for place in range(workers)))
         customers = [Customer.draw(number, fleet, world.seed, trace) for number in range(runs)]
-        mischief = Mischief(fleet, world.seed, MISCHIEF_SECONDS, trace)
+        calendar = random.Random(f"{seed}/schedules")
+        planners = draw_planners(fleet, calendar, trace)
+        more = draw_faults_of_schedules(calendar, MISCHIEF_SECONDS) if planners else []
+        mischief = Mischief(fleet, world.seed, MISCHIEF_SECONDS, trace, more)
         operator = Operator(fleet, trace)
 
         async def mischief_and_its_end() -> None:
             await mischief.run()
             await operator.deploy_newest()  # customers wait for runs that older code could not go on with
 
-        await asyncio.gather(mischief_and_its_end(), *(each.visit() for each in customers))
+        await asyncio.gather(mischief_and_its_end(), *(each.visit() for each in (*customers, *planners)))
         trace("the operator takes over")
         await operator.deploy_newest()
         await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from keepstep.journal import Loaded
+from keepstep.schedules.guest import room_of
 from keepstep.testing.virtual import Stuck
 
 from . import checkers
@@ -101,12 +103,18 @@ async def _count_leases(auditor: Process, fleet: Fleet) -> None:
 
 async def _take_stock(auditor: Process, record: Record) -> None:
     """Read everything as it stands at the end."""
+    await _load_runs(auditor, "default", record.runs)
+    if record.planned:
+        await _load_runs(auditor, room_of("default"), record.schedules)
+
+
+async def _load_runs(auditor: Process, namespace: str, runs: dict[str, Loaded]) -> None:
     journal = auditor.engine.journal
     before: tuple[int, str] | None = None
     while True:
-        page = await journal.list_runs("default", before=before, limit=PAGE)
+        page = await journal.list_runs(namespace, before=before, limit=PAGE)
         for run in page:
-            record.runs[run.run_id] = await journal.load(run.run_id)
+            runs[run.run_id] = await journal.load(run.run_id)
         if len(page) < PAGE:
             break
         before = (page[-1].started_at, page[-1].run_id)
@@ -123,7 +131,7 @@ def _abandon(loop: SimulationLoop) -> None:
 def digest_of(record: Record) -> str:
     """A hash of all that happened."""
     digest = hashlib.blake2b(digest_size=16)
-    for run_id, loaded in sorted(record.runs.items()):
+    for run_id, loaded in sorted({**record.runs, **record.schedules}.items()):
         digest.update(f"{run_id} {loaded.run.workflow_id} {loaded.run.status}\n".encode())
         for event in loaded.events:
             digest.update(f"{event.seq} {event.type} {event.time} {event.key}\n".encode())

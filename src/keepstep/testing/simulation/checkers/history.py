@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keepstep.journal import Event, Status
+from keepstep.journal import Event, Loaded, Status
 from keepstep.testing.simulation.record import Acknowledged, Record
 
 
 def check(record: Record) -> Iterator[str]:
-    for run_id, loaded in record.runs.items():
+    for run_id, loaded in _all(record).items():
         seqs = [event.seq for event in loaded.events]
         if seqs != list(range(1, len(seqs) + 1)):
             yield f"history of {run_id} has gaps: {seqs}"
@@ -26,12 +26,16 @@ def check(record: Record) -> Iterator[str]:
         yield f"{record.leases_left} leases are open although their owners are dead or gone"
 
 
+def _all(record: Record) -> dict[str, Loaded]:
+    return {**record.runs, **record.schedules}
+
+
 def _check_acknowledged(record: Record, each: Acknowledged) -> Iterator[str]:
     commit, outcome = each.commit, each.outcome
     where = f"a commit of process {each.process} to {commit.run_id}"
     if commit.epoch is not None and not commit.seize and outcome.epoch != commit.epoch:
         yield f"{where} under epoch {commit.epoch} was accepted in epoch {outcome.epoch}"
-    loaded = record.runs.get(commit.run_id)
+    loaded = record.runs.get(commit.run_id) or record.schedules.get(commit.run_id)
     if loaded is None:
         yield f"{where} was confirmed, and the run does not exist"
         return
@@ -51,7 +55,7 @@ def _check_log(record: Record) -> Iterator[str]:
     read: dict[str, list[Event]] = {}
     for entry in record.log:
         read.setdefault(entry.run_id, []).append(entry.event)
-    for run_id, loaded in record.runs.items():
+    for run_id, loaded in _all(record).items():
         if read.get(run_id, []) != loaded.events:
             seqs = [event.seq for event in read.get(run_id, [])]
             yield f"the log told of {run_id} the events {seqs}, and its history has {len(loaded.events)}"

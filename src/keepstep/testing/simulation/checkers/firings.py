@@ -1,0 +1,317 @@
+"""Firings: what was due of a schedule started one run, or was left out for a reason that its policy allows.
+
+The checker knows a schedule by what its planner said, and by when: a pause, say, that was asked for at one moment and
+confirmed at a later one began in between. So there are firings that must have happened, some that may have, and those
+that must not. What was started is known by the runs themselves: their ids name the schedule and the nominal time.
+
+Where a firing was left out, the runs that there were have to account for it. Nobody but the schedule knows when it
+decided about a firing; but it does so in their order, so that it was not later than any later firing's start.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from keepstep.journal import Loaded, Status
+from keepstep.runtime import history
+from keepstep.schedules import Overlap
+from keepstep.schedules.standing import Standing, first_standing, standing_of
+from keepstep.testing.simulation.record import Deed, Planned, Record
+
+FOR_EVER = 1 << 62
+
+WAITING = (Overlap.BUFFER_ONE, Overlap.BUFFER_ALL, Overlap.CANCEL, Overlap.TERMINATE)
+"""Policies by which a firing may start long after its time."""
+
+ENDING = {Overlap.CANCEL: Status.CANCELLED, Overlap.TERMINATE: Status.TERMINATED}
+
+OUTAGE_MICROSECONDS = 15_000_000
+"""So long after something happened to a process others may still be late because of it."""
+
+_NOMINAL = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
+
+
+def check(record: Record) -> Iterator[str]:
+    by_id = {loaded.run.workflow_id: loaded for loaded in record.schedules.values()}
+    for planned in record.planned.values():
+        if planned.id not in by_id:
+            yield f"schedule {planned.id} was acknowledged and does not exist"
+            continue
+        for violation in _Case(planned, by_id[planned.id], record).violations():
+            yield f"schedule {planned.id} ({planned.overlap}): {violation}"
+
+
+class Fired(NamedTuple):
+    """A run that a schedule has started. ``nominal`` is None if it was triggered by hand."""
+
+    id: str
+    nominal: int | None
+    started: int
+    closed: int
+    status: Status
+
+
+class Span(NamedTuple):
+    """A pause: it began and ended within these moments."""
+
+    asked: int
+    told: int
+    resume_asked: int
+    resume_told: int
+
+
+class _Case:
+    """One schedule: what it was told, and what came of it."""
+
+    def __init__(self, planned: Planned, loaded: Loaded, record: Record) -> None:
+        self._planned = planned
+        self._record = record
+        self._overlap = Overlap(planned.overlap)
+        self._run_id = loaded.run.run_id
+        self._created = loaded.run.started_at
+        self._standing = standing_of(loaded.run) or first_standing(loaded.events[0], self._created)
+        self._deeds = planned.deeds
+        self._backfills = [each for each in self._deeds if each.kind == "backfill"]
+        self._deleted = next((each for each in self._deeds if each.kind == "delete"), None)
+        self._fired = sorted(self._find(), key=lambda each: (each.started, each.id))
+        self._by_nominal = {each.nominal: each for each in self._fired if each.nominal is not None}
+        self._there = {each.id for each in self._fired}
+
+    def violations(self) -> Iterator[str]:
+        yield from self._check_numbers()
+        for each in self._fired:
+            yield from self._check_fired(each)
+        yield from self._check_overlap()
+        yield from self._check_ends()
+        yield from self._check_words()
+        yield from self._check_due()
+        for deed in self._deeds:
+            if deed.kind == "trigger":
+                yield from self._check_trigger(deed)
+        for deed in self._backfills:
+            yield from self._check_backfill(deed)
+
+    # what there is
+
+    def _find(self) -> Iterator[Fired]:
+        prefix = f"{self._planned.id}-"
+        for loaded in self._record.runs.values():
+            run = loaded.run
+            if run.workflow_id.startswith(prefix):
+                nominal = nominal_of(run.workflow_id)
+                yield Fired(run.workflow_id, nominal, run.started_at, run.closed_at or FOR_EVER, run.status)
+
+    @cached_property
+    def _pauses(self) -> list[Span]:
+        """In their order. The operator may have asked for a resume as well, and again."""
+        found = list[Span]()
+        begun = (self._created, self._created) if self._planned.is_paused else None
+        for deed in self._deeds:
+            if deed.kind == "pause" and begun is None:
+                begun = (deed.asked, _told(deed))
+            elif deed.kind == "resume" and deed.told is not None and begun is not None:
+                found.append(Span(*begun, deed.asked, deed.told))
+                begun = None
+        return [*found, Span(*begun, FOR_EVER, FOR_EVER)] if begun is not None else found
+
+    def _nominals(self, after: int, end: int) -> range:
+        """Nominal times after one moment and up to another, and up to the schedule's end."""
+        every, offset = self._planned.every, self._planned.offset
+        first = (after - offset) // every + 1
+        last = (min(end, self._planned.end) - offset) // every
+        return range(first * every + offset, last * every + offset + 1, every)
+
+    def _is_backfilled(self, nominal: int) -> bool:
+        return any(each.first <= nominal <= each.last for each in self._backfills)
+
+    def _may_be_beside_others(self, fired: Fired) -> bool:
+        """Nobody minded it, or perhaps nobody did: it was asked for in this way by hand, or all are."""
+        if fired.nominal is None:
+            return any(each.run == fired.id and each.overlap == Overlap.ALLOW for each in self._deeds)
+        beside = (each for each in self._backfills if each.overlap == Overlap.ALLOW)
+        return self._overlap is Overlap.ALLOW or any(each.first <= fired.nominal <= each.last for each in beside)
+
+    def _is_by_hand(self, fired: Fired) -> bool:
+        return fired.nominal is None or self._is_backfilled(fired.nominal)
+
+    def _decided_by(self, nominal: int) -> int:
+        """The latest moment at which the calendar may have decided about a firing."""
+        later = (each.started for each in self._fired if not self._is_by_hand(each) and (each.nominal or 0) > nominal)
+        return min(later, default=FOR_EVER)
+
+    # what was started
+
+    def _check_numbers(self) -> Iterator[str]:
+        fired = Counter(each.nominal for each in self._fired if each.nominal is not None)
+        for nominal, count in fired.items():
+            if count > 1:
+                yield f"the firing of {nominal} happened {count} times"
+        if self._deleted is None and self._standing.started != len(self._fired):
+            yield f"it counts {self._standing.started} started runs, and there are {len(self._fired)}"
+        policies = {self._overlap, *(each.overlap for each in self._deeds if each.overlap)}
+        if self._standing.skipped and policies <= {Overlap.ALLOW, Overlap.BUFFER_ALL}:
+            yield f"it has skipped {self._standing.skipped} firings, and its policy is never to"
+        if self._deleted is None and (self._standing.buffered or self._standing.asked or self._standing.backfills):
+            yield "it has not come to its end: firings wait that nothing holds up"
+
+    def _check_fired(self, fired: Fired) -> Iterator[str]:
+        """Each run has a reason to be there, and is not early, nor later than allowed."""
+        planned, nominal = self._planned, fired.nominal
+        if self._deleted is not None and fired.started > _told(self._deleted):
+            yield f"{fired.id} was started after it was deleted"
+        if nominal is None:
+            if fired.id not in {each.run for each in self._deeds}:
+                yield f"{fired.id} was started, and nobody has triggered it"
+            return
+        if fired.started < nominal:
+            yield f"{fired.id} was started {nominal - fired.started} microseconds early"
+        if nominal not in self._nominals(nominal - 1, nominal):
+            yield f"{fired.id} was started, and nothing was due then"
+        if self._is_backfilled(nominal):
+            return
+        if nominal <= self._created:
+            yield f"{fired.id} was started, and it was due before the schedule was made"
+        if any(each.told <= nominal and nominal + planned.jitter < each.resume_asked for each in self._pauses):
+            yield f"{fired.id} was started, and it was due in a pause"
+        lateness = fired.started - nominal - planned.jitter
+        if self._overlap not in WAITING and lateness > planned.catchup:
+            yield f"{fired.id} was started {lateness / 1e6} s late, more than the catch-up window"
+
+    def _check_overlap(self) -> Iterator[str]:
+        minded = [each for each in self._fired if not self._may_be_beside_others(each)]
+        for before, after in pairwise(minded):
+            if after.started < before.closed:
+                yield f"{after.id} was started while {before.id} went on"
+
+    def _check_ends(self) -> Iterator[str]:
+        """Only a firing of that policy may have ended a run in that way, and one that came while it went on."""
+        for policy, status in ENDING.items():
+            for each in self._fired:
+                if each.status is status and not self._has_come(policy, each):
+                    yield f"{each.id} is {status}, and no firing has asked for it"
+
+    def _has_come(self, policy: Overlap, ended: Fired) -> bool:
+        since = self._created if self._is_by_hand(ended) or ended.nominal is None else ended.nominal
+        if self._overlap is policy and self._nominals(since, ended.closed):
+            return True
+        return any(each.overlap == policy and each.asked <= ended.closed for each in self._deeds)
+
+    def _check_words(self) -> Iterator[str]:
+        """A schedule that lets a firing wait for a run to stop has told that run to."""
+        for each in self._record.acknowledged:
+            if each.commit.run_id != self._run_id or not each.commit.detail or each.commit.seize:
+                continue
+            standing = msgspec.json.decode(each.commit.detail, type=Standing)
+            for policy in {waiting.overlap for waiting in standing.buffered} & ENDING.keys():
+                for running in standing.running:
+                    if not _was_told(self._record.runs.get(running.run_id), policy):
+                        yield f"{running.id} was not told to end, and a firing waited for it ({policy})"
+
+    # what was due
+
+    def _check_due(self) -> Iterator[str]:
+        left_out = 0
+        for nominal in self._nominals(self._created, FOR_EVER):
+            if nominal in self._by_nominal or self._is_out_of_time(nominal):
+                continue
+            left_out += 1
+            if not (self._is_missed(nominal) or self._is_skipped(nominal)):
+                yield f"the firing of {nominal} was neither started nor left out for a reason"
+        recorded = self._standing.skipped + self._standing.missed
+        if left_out > recorded:
+            yield f"{left_out} firings were not started, and {recorded} are recorded as skipped or missed"
+
+    def _is_out_of_time(self, nominal: int) -> bool:
+        """It was due in a pause, or before one or before the deletion and nothing shows that it was decided before."""
+        decided_by = self._decided_by(nominal)
+        if self._deleted is not None and decided_by > self._deleted.asked:
+            return True
+        return any(decided_by > each.asked and nominal <= each.resume_told for each in self._pauses)
+
+    def _is_missed(self, nominal: int) -> bool:
+        """It could not be decided about in time, because something had happened to somebody."""
+        until = nominal + self._planned.jitter + self._planned.catchup
+        if not self._standing.missed or self._decided_by(nominal) <= nominal + self._planned.catchup:
+            return False
+        times = self._record.disturbances.values()
+        return any(bisect_left(each, nominal - OUTAGE_MICROSECONDS) < bisect_right(each, until) for each in times)
+
+    def _is_skipped(self, nominal: int) -> bool:
+        """By what went on or waited when it was decided about."""
+        if not self._standing.skipped:
+            return False
+        earlier = [each for each in self._fired if self._is_by_hand(each) or (each.nominal or 0) < nominal]
+        later = [each for each in self._fired if self._is_by_hand(each) or (each.nominal or 0) > nominal]
+        return self._is_excused(self._overlap, nominal, self._decided_by(nominal), earlier, later)
+
+    def _is_excused(self, policy: Overlap, since: int, until: int, earlier: list[Fired], later: list[Fired]) -> bool:
+        """Whether a firing that was decided about between two moments may have been skipped.
+
+        ``earlier`` and ``later`` are runs whose firings may have been decided about before it, or after it.
+        """
+        went_on = [each for each in earlier if each.closed >= since and each.started <= until]
+        if policy is Overlap.SKIP:
+            return bool(went_on)
+        if policy is Overlap.BUFFER_ONE:
+            return any(each.started >= since for each in earlier) or self._was_refused_by_hand()
+        if policy in ENDING:
+            others = [each for each in later if each.started >= since]
+            return bool(went_on and others) or self._was_refused_by_hand()
+        return False
+
+    def _was_refused_by_hand(self) -> bool:
+        """Something waited that nothing came of: it had been asked for twice, or had happened before."""
+        return bool(self._standing.refused and any(each.overlap for each in self._deeds))
+
+    # what was asked for
+
+    def _check_trigger(self, deed: Deed) -> Iterator[str]:
+        if deed.told is None or deed.run in self._there or self._is_forgotten(deed):
+            return
+        if not self._is_skipped_by_hand(deed):
+            yield f"the trigger of {deed.run} was confirmed, and it was neither started nor skipped for a reason"
+
+    def _check_backfill(self, deed: Deed) -> Iterator[str]:
+        if deed.told is None or self._is_forgotten(deed):
+            return
+        for nominal in self._nominals(deed.first - 1, deed.last):
+            if nominal not in self._by_nominal and not self._is_skipped_by_hand(deed):
+                yield f"the backfill of {nominal} was confirmed, and it was neither started nor skipped for a reason"
+
+    def _is_skipped_by_hand(self, deed: Deed) -> bool:
+        """Of what is asked for by hand nothing shows when it was decided about."""
+        if not self._standing.skipped:
+            return False
+        return self._is_excused(Overlap(deed.overlap), deed.asked, FOR_EVER, self._fired, self._fired)
+
+    def _is_forgotten(self, deed: Deed) -> bool:
+        """The schedule was deleted, and what it had not begun with it."""
+        return self._deleted is not None and _told(deed) <= _told(self._deleted)
+
+
+def nominal_of(workflow_id: str) -> int | None:
+    """The nominal time that the id of a run names."""
+    found = _NOMINAL.search(workflow_id)
+    if found is None:
+        return None
+    since = datetime.fromisoformat(found.group(1)) - datetime.fromisoformat("1970-01-01T00:00:00Z")
+    return round(since.total_seconds() * 1_000_000)
+
+
+def _told(deed: Deed) -> int:
+    return FOR_EVER if deed.told is None else deed.told
+
+
+def _was_told(loaded: Loaded | None, policy: Overlap) -> bool:
+    if loaded is None or loaded.run.status is Status.TERMINATED:
+        return True
+    return policy is Overlap.CANCEL and any(event.type == history.CANCEL_REQUESTED for event in loaded.events)

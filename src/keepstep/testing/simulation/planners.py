@@ -1,0 +1,156 @@
+"""Planners: they make schedules, and pause, resume, trigger, backfill and delete them while everything goes wrong.
+
+A third of the seeds has some. All is drawn from a random stream of its own, so that the other stories are those that
+they would be without. A schedule has an end within the story: what was due until then must have happened when the story
+is over, or have been left out for a reason. What a planner did, and when, is noted for the checker ``firings``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keepstep.client.engine import Engine
+from keepstep.client.schedule import ScheduleHandle
+from keepstep.journal import NotFound
+from keepstep.schedules import Overlap
+from keepstep.testing.virtual import EPOCH_MICROSECONDS
+
+from .asking import Asking
+from .fleet import Fleet
+from .language import TALK, WALK, WALK_IN_TIME
+from .programs import draw_errand
+from .record import Deed, Planned
+from .trace import Trace
+
+SHARE = 1 / 3
+"""Of all seeds."""
+
+SCHEDULES_MAX = 3
+MAKING_SECONDS = 3.0
+"""Over which they are made."""
+
+END_SECONDS = (7, 10, 13)
+INTERVALS = (1, 2, 2, 3, 5)
+OFFSETS = (0.0, 0.25, 1.5)
+JITTERS = (0.0, 0.0, 0.8)
+CATCHUPS = (1.5, 3.0, 86_400.0, 86_400.0)
+LENGTHS = (0.0, 0.0, 1.5, 4.0)
+"""Seconds that a run takes at least."""
+
+NODES_MAX = 3
+PAUSED_AT_FIRST, TRIGGERS_MAX, BACKFILLS_MAX, DELETED = 0.15, 2, 1, 0.1
+PAUSES = (0, 0, 0, 1, 2)
+BACKFILLED = ("buffer_all", "buffer_all", "allow", "skip")
+BACKFILL_SECONDS = 6
+
+
+def draw_planners(fleet: Fleet, chance: random.Random, trace: Trace) -> list[Planner]:
+    """Nobody, in most seeds."""
+    if chance.random() >= SHARE:
+        return []
+    return [Planner(draw_schedule(n, chance), fleet, chance, trace) for n in range(chance.randint(1, SCHEDULES_MAX))]
+
+
+def draw_schedule(number: int, chance: random.Random) -> Planned:
+    """A schedule with few firings, whose runs end by themselves."""
+    every, jitter, catchup = chance.choice(INTERVALS), chance.choice(JITTERS), chance.choice(CATCHUPS)
+    offset, end = 0.0, EPOCH_MICROSECONDS + chance.choice(END_SECONDS) * 1_000_000
+    words: dict[str, Any] = {"cron": f"*/{every} * * * * *"}
+    if chance.random() < 0.5:
+        offset = chance.choice(OFFSETS)
+        words = {"every": every, "offset": offset}
+    overlap = chance.choice(list(Overlap))
+    return Planned(
+        id=f"plan-{number}",
+        words={**words, "jitter": jitter, "catchup": catchup, "overlap": overlap, "end_at": moment(end)},
+        every=every * 1_000_000,
+        offset=round(offset * 1e6),
+        jitter=round(jitter * 1e6),
+        end=end,
+        catchup=round(catchup * 1e6),
+        overlap=overlap,
+        workflow=chance.choice((WALK, WALK, WALK, WALK_IN_TIME, TALK)),
+        program=draw_errand(chance, NODES_MAX, chance.choice(LENGTHS)),
+        is_paused=chance.random() < PAUSED_AT_FIRST,
+    )
+
+
+def moment(microseconds: int) -> datetime:
+    """Engine time as callers say it."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+class Planner:
+    """Who wants one schedule."""
+
+    def __init__(self, planned: Planned, fleet: Fleet, chance: random.Random, trace: Trace) -> None:
+        self._planned = planned
+        self._fleet = fleet
+        self._chance = chance
+        self._trace = trace
+        self._ask = Asking(fleet, chance).ask
+        fleet.record.planned[planned.id] = planned
+
+    async def visit(self) -> None:
+        """All that this planner does, from making the schedule on."""
+        chance = self._chance
+        await asyncio.sleep(chance.random() * MAKING_SECONDS)
+        await self._ask(self._make)
+        self._trace(f"{self._planned.id} is planned: {self._planned.words}")
+        triggers = (self._trigger(n) for n in range(chance.randint(0, TRIGGERS_MAX)))
+        backfills = (self._backfill() for _ in range(chance.randint(0, BACKFILLS_MAX)))
+        await asyncio.gather(self._pause_and_resume(), *triggers, *backfills)
+        if chance.random() < DELETED:
+            await self._do(Deed("delete", self._fleet.now()), lambda handle: handle.delete())
+
+    async def _make(self, engine: Engine) -> None:
+        planned = self._planned
+        await engine.schedule(
+            planned.id, planned.workflow, planned.program, paused=planned.is_paused, **planned.words
+        )  # fmt: skip
+
+    async def _pause_and_resume(self) -> None:
+        chance = self._chance
+        if self._planned.is_paused:
+            await asyncio.sleep(chance.random() * 4.0)
+            await self._do(Deed("resume", self._fleet.now()), lambda handle: handle.resume())
+        for _ in range(chance.choice(PAUSES)):
+            await asyncio.sleep(chance.random() * 3.0)
+            await self._do(Deed("pause", self._fleet.now()), lambda handle: handle.pause())
+            await asyncio.sleep(chance.random() * 3.0)
+            await self._do(Deed("resume", self._fleet.now()), lambda handle: handle.resume())
+
+    async def _trigger(self, n: int) -> None:
+        await asyncio.sleep(self._chance.random() * 8.0)
+        overlap = self._chance.choice(list(Overlap)) if self._chance.random() < 0.5 else self._planned.overlap
+        run = f"{self._planned.id}-by-hand-{n}"
+        deed = Deed("trigger", self._fleet.now(), run=run, overlap=overlap)
+        await self._do(deed, lambda handle: handle.trigger(overlap, id=run))
+
+    async def _backfill(self) -> None:
+        """Make up for a few seconds, some of which may lie before the schedule was made; never ahead of time."""
+        await asyncio.sleep(self._chance.random() * 8.0)
+        last = self._fleet.now() - round(self._chance.random() * BACKFILL_SECONDS * 1e6)
+        first = last - round(self._chance.random() * BACKFILL_SECONDS * 1e6)
+        overlap = self._chance.choice(BACKFILLED)
+        deed = Deed("backfill", self._fleet.now(), first=first, last=last, overlap=overlap)
+        await self._do(deed, lambda handle: handle.backfill(moment(first), moment(last), overlap))
+
+    async def _do(self, deed: Deed, what: Callable[[ScheduleHandle], Awaitable[Any]]) -> None:
+        """Have it done, and note when. A delete that went through unheard is told that there is nothing any more."""
+        self._planned.deeds.append(deed)
+
+        async def do(engine: Engine) -> None:
+            try:
+                await what(engine.get_schedule(self._planned.id))
+            except NotFound:
+                if deed.kind != "delete":
+                    raise
+
+        await self._ask(do)
+        deed.told = self._fleet.now()
+        self._trace(f"{self._planned.id}: {deed}")
