@@ -240,6 +240,55 @@ def test_a_trigger_minds_the_run_that_goes_on_as_it_is_told() -> None:
     played(play)
 
 
+def test_what_is_asked_for_again_while_it_runs_is_refused_and_does_not_stop_itself() -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("again", fire_for, "100s", every="1h")
+        await handle.trigger(overlap="terminate", id="asked-for-twice")
+        await asyncio.sleep(1)
+        await handle.trigger(overlap="terminate", id="asked-for-twice")
+        await asyncio.sleep(200)
+        assert await times(engine) == ["00:00:00 completed"]
+        info = await handle.describe()
+        assert (info.started, info.refused, info.skipped) == (1, 1, 0)
+
+    played(play)
+
+
+def test_a_backfill_of_the_run_that_goes_on_does_not_hide_that_it_goes_on() -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("hidden-run", fire_for, "100s", every="1h")
+        await asyncio.sleep(3600.5)
+        hour = MIDNIGHT + timedelta(hours=1)
+        await handle.backfill(hour, hour, overlap="allow")
+        await asyncio.sleep(1)
+        assert (await handle.describe()).running == ("hidden-run-2026-01-01T01:00:00Z",)
+        await handle.trigger(overlap="skip")
+        await asyncio.sleep(200)
+        assert await times(engine) == ["01:00:00 completed"]
+        info = await handle.describe()
+        assert (info.started, info.refused, info.skipped) == (1, 1, 1)
+
+    played(play)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "buffer_one", "cancel"])
+def test_a_trigger_does_not_mind_a_firing_that_a_pause_holds(overlap: str) -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("held", fire_for, "70s", every="60s", overlap="buffer_one")
+        await asyncio.sleep(125)
+        await handle.pause()
+        await asyncio.sleep(60)
+        assert len((await handle.describe()).buffered) == 1
+        await handle.trigger(overlap=overlap)
+        await asyncio.sleep(1)
+        assert await times(engine) == ["00:01:00 completed", "00:03:05 running"]
+
+    played(play)
+
+
 def test_a_backfill_makes_up_what_is_not_there_one_after_the_other() -> None:
     async def play(world: World) -> None:
         engine = await world.open()

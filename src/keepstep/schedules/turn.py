@@ -77,7 +77,8 @@ def decide(
     turn.start_buffered()
     turn.take_asked()
     turn.take_backfills()
-    turn.take_due()
+    if not turn.has_started_something_to_mind():
+        turn.take_due()
     turn.start_buffered()
     return turn.decision()
 
@@ -121,10 +122,12 @@ class _Turn:
             self._end(message.name, EXISTS)
 
     def _end(self, id: str, outcome: str) -> None:
+        """It is the newest of that id: while a run goes on that is minded, none of its id is started."""
         self._running = [each for each in self._running if each.id != id]
-        self._recent = [
-            msgspec.structs.replace(each, outcome=outcome) if each.id == id else each for each in self._recent
-        ]
+        for place, firing in reversed(list(enumerate(self._recent))):
+            if firing.id == id and not firing.outcome:
+                self._recent[place] = msgspec.structs.replace(firing, outcome=outcome)
+                return
 
     # what is to be fired
 
@@ -143,6 +146,14 @@ class _Turn:
                 continue
             self._backfills[0] = Backfill(nominal, backfill.end, backfill.overlap)
             self._fire(Pending(nominal=nominal, due=nominal, overlap=backfill.overlap, by_hand=True))
+
+    def has_started_something_to_mind(self) -> bool:
+        """The calendar waits for the next turn: that it is started is not known yet, and what is not holds nothing up.
+
+        An example is a backfill of what has happened, all of which is refused, while firings are due that are skipped
+        while a run goes on. The next turn comes at once.
+        """
+        return bool(self._starts) and self._plan.overlap is not Overlap.ALLOW
 
     def take_due(self) -> None:
         """What the calendar wants."""
@@ -174,10 +185,16 @@ class _Turn:
     # overlap
 
     def _fire(self, pending: Pending) -> None:
-        if pending.overlap is Overlap.ALLOW or not (self._running or self._buffered):
+        """What goes on already is not asked for once more: its own policy could only turn against it."""
+        if any(each.id == self._id_of(pending) for each in self._running):
+            self._refused += 1
+        elif pending.overlap is Overlap.ALLOW or not (self._running or self._first_buffered()):
             self._start(pending)
         else:
             _WHILE_RUNNING[pending.overlap](self, pending)
+
+    def _id_of(self, pending: Pending) -> str:
+        return pending.id or firing_id(self._schedule, pending.nominal)
 
     def _skip(self, _: Pending) -> None:
         self._skipped += 1
@@ -216,7 +233,7 @@ class _Turn:
                 return
             self._left -= 1
         start = Start(
-            pending.id or firing_id(self._schedule, pending.nominal),
+            self._id_of(pending),
             self._make_id(),
             pending.overlap is not Overlap.ALLOW,
         )
