@@ -255,6 +255,20 @@ def test_what_is_asked_for_again_while_it_runs_is_refused_and_does_not_stop_itse
     played(play)
 
 
+def test_a_trigger_that_is_repeated_after_its_run_has_ended_does_not_end_another() -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("repeated", fire_for, "100s", every="1h")
+        for _ in range(2):
+            await handle.trigger(overlap="terminate", id="asked-for-long-ago")
+            await asyncio.sleep(3601)  # the run of one o'clock goes on
+        assert await times(engine) == ["00:00:00 completed", "01:00:00 completed", "02:00:00 running"]
+        info = await handle.describe()
+        assert (info.started, info.refused, info.skipped) == (3, 1, 0)
+
+    played(play)
+
+
 def test_a_backfill_of_the_run_that_goes_on_does_not_hide_that_it_goes_on() -> None:
     async def play(world: World) -> None:
         engine = await world.open()

@@ -101,7 +101,8 @@ class Runner:
             [brought] = await self._journal.read_events(run.run_id, standing.plan_seq - 1, 1)
             action = decode_opening(brought.data).plan.action
         starts_max = max(1, min(STARTS_MAX, STARTED_BYTES_MAX // len(action.arguments)))
-        decision = decide(run.workflow_id, standing, messages, self._now(), self._host.ids, starts_max)
+        there = await self._find_asked(run, standing)
+        decision = decide(run.workflow_id, standing, messages, self._now(), self._host.ids, starts_max, there)
         new = [self._new_run(run, action, each) for each in decision.starts]
         try:
             done = await self._journal.commit(
@@ -123,6 +124,12 @@ class Runner:
                 self._recover(new)
             raise
         self._adopt(new, done)
+
+    async def _find_asked(self, run: Run, standing: Standing) -> set[str]:
+        """Ids of triggers whose runs are there already: who got no answer asks again, perhaps long after."""
+        namespace = namespace_of(run.namespace)
+        asked = [each.id for each in standing.asked[:STARTS_MAX]]
+        return {each for each in asked if await self._journal.find_run(namespace, each) is not None}
 
     def _new_run(self, run: Run, action: Action, start: Start) -> NewRun:
         """A run by the newest code that this process has, or by what was published when the schedule was made."""

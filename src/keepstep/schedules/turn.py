@@ -9,7 +9,7 @@ One turn starts a bounded number of runs; what is left is the next one's, at onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -68,10 +68,10 @@ class Decision(msgspec.Struct, frozen=True):
 
 def decide(
     schedule: str, standing: Standing, messages: Iterable[Message], now: int, make_id: Callable[[], str],
-    starts_max: int = STARTS_MAX,
+    starts_max: int = STARTS_MAX, there: Collection[str] = (),
 ) -> Decision:  # fmt: skip
-    """What a schedule does now."""
-    turn = _Turn(schedule, standing, now, make_id, starts_max)
+    """What a schedule does now. ``there``: ids that are asked for by hand and that there are runs of already."""
+    turn = _Turn(schedule, standing, now, make_id, starts_max, there)
     for message in messages:
         turn.hear(message)
     turn.start_buffered()
@@ -91,8 +91,10 @@ def is_due(schedule: str, standing: Standing, now: int) -> bool:
 
 class _Turn:
     def __init__(
-        self, schedule: str, standing: Standing, now: int, make_id: Callable[[], str], starts_max: int
-    ) -> None:
+        self, schedule: str, standing: Standing, now: int, make_id: Callable[[], str], starts_max: int,
+        there: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self._there = there
         self._schedule, self._standing, self._now, self._make_id = schedule, standing, now, make_id
         self._plan = standing.plan
         self._timing = timing_of(standing.plan.spec)
@@ -185,8 +187,9 @@ class _Turn:
     # overlap
 
     def _fire(self, pending: Pending) -> None:
-        """What goes on already is not asked for once more: its own policy could only turn against it."""
-        if any(each.id == self._id_of(pending) for each in self._running):
+        """What is there already is refused at once: its policy would turn against itself, or against what goes on."""
+        id = self._id_of(pending)
+        if id in self._there or any(each.id == id for each in self._running):
             self._refused += 1
         elif pending.overlap is Overlap.ALLOW or not (self._running or self._first_buffered()):
             self._start(pending)

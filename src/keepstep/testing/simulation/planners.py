@@ -42,7 +42,7 @@ LENGTHS = (0.0, 0.0, 1.5, 4.0)
 """Seconds that a run takes at least."""
 
 NODES_MAX = 3
-PAUSED_AT_FIRST, TRIGGERS_MAX, BACKFILLS_MAX, DELETED = 0.15, 2, 1, 0.1
+PAUSED_AT_FIRST, TRIGGERS_MAX, BACKFILLS_MAX, DELETED = 0.15, 2, 2, 0.1
 PAUSES = (0, 0, 0, 1, 2)
 BACKFILLED = ("buffer_all", "buffer_all", "allow", "skip")
 BACKFILL_SECONDS = 6
