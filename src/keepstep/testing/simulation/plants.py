@@ -33,7 +33,7 @@ from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
 from keepstep.schedules import turn as firing
 from keepstep.schedules.runner import Runner as Firer
-from keepstep.schedules.standing import Pending
+from keepstep.schedules.standing import Pending, firing_id
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
 from keepstep.worker.reply import Reply, UpdateRequest
@@ -343,7 +343,7 @@ def _key_uncounted() -> list[Replacement]:
 
 def _firing_twice() -> list[Replacement]:
     """The id of what a schedule starts is not that of its time: a backfill repeats what has happened."""
-    firing_id, numbers = firing.firing_id, count()
+    numbers = count()
     return [(firing, "firing_id", lambda *which: f"{firing_id(*which)}-{next(numbers)}")]
 
 

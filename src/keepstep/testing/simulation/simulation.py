@@ -62,7 +62,8 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
             await mischief.run()
             await operator.deploy_newest()  # customers wait for runs that older code could not go on with
 
-        await asyncio.gather(mischief_and_its_end(), *(each.visit() for each in (*customers, *planners)))
+        visits = [each.visit() for each in customers] + [each.visit() for each in planners]
+        await asyncio.gather(mischief_and_its_end(), *visits)
         trace("the operator takes over")
         await operator.deploy_newest()
         await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))

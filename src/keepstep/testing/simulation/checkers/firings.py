@@ -103,10 +103,11 @@ class _Case:
     # what there is
 
     def _find(self) -> Iterator[Fired]:
+        """Their children have ids that begin in the same way."""
         prefix = f"{self._planned.id}-"
         for loaded in self._record.runs.values():
             run = loaded.run
-            if run.workflow_id.startswith(prefix):
+            if run.workflow_id.startswith(prefix) and run.parent_run_id not in self._record.runs:
                 nominal = nominal_of(run.workflow_id)
                 yield Fired(run.workflow_id, nominal, run.started_at, run.closed_at or FOR_EVER, run.status)
 
