@@ -269,6 +269,22 @@ def test_a_trigger_that_is_repeated_after_its_run_has_ended_does_not_end_another
     played(play)
 
 
+@pytest.mark.parametrize("overlap", ["cancel", "terminate"])
+def test_a_firing_that_takes_over_leaves_what_waits_for_its_turn(overlap: str) -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("taking-over", fire_for, "100s", every="1h", overlap=overlap, limit=2)
+        await asyncio.sleep(3600 - 10)
+        await handle.trigger(overlap="buffer_all", id="now")
+        await handle.trigger(overlap="buffer_all", id="later")
+        await asyncio.sleep(600)
+        ended = {"cancel": "cancelled", "terminate": "terminated"}[overlap]
+        assert await times(engine) == [f"00:59:50 {ended}", "01:00:00 completed", "01:01:40 completed"]
+        assert (await handle.describe()).skipped == 0
+
+    played(play)
+
+
 def test_a_backfill_of_the_run_that_goes_on_does_not_hide_that_it_goes_on() -> None:
     async def play(world: World) -> None:
         engine = await world.open()

@@ -215,8 +215,10 @@ class _Turn:
             self._skipped += 1
 
     def _take_over(self, pending: Pending) -> None:
-        self._skipped += len(self._buffered)
-        self._buffered = [pending]
+        """It is the next to start, in the place of what was to take over before it. What waits its turn still does."""
+        patient = [each for each in self._buffered if _WHILE_RUNNING[each.overlap] is not _Turn._take_over]
+        self._skipped += len(self._buffered) - len(patient)
+        self._buffered = [pending, *patient]
         self._words += [Word(each.id, pending.overlap) for each in self._running]
 
     def start_buffered(self) -> None:
