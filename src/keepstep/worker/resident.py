@@ -326,8 +326,15 @@ class Resident:
         return [StateChange(kind, each, None) for kind, each in mine]
 
     def all_state_keys(self) -> set[tuple[str, str]]:
-        """All state that the journal may hold of this run: what is being deleted may be refused."""
-        return self.state_keys | self._state_going
+        """All state that the journal may hold of this run: what is being deleted may be refused.
+
+        Whoever executes a step from a queue writes some on its own, and the owner of the run does not hear of it.
+        """
+        keys = self.state_keys | self._state_going
+        for operation in self.execution.pending.values():
+            if isinstance(operation, StepOperation) and operation.step.run_options.queue is not None:
+                keys |= {(each.kind, each.key) for each in state_of_remote(operation.key)}
+        return keys
 
     def remember_attempt(self, key: str, record: AttemptRecord) -> Promise:
         """Keep where a step stands between its attempts."""
