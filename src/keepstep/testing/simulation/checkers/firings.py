@@ -24,7 +24,7 @@ import msgspec
 from keepstep.journal import Loaded, Status
 from keepstep.runtime import history
 from keepstep.schedules import Overlap
-from keepstep.schedules.standing import Standing, first_standing, standing_of
+from keepstep.schedules.standing import Pending, Standing, first_standing, standing_of
 from keepstep.testing.simulation.record import Deed, Planned, Record
 
 FOR_EVER = 1 << 62
@@ -212,10 +212,18 @@ class _Case:
             if each.commit.run_id != self._run_id or not each.commit.detail or each.commit.seize:
                 continue
             standing = msgspec.json.decode(each.commit.detail, type=Standing)
-            for policy in {waiting.overlap for waiting in standing.buffered} & ENDING.keys():
-                for running in standing.running:
-                    if not _was_told(self._record.runs.get(running.run_id), policy):
-                        yield f"{running.id} was not told to end, and a firing waited for it ({policy})"
+            for waiting in standing.buffered:
+                for running in standing.running if waiting.overlap in ENDING else ():
+                    loaded = self._record.runs.get(running.run_id)
+                    if loaded is not None and not self._was_told(loaded, waiting):
+                        yield f"{running.id} was not told to end, and a firing waited for it ({waiting.overlap})"
+
+    def _was_told(self, loaded: Loaded, waiting: Pending) -> bool:
+        """To end. What a firing that a pause holds finds later is none of its business: it only waits for that."""
+        if loaded.run.status is Status.TERMINATED or (self._pauses and loaded.run.started_at > waiting.due):
+            return True
+        is_cancelled = any(event.type == history.CANCEL_REQUESTED for event in loaded.events)
+        return waiting.overlap == Overlap.CANCEL and is_cancelled
 
     # what was due
 
@@ -310,9 +318,3 @@ def nominal_of(workflow_id: str) -> int | None:
 
 def _told(deed: Deed) -> int:
     return FOR_EVER if deed.told is None else deed.told
-
-
-def _was_told(loaded: Loaded | None, policy: Overlap) -> bool:
-    if loaded is None or loaded.run.status is Status.TERMINATED:
-        return True
-    return policy is Overlap.CANCEL and any(event.type == history.CANCEL_REQUESTED for event in loaded.events)
