@@ -27,6 +27,7 @@ from .errors import (
     StoreUnavailable,
     TooLarge,
     TransactionTooLong,
+    Unreadable,
     Unsupported,
 )
 from .event import Event, LogEntry, NewEvent, Position
@@ -35,7 +36,7 @@ from .identifier import IdFactory, uuid7
 from .lease import Lease, LeaseState, ProcessIdentity
 from .message import Message, NewMessage, Sent
 from .outbox import Outbox
-from .payload import Payload, seal, unseal
+from .payload import Cell, Payload, cell_of, seal, seal_cell, unseal
 from .port import PROBE_STRIKES, QUARANTINE_STRIKES, AuditLine, Journal, Loaded
 from .process import is_surely_dead, this_process
 from .promise import Promise
@@ -60,6 +61,7 @@ __all__ = [
     "AlreadyStarted",
     "Ask",
     "AuditLine",
+    "Cell",
     "Claimed",
     "Clock",
     "ClockAnchor",
@@ -129,9 +131,12 @@ __all__ = [
     "TooLarge",
     "Transaction",
     "TransactionTooLong",
+    "Unreadable",
     "Unsupported",
+    "cell_of",
     "is_surely_dead",
     "seal",
+    "seal_cell",
     "this_process",
     "unseal",
     "uuid7",

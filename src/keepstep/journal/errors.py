@@ -65,6 +65,13 @@ class TooLarge(InvalidInput):
     """A payload, event or history exceeds its documented limit (see ``journal.limits``)."""
 
 
+class Unreadable(JournalError):
+    """Something is sealed by what is not at hand here: a key, a blob, or the place that it was made for.
+
+    Nothing is lost by that: it can be read where the key and the blob are.
+    """
+
+
 class PositionGone(JournalError):
     """The subscriber's cursor lies behind what retention has kept."""
 

@@ -9,7 +9,11 @@ Wire format, final since version 0.1:
   ``encoding`` names the chain of codecs, outermost last, joined by ``+`` (``json``, ``json+zstd+aes256gcm`` …);
   ``type`` is the name of the value's type or ``""``; ``type_version`` an integer, 0 if none; ``key_id`` names the
   encryption key or is ``""``; ``blob`` refers to bytes kept elsewhere or is ``""``; ``bytes`` is the content.
-* First bytes 0x02 to 0x1F are reserved for later formats; a reader that meets one says so and changes nothing.
+* 0x02 begins a *cell*: what a language wrote (the data of an event, a message, a task, a state …) sealed as a whole
+  by a codec. That byte, and a MessagePack array ``[encoding, key_id, blob, content]``: ``encoding`` names what was
+  done, in order, joined by ``+`` (``zlib``, ``zstd``, ``aes256gcm``); ``blob`` refers to the content where it is kept
+  elsewhere. A cell is bound to its place, and says nothing in another one (``keepstep.codecs``).
+* First bytes 0x03 to 0x1F are reserved for later formats; a reader that meets one says so and changes nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ import msgspec
 from .errors import InvalidInput
 
 ENVELOPE = 0x01
+CELL_MARK = b"\x02\x94"
+"""How a cell begins: its format, and an array of four. No language writes data that begin so."""
+
 FIRST_PLAIN_BYTE = 0x20
 
 
@@ -37,6 +44,21 @@ class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
         if self.encoding != "json" or self.type or self.type_version or self.key_id or self.blob:
             return False
         return not self.content or self.content[0] >= FIRST_PLAIN_BYTE  # else it would be taken for a format's number
+
+
+class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a codec made of a language's data. The field order is the wire order."""
+
+    encoding: str = ""
+    key_id: str = ""
+    blob: str = ""
+    content: bytes = b""
+
+    def __str__(self) -> str:
+        """What is known of it without opening it."""
+        said = [f"encrypted with key {self.key_id!r}"] if self.key_id else []
+        said += [f"kept as blob {self.blob[:12]}…"] if self.blob else []
+        return " and ".join(said) or f"encoded as {self.encoding or 'it is'}"
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -60,3 +82,21 @@ def unseal(data: bytes) -> Payload:
         return _decoder.decode(data[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"payload envelope is damaged: {error}") from error
+
+
+_cell_decoder = msgspec.msgpack.Decoder(Cell)
+
+
+def seal_cell(cell: Cell) -> bytes:
+    """The cell as it is stored."""
+    return CELL_MARK[:1] + _encoder.encode(cell)
+
+
+def cell_of(data: bytes | None) -> Cell | None:
+    """The cell that these data are; None if they are as a language wrote them."""
+    if data is None or data[:2] != CELL_MARK:
+        return None
+    try:
+        return _cell_decoder.decode(memoryview(data)[1:])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

@@ -32,6 +32,7 @@ from .deed import Transaction
 from .definition import Definition
 from .event import Event, LogEntry, Position
 from .hint import Listener
+from .kept import Kept, KeptIn, Spot, Swap
 from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
 from .outbox import Outbox
@@ -317,6 +318,14 @@ class Journal(Protocol):
 
     async def list_definitions(self, namespace: str) -> list[Definition]:
         """What has been published."""
+        ...
+
+    async def read_kept(self, where: KeptIn, after: Spot | None = None) -> list[Kept]:
+        """The next pieces of a kind of data behind a spot, over all runs, in the order of spots; none at the end."""
+        ...
+
+    async def swap_kept(self, where: KeptIn, swaps: Sequence[Swap]) -> None:
+        """Put other bytes that mean the same in the place of those that are still as they were (``journal.kept``)."""
         ...
 
     async def rebuild(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.kept import KeptIn, Swap
 
 from .picture import Picture
 
@@ -35,6 +36,12 @@ def was_committed(picture: Picture, commit_id: str) -> bool:
 def forget_commit_ids(picture: Picture, _: None) -> None:
     """Commit ids are known for at least an hour."""
     picture.tables.forget_commit_ids(picture.now - COMMIT_IDS_KEPT_MICROSECONDS)
+
+
+def swap_kept(picture: Picture, swapped: tuple[KeptIn, Sequence[Swap]]) -> None:
+    """What this group has drawn is written first, so that it is there to be compared."""
+    picture.write()
+    picture.tables.swap_kept(*swapped)
 
 
 def purge(picture: Picture, which: tuple[str, int, int]) -> int:

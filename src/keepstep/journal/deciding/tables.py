@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from keepstep.journal.ask import Ask
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
 from keepstep.journal.queue import Queue
 from keepstep.journal.run import Run
@@ -228,6 +229,10 @@ class Tables(Protocol):
     def was_committed(self, commit_id: str) -> bool: ...
 
     def forget_commit_ids(self, before: int) -> None: ...
+
+    def swap_kept(self, where: KeptIn, swaps: Sequence[Swap]) -> None:
+        """Put other bytes in the place of those that are still as they were."""
+        ...
 
     def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
         """Remove up to ``limit`` closed runs, longest closed first, but none with events that a registered subscriber

@@ -21,6 +21,7 @@ from keepstep.journal.definition import Definition
 from keepstep.journal.errors import StoreUnavailable, Unsupported
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
+from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.outbox import Outbox
@@ -31,7 +32,7 @@ from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.size import check_commit, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
-from . import change, history, inbox, listing, ownership, question, queueing, start, task
+from . import change, history, inbox, kept, listing, ownership, question, queueing, start, task
 from .disk import AskRow, MemoryDisk, Transaction
 from .flush import Flusher
 from .news import News
@@ -339,6 +340,13 @@ class MemoryJournal:
     async def list_definitions(self, namespace: str) -> list[Definition]:
         await self._turn()
         return [each for each in self.disk.definitions.values() if each.namespace == namespace]
+
+    async def read_kept(self, where: KeptIn, after: Spot | None = None) -> list[Kept]:
+        await self._turn()
+        return kept.read_kept(self.disk, where, after)
+
+    async def swap_kept(self, where: KeptIn, swaps: Sequence[Swap]) -> None:
+        await self._write(lambda tx: kept.swap_kept(tx, where, swaps))
 
     async def rebuild(self) -> int:
         return await self._write(ownership.rebuild)

@@ -13,6 +13,7 @@ from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import HintKind
+from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
@@ -20,7 +21,7 @@ from keepstep.journal.queue import PLACES_COUNTED_MAX, Place, Queue, QueueState,
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
-from . import log, readings
+from . import kept, log, readings
 from . import statements as sql
 from .inbox import Inbox
 from .pulse import Pulse, Wake, Watch
@@ -86,6 +87,9 @@ class Queries:
     ) -> int:
         asked, walked, walk = _filter(namespace, statuses, conditions, types)
         return int(db.ask(readings.COUNT_RUNS[walk], *asked, *walked)[0][0])
+
+    def read_kept(self, db: Wire, where: KeptIn, after: Spot | None) -> list[Kept]:
+        return kept.read_kept(db, where, after)
 
     def load(self, db: Wire, run_id: str) -> Loaded:
         """A run in one snapshot. Events never change, so that a long history may be read behind it."""

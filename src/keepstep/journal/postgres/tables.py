@@ -33,12 +33,13 @@ from keepstep.journal.deciding.picture import Wants
 from keepstep.journal.deciding.turn import Progress, Shelf, progress_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
 from keepstep.journal.queue import TICKET, Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
-from . import log, readings
+from . import kept, log, readings
 from . import queue_statements as queue_sql
 from . import statements as sql
 from .drawn import Counts, send_drawing
@@ -427,6 +428,9 @@ class PostgresTables:
 
     def forget_commit_ids(self, before: int) -> None:
         self.wire.queue(sql.FORGET_COMMIT_IDS, before)
+
+    def swap_kept(self, where: KeptIn, swaps: Sequence[Swap]) -> None:
+        kept.swap_kept(self.wire, where, swaps)
 
     def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
         log.extend_all(self.wire)

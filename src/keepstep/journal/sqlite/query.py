@@ -30,6 +30,7 @@ from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.task import Task
 
 from . import statements as sql
+from .kept import read_kept as read_kept
 from .page import ROWS_AT_ONCE, read_pages
 from .rows import (
     SHARD,

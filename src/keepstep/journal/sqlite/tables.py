@@ -17,11 +17,13 @@ from keepstep.journal.deciding.picture import Wants
 from keepstep.journal.deciding.turn import Progress, Shelf
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
 from keepstep.journal.queue import HELD_BY_RUN, Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
 
+from . import kept
 from . import statements as sql
 from .drawn import write_drawing
 from .page import read_named
@@ -280,6 +282,9 @@ class SqliteTables:
 
     def forget_commit_ids(self, before: int) -> None:
         self._db.execute(sql.FORGET_COMMIT_IDS, (before,))
+
+    def swap_kept(self, where: KeptIn, swaps: Sequence[Swap]) -> None:
+        kept.swap_kept(self._db, where, swaps)
 
     def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
         asked = {"namespace": namespace, "closed_before": closed_before, "limit": limit}

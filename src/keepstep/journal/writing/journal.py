@@ -19,6 +19,7 @@ from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
+from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
@@ -445,6 +446,13 @@ class GroupJournal(Generic[DB]):
 
     async def list_definitions(self, namespace: str) -> list[Definition]:
         return await self._read(self._questions.list_definitions, namespace)
+
+    async def read_kept(self, where: KeptIn, after: Spot | None = None) -> list[Kept]:
+        return await self._read(self._questions.read_kept, where, after)
+
+    async def swap_kept(self, where: KeptIn, swaps: Sequence[Swap]) -> None:
+        if swaps:
+            await self._put(retention.swap_kept, (where, swaps))
 
     async def rebuild(self) -> int:
         return int(await self._put(ownership.rebuild, None))

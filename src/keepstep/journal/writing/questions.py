@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
@@ -95,6 +96,8 @@ class Questions(Protocol[DB]):
     def read_cursor(self, db: DB, subscriber: str, shard: int) -> Position | None: ...
 
     def list_definitions(self, db: DB, namespace: str) -> list[Definition]: ...
+
+    def read_kept(self, db: DB, where: KeptIn, after: Spot | None) -> list[Kept]: ...
 
     def any_asks(self, db: DB) -> bool: ...
 

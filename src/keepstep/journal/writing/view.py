@@ -51,6 +51,11 @@ class View(Generic[DB]):
             left -= len(page)
             before = page[-1].started_at, page[-1].run_id
 
+    def read_run(self, run_id: str) -> Run | None:
+        """The run of that run id."""
+        with self._asking():
+            return self._questions.read_run(self._db, run_id)
+
     def count(self, namespace: str, statuses: Sequence[Status], types: Sequence[str] = ()) -> int:
         """How many runs there are."""
         with self._asking():
