@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from keepstep import Engine
+from keepstep.codecs import Codec
 from keepstep.journal import Commit, Promise, StoreUnavailable
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing import VirtualClock, VirtualLoop, run
@@ -76,7 +77,7 @@ class World:
 
     def kill(self, engine: Engine) -> None:
         """The process dies: nothing of it runs or writes any more."""
-        journal = engine.journal
+        journal = engine._given_journal
         assert isinstance(journal, CrashingJournal)
         journal.crash()
         worker = engine.worker
@@ -115,26 +116,38 @@ def undisturbed(program: Program) -> Any:
     return run(lambda: _once(program, None))
 
 
-def crash_at_every_commit(program: Program, check: Callable[[Any, int], None], *, poll_seconds: float = 1.0) -> int:
+def crash_at_every_commit(
+    program: Program,
+    check: Callable[[Any, int], None],
+    *,
+    poll_seconds: float = 1.0,
+    make_codec: Callable[[], Codec | None] = lambda: None,
+) -> int:
     """Crash at each commit of the program, on both sides; how many crashes were tried.
 
     ``check(result, crashes)`` judges each outcome; ``crashes`` is 0 for the undisturbed run, else 1. A program that
-    waits for days is played faster with a longer ``poll_seconds``.
+    waits for days is played faster with a longer ``poll_seconds``. Each process has a codec of its own.
     """
     CrashingJournal.commits = 0
-    check(run(lambda: _once(program, None, poll_seconds)), 0)
+    check(run(lambda: _once(program, None, poll_seconds, make_codec)), 0)
     commits = CrashingJournal.commits
     assert 0 < commits <= CRASHES_MAX
     for n in range(1, commits + 1):
         for side in ("before", "after"):
             CrashingJournal.commits = 0
-            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds)), 1)  # type: ignore[misc]
+            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds, make_codec)), 1)  # type: ignore[misc]
     return 2 * commits
 
 
-async def _once(program: Program, dies_at: tuple[int, str] | None, poll_seconds: float = 1.0) -> Any:
+async def _once(
+    program: Program,
+    dies_at: tuple[int, str] | None,
+    poll_seconds: float = 1.0,
+    make_codec: Callable[[], Codec | None] = lambda: None,
+) -> Any:
     world = World()
-    first = await world.open(dies_at, lease_seconds=RECOVERY_SECONDS, poll_seconds=poll_seconds)
+    options: dict[str, Any] = {"lease_seconds": RECOVERY_SECONDS, "poll_seconds": poll_seconds}
+    first = await world.open(dies_at, codec=make_codec(), **options)
     attempt = asyncio.ensure_future(program(first))
     death = asyncio.ensure_future(world.death.wait())
     await asyncio.wait((attempt, death), return_when=asyncio.FIRST_COMPLETED)
@@ -143,7 +156,7 @@ async def _once(program: Program, dies_at: tuple[int, str] | None, poll_seconds:
         result = attempt.result()
     else:
         attempt.cancel()
-        second = await world.open(lease_seconds=RECOVERY_SECONDS, poll_seconds=poll_seconds)
+        second = await world.open(codec=make_codec(), **options)
         result = await program(second)
     await world.close()
     return result

@@ -12,6 +12,7 @@ import click
 from keepstep.client.address import DEFAULT_URL
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
+from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import NotFound
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,7 +40,7 @@ def json_option(command: F) -> F:
 @asynccontextmanager
 async def client(url: str, *, create: bool = False) -> AsyncIterator[Engine]:
     """An engine without a worker. A missing database is an error unless ``create``."""
-    async with Engine(url, workers=False, create=create) as engine:
+    async with Engine(url, workers=False, create=create, codec=codec_from_environment()) as engine:
         yield engine
 
 

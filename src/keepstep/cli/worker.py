@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from keepstep.client.engine import Engine
+from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import Hint, InvalidInput, StoreUnavailable
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
@@ -63,7 +64,7 @@ def worker_command(
 
 async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float, options: dict[str, Any]) -> int:
     stop = _stop_signal()
-    engine = Engine(url, **options)
+    engine = Engine(url, codec=codec_from_environment(), **options)
     await engine.__aenter__()
     lost: list[StoreUnavailable] = []
 

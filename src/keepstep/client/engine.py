@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from keepstep.codecs import Codec
+from keepstep.codecs.journal import sealed_journal
 from keepstep.journal import (
     AlreadyStarted,
     Clock,
@@ -78,6 +80,7 @@ class Engine:
     :param callback_url: base of the URLs that ``callback()`` hands out, such as ``https://example.org``.
     :param serve: the workflows that this worker runs; by default all that were decorated in this process.
     :param create: make a missing database.
+    :param codec: compress, encrypt, or keep large values elsewhere, see ``docs/data.md``.
     :param clock: and ``surroundings``: where time, chance and identity come from; for tests and simulations.
     :param options: limits of the worker, see ``WorkerOptions``.
     """
@@ -93,6 +96,7 @@ class Engine:
         callback_url: str | None = None,
         serve: Sequence[Workflow[Any, Any] | type[Runs[Any, Any]]] | None = None,
         create: bool = True,
+        codec: Codec | None = None,
         clock: Clock | None = None,
         surroundings: Surroundings | None = None,
         journal: Journal | None = None,
@@ -104,6 +108,7 @@ class Engine:
         self._surroundings = surroundings or Surroundings()
         self._serve = None if serve is None else [_definition(each) for each in serve]
         self._create = create
+        self._codec = codec
         self._given_journal = journal
         self._has_worker = workers
         self._options = WorkerOptions(
@@ -125,7 +130,11 @@ class Engine:
     async def __aenter__(self) -> Engine:
         if self._is_open:
             raise InvalidInput("this engine is open already; make another one, or close it before")
-        self.journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
+        if self._given_journal is not None and self._codec is None:
+            self.journal = self._given_journal
+        else:
+            journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
+            self.journal = sealed_journal(journal, self._codec or Codec())
         self.closings = Closings(self.journal)
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)

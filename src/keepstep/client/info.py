@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Condition, Error, Event, Journal, Run, Status, unseal
+from keepstep.journal import Condition, Error, Event, Journal, Run, Status, Unreadable, cell_of, unseal
 from keepstep.runtime import history
 from keepstep.runtime.code_version import pinned_queue, split_queue
 from keepstep.runtime.data import decode_failure
@@ -65,8 +65,12 @@ def run_info(run: Run, closing: Event | None) -> RunInfo:
     detail, unreadable = Detail(), None
     queue, version = split_queue(run.queue, run.type)
     if run.status is Status.RUNNING:
+        cell = cell_of(run.detail)
         try:
-            detail = decode_detail(run.detail)
+            if cell is None:
+                detail = decode_detail(run.detail)
+            else:
+                unreadable = f"what it waits for is {cell}, which cannot be read here"
         except msgspec.MsgspecError as error:  # one damaged row must not hide all others
             unreadable = f"what it waits for cannot be read: {error}"
     return RunInfo(
@@ -114,6 +118,13 @@ def _error(run: Run, detail: Detail, closing: Event | None) -> str | None:
         return str(detail.blocked.get("summary", "blocked"))
     if closing is None:
         return None
+    try:
+        return _error_of_closed(run, closing)
+    except Unreadable as error:  # one row must not hide all others
+        return str(error)
+
+
+def _error_of_closed(run: Run, closing: Event) -> str | None:
     if closing.type == history.WORKFLOW_FAILED:
         return decode_failure(history.unpack(closing.type, closing.data).failure).summary()
     if closing.type in (history.WORKFLOW_TERMINATED, history.WORKFLOW_CANCELLED):
@@ -130,6 +141,9 @@ def history_event(event: Event) -> HistoryEvent:
 
 
 def _data(type_: str, data: bytes) -> dict[str, Any]:
+    cell = cell_of(data)
+    if cell is not None:
+        return {"bytes": len(data), "sealed": f"<{cell}>"}
     if type_ not in history.DATA:
         return {"bytes": len(data)}
     try:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from keepstep.journal import Event, NewEvent
+from keepstep.journal import Event, NewEvent, Unreadable, cell_of
 
 WORKFLOW_STARTED: Final = "workflow_started"
 RESUMED: Final = "resumed"
@@ -352,8 +352,15 @@ EMPTY: Final = pack(TimerFired())
 
 
 def unpack(type_: str, data: bytes) -> Any:
-    """The data of an event of that type. Raises ``KeyError`` for a type that this version does not know."""
-    return _decoders[type_].decode(data)
+    """The data of an event of that type. Raises ``KeyError`` for a type that this version does not know, and
+    ``Unreadable`` for data that are still sealed."""
+    try:
+        return _decoders[type_].decode(data)
+    except msgspec.DecodeError:
+        cell = cell_of(data)
+        if cell is None:
+            raise
+        raise Unreadable(f"the event {type_} is {cell}, which cannot be read here; give the engine its codec") from None
 
 
 def decoder_of(type_: str) -> Callable[[bytes], Any]:

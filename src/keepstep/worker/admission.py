@@ -25,6 +25,7 @@ from keepstep.journal import (
     ParentLink,
     Run,
     Started,
+    Unreadable,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
@@ -106,6 +107,9 @@ class Admission:
         try:
             loaded = await self._worker.journal.load(run.run_id)
         except NotFound:
+            return None
+        except Unreadable as error:
+            await self._worker.unreadable.park(run, error)
             return None
         except JournalError as error:
             logger.warning("run %s could not be read (%s); it is read again", run.run_id, error)

@@ -44,6 +44,7 @@ from keepstep.journal import (
     Timer,
     TooLarge,
     Transaction,
+    Unreadable,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
@@ -433,9 +434,10 @@ class Resident:
         state: list[StateChange] = []
         for message in fresh:
             try:
+                self.worker.unreadable.refuse(message)
                 answer(self, message, events, state)
             except Exception as error:  # the others whose messages are read with this one must get theirs
-                what = str(error) if isinstance(error, InvalidInput) else repr(error)
+                what = str(error) if isinstance(error, InvalidInput | Unreadable) else repr(error)
                 self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
                 self._finish_parking()
                 return

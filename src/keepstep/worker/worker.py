@@ -52,6 +52,7 @@ from .served import Served
 from .steps import Steps
 from .surroundings import Surroundings
 from .unheard import Doubt
+from .unreadable import UnreadableRuns
 from .waits import condition_of, detail_of
 from .words import encode_detail
 
@@ -116,6 +117,7 @@ class Worker:
         self.watchdog = surroundings.make_watchdog()
         self.probe = Probe(self)
         self.admission = Admission(self)
+        self.unreadable = UnreadableRuns(self)
         self._guests = {guest.language: guest for guest in (make(self) for make in guests)}
         self._guest_types = [type_ for guest in self._guests.values() for type_ in guest.types]
         self._doubt = Doubt(journal.clock, self.options.lease_seconds)

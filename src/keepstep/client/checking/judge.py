@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from keepstep.client.address import open_view
-from keepstep.journal import NotFound, Run, is_surely_dead
-from keepstep.journal.writing.view import View
+from keepstep.codecs.environment import codec_from_environment
+from keepstep.codecs.view import OpenedView
+from keepstep.journal import NotFound, Run, Unreadable, is_surely_dead
 from keepstep.runtime.blocked import Diff
 from keepstep.runtime.code_version import split_queue
 from keepstep.runtime.registry import find_code, workflows
@@ -22,7 +22,7 @@ class Judge:
 
     def __init__(self, url: str) -> None:
         prepare_to_run(workflows())
-        self._view: View[Any] = open_view(url)
+        self._view = OpenedView(open_view(url), codec_from_environment())
         self._watchdog = Watchdog()
         self._served = {
             queue
@@ -51,6 +51,8 @@ class Judge:
             loaded = self._view.load(run_id)
         except NotFound:
             return Verdict()
+        except Unreadable as error:
+            return self._sealed(run_id, error)
         run = loaded.run
         workflow = find_code(run.type, run.queue)
         if workflow is None and is_pinned(run) and run.queue in self._served:
@@ -58,6 +60,11 @@ class Judge:
         if workflow is None:
             return Verdict(runs=1, troubles=(trouble(run, unknown(run)),))
         return verdict_on(loaded, workflow, self._watchdog)
+
+    def _sealed(self, run_id: str, error: Unreadable) -> Verdict:
+        """A run that this process has no key for is none that would surely go on."""
+        run = self._view.read_run(run_id)
+        return Verdict() if run is None else Verdict(runs=1, troubles=(trouble(run, Diff(str(error))),))
 
 
 def is_pinned(run: Run) -> bool:

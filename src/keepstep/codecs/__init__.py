@@ -1,0 +1,24 @@
+"""Codecs: what lies between the languages and the journal's disk: compression, encryption, and large values elsewhere.
+
+==============  =======================================================================================================
+``codec``       what an engine is given: makes *cells* of data, and data of cells
+``binding``     the place that a cell is made for, and without which it cannot be opened
+``keys``        the keys of AES-GCM by their ids, and the file they are in
+``compression`` zlib, and zstd where Python has it
+``blobs/``      where large cells are kept: folders, and S3-compatible stores
+``sealing``     cells on their way to the journal   ``opening``   and back
+``journal``     the seam: a journal whose callers see plain data, and whose disk sees cells
+``view``        the same for a process that only looks
+``resealing``   all cells of a journal under the newest key   ``sweeping``   blobs that no cell refers to any more
+==============  =======================================================================================================
+
+A language writes and reads data as if there were no codecs. Everything of a user's passes the seam: event data,
+messages, tasks, state, asks and answers, what a run waits for, and digests of inputs. What the journal itself must read
+stays as it is: ids, names, keys of operations, times, queues, attributes, status texts. ``docs/data.md`` has the list.
+"""
+
+from .blobs import BlobStore, FileBlobs
+from .codec import Codec
+from .keys import Keys
+
+__all__ = ["BlobStore", "Codec", "FileBlobs", "Keys"]

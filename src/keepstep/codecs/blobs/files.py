@@ -1,0 +1,88 @@
+"""A folder of blobs, which may be on a disk that all workers share.
+
+A blob is written beside its place, flushed, and renamed; then its folder is flushed. So a file with a blob's name has
+all of its bytes, whatever crashes. What a crash leaves of one that was being written is listed like a blob, so that a
+sweep removes it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from keepstep.journal import StoreUnavailable
+
+from .port import BlobFound, BlobMissing
+
+FANOUT_CHARS = 2
+"""A folder for each beginning of references, so that none gets too full."""
+
+
+class FileBlobs:
+    """``FileBlobs("/var/lib/orders/blobs")``: the folder is made when the first blob comes."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = Path(folder).expanduser().absolute()
+
+    def __repr__(self) -> str:
+        return f"<blobs in {self._folder}>"
+
+    def _place(self, reference: str) -> Path:
+        return self._folder / reference[:FANOUT_CHARS] / reference
+
+    def put(self, reference: str, data: bytes) -> None:
+        place = self._place(reference)
+        unfinished = place.with_name(f"{reference}.{secrets.token_hex(4)}")
+        try:
+            if not place.parent.is_dir():
+                self._make_folder(place.parent)
+            with open(unfinished, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(unfinished, place)
+            _flush_folder(place.parent)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise StoreUnavailable(f"a blob cannot be written to {self._folder}: {error}") from error
+
+    def _make_folder(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in (self._folder, self._folder.parent):
+            _flush_folder(each)
+
+    def get(self, reference: str) -> bytes:
+        try:
+            return self._place(reference).read_bytes()
+        except FileNotFoundError:
+            raise BlobMissing(f"blob {reference} is not in {self._folder}") from None
+        except OSError as error:
+            raise StoreUnavailable(f"a blob cannot be read from {self._folder}: {error}") from error
+
+    def delete(self, reference: str) -> None:
+        self._place(reference).unlink(missing_ok=True)
+
+    def list(self) -> Iterator[BlobFound]:
+        if not self._folder.is_dir():
+            return
+        for folder in sorted(self._folder.iterdir()):
+            if not folder.is_dir() or len(folder.name) != FANOUT_CHARS:
+                continue
+            for place in folder.iterdir():
+                try:
+                    seen = place.stat()
+                except FileNotFoundError:  # somebody else sweeps, too
+                    continue
+                yield BlobFound(place.name, seen.st_mtime, seen.st_size)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # no folder can be flushed there
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,147 @@
+"""A run that cannot be read for want of a key or a blob is parked, says why, and goes on when it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import keepstep
+from keepstep import Engine, step, workflow
+from keepstep.codecs import Codec, FileBlobs, Keys
+from keepstep.codecs.keys import new_key
+from keepstep.journal import Unreadable
+
+OLD, NEW = new_key(), new_key()
+SECRET = "the secret word"
+
+
+@step
+async def parked_step(word: str) -> str:
+    return word + "!" * 1000
+
+
+@workflow
+async def parked_run(word: str) -> str:
+    long = await parked_step(word)
+    said = await keepstep.receive("go", str)
+    return long[: len(word)] + said
+
+
+def keys(*ids: str) -> Codec:
+    return Codec(keys=Keys({id: OLD if id == "k1" else NEW for id in ids}))
+
+
+def engine_on(folder: Path, codec: Codec | None, **options: Any) -> Engine:
+    return Engine(f"sqlite:///{folder}/a.db", codec=codec, lease_seconds=2.0, **options)
+
+
+async def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Wait until what a coroutine function returns is true."""
+    async with asyncio.timeout(seconds):
+        while not (found := await holds()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+async def begin(folder: Path, codec: Codec) -> None:
+    async with engine_on(folder, codec) as engine:
+        handle = await engine.start(parked_run, SECRET, id="x")
+        await eventually(lambda: has_done_its_step(handle))
+
+
+async def has_done_its_step(handle: Any) -> bool:
+    return any([event.type == "step_completed" async for event in handle.history()])
+
+
+async def is_blocked(handle: Any) -> bool:
+    return (await handle.describe()).condition == "blocked"  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("codec", [None, keys("k2")], ids=["no codec", "another key"])
+async def test_a_run_whose_key_is_missing_is_parked_and_goes_on_where_it_is_there(
+    tmp_path: Path, codec: Codec | None
+) -> None:
+    await begin(tmp_path, keys("k1"))
+    async with engine_on(tmp_path, codec) as engine:
+        handle = engine.get("x")
+        await handle.signal("go", " went")
+        await eventually(lambda: is_blocked(handle))
+        info = await handle.describe()
+        assert info.error is not None
+        assert "'k1'" in info.error
+        assert SECRET not in info.error
+        async with engine_on(tmp_path, keys("k1", "k2")) as better:
+            assert await better.get("x").result(timeout=10) == SECRET + " went"
+
+
+async def test_a_key_that_comes_into_the_file_lets_the_run_go_on_in_the_same_process(tmp_path: Path) -> None:
+    await begin(tmp_path, keys("k1"))
+    file = tmp_path / "keys"
+    file.write_text(f"k2 {NEW}\n")
+    async with engine_on(tmp_path, Codec(keys=Keys.from_file(file))) as engine:
+        handle = engine.get("x")
+        await handle.signal("go", " went")
+        await eventually(lambda: is_blocked(handle))
+        file.write_text(f"k1 {OLD}\nk2 {NEW}\n")
+        assert await handle.result(timeout=20) == SECRET + " went"
+
+
+async def test_a_blob_that_is_missing_parks_the_run_until_it_is_back(tmp_path: Path) -> None:
+    place, away = tmp_path / "blobs", tmp_path / "away"
+    await begin(tmp_path, Codec(blobs=FileBlobs(place), inline_bytes_max=100))
+    shutil.move(place, away)
+    async with engine_on(tmp_path, Codec(blobs=FileBlobs(place), inline_bytes_max=100)) as engine:
+        handle = engine.get("x")
+        await handle.signal("go", " went")
+        await eventually(lambda: is_blocked(handle))
+        assert "blob" in str((await handle.describe()).error)
+        shutil.copytree(away, place, dirs_exist_ok=True)
+        assert await handle.result(timeout=20) == SECRET + " went"
+
+
+async def test_a_message_that_cannot_be_read_parks_the_run_that_has_it(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, keys("k1")) as engine:
+        handle = await engine.start(parked_run, SECRET, id="x")
+        async with engine_on(tmp_path, keys("k2"), workers=False) as other:
+            await other.get("x").signal("go", " went")
+        await eventually(lambda: is_blocked(handle))
+        assert "'k2'" in str((await handle.describe()).error)
+        async with engine_on(tmp_path, keys("k2", "k1")) as better:
+            assert await better.get("x").result(timeout=10) == SECRET + " went"
+
+
+async def test_who_has_no_key_is_told_which_and_is_shown_no_garbage(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, keys("k1")) as engine:
+        handle = await engine.start(parked_run, SECRET, id="x")
+        await handle.signal("go", "")
+        await handle.result()
+    async with engine_on(tmp_path, None, workers=False) as engine:
+        events = [event async for event in engine.get("x").history()]
+        assert all(event.data["sealed"] == "<encrypted with key 'k1'>" for event in events)
+        with pytest.raises(Unreadable, match="'k1'"):
+            await engine.get("x").result()
+        assert [info.id async for info in engine.list()] == ["x"]
+
+
+@step(queue="sealed-tasks")
+async def parked_remote(word: str) -> str:
+    return word.upper()
+
+
+@workflow
+async def parked_elsewhere(word: str) -> str:
+    return await parked_remote(word)
+
+
+async def test_a_task_that_cannot_be_read_is_left_to_who_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keepstep.codecs.journal.TASK_RETRY_SECONDS", 0.2)
+    blind = Engine(f"sqlite:///{tmp_path}/a.db", queues=("sealed-tasks",), codec=keys("k2"))
+    async with engine_on(tmp_path, keys("k2", "k1")) as engine, blind:
+        handle = await engine.start(parked_elsewhere, "word", id="x")
+        async with Engine(f"sqlite:///{tmp_path}/a.db", queues=("sealed-tasks",), codec=keys("k1", "k2")):
+            assert await handle.result(timeout=10) == "WORD"
