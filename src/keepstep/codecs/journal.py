@@ -50,6 +50,7 @@ from keepstep.journal import (
     Unreadable,
 )
 from keepstep.journal.queue import Claimed
+from keepstep.journal.search import Page, Search
 
 from . import binding
 from .codec import Codec
@@ -71,7 +72,8 @@ replace = msgspec.structs.replace
 
 PASSED_ON = frozenset(
     "clock performs_deeds was_committed open_lease close_lease reap probe declare_queues change_queue "
-    "list_queues find_place next_wake count_runs read_audit list_leases save_cursor read_cursor publish "
+    "list_queues find_place next_wake count_runs count_found list_attributes register_attributes read_audit "
+    "list_leases save_cursor read_cursor publish "
     "list_definitions rebuild purge read_kept swap_kept".split()
 )
 """What carries no value of a user's, or (the last two) cells as they are."""
@@ -96,7 +98,6 @@ class SealedJournal:
         self._journal = journal
         self._storage = Storage(codec)
         self._codec = codec
-        self.value_bytes_max = codec.value_bytes_max
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Of runs: their namespace and workflow id."""
         self._tasks: OrderedDict[int, Task] = OrderedDict()
@@ -357,6 +358,10 @@ class SealedJournal:
 
     async def list_runs(self, namespace: str, **options: Any) -> list[Run]:
         return await self._runs(await self._journal.list_runs(namespace, **options))
+
+    async def search_runs(self, namespace: str, search: Search, **options: Any) -> Page:
+        page = await self._journal.search_runs(namespace, search, **options)
+        return Page(await self._runs(page.runs), page.after)
 
     async def load(self, run_id: str) -> Loaded:
         """Raises ``Unreadable`` too."""

@@ -11,6 +11,7 @@ from .deed import Connection, Cursor, Deed, Transaction
 from .definition import Definition
 from .errors import (
     AlreadyStarted,
+    AttributeRefused,
     Conflict,
     DeedFailed,
     Error,
@@ -60,6 +61,7 @@ __all__ = [
     "QUARANTINE_STRIKES",
     "AlreadyStarted",
     "Ask",
+    "AttributeRefused",
     "AuditLine",
     "Cell",
     "Claimed",

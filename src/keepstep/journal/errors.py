@@ -6,6 +6,9 @@ from __future__ import annotations
 class Error(Exception):
     """Base of every error raised by Keepstep."""
 
+    picture: str = ""
+    """Lines for a terminal that show the place, where the error is about a place in something that was typed."""
+
 
 class JournalError(Error):
     """The journal could not do what was asked."""
@@ -70,6 +73,10 @@ class Unreadable(JournalError):
 
     Nothing is lost by that: it can be read where the key and the blob are.
     """
+
+
+class AttributeRefused(InvalidInput):
+    """An attribute of a run has a name that is taken, or a value that does not fit its type."""
 
 
 class PositionGone(JournalError):

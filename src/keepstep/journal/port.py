@@ -2,8 +2,7 @@
 
 Promises (``tests/journal`` tries to break each on every store):
 
-1. Events are never changed, nor removed before their run's retention ends; ``seq`` is contiguous from 1. (A codec may
-   have the seal around their data replaced, ``swap_kept``: who reads them through it sees no difference.)
+1. Events are never changed, nor removed before their run's retention ends; ``seq`` is contiguous from 1.
 2. A commit whose expectation fails is refused (``Fenced``, ``Conflict``), changes nothing, and never fails the others
    that travel in the same group.
 3. Once ``commit`` (or ``start``, ``send``) returns, it survives ``kill -9`` and power loss.
@@ -27,6 +26,7 @@ from typing import Any, Protocol
 import msgspec
 
 from .ask import Ask
+from .attribute import Attribute
 from .clock import Clock
 from .commit import Commit, Committed, NewRun, Started
 from .deed import Transaction
@@ -38,8 +38,10 @@ from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
 from .outbox import Outbox
 from .promise import Promise
-from .queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
+from .queue import Claimed, Declaration, Queue, QueueChange, QueueState
+from .queue import Place as PlaceInQueue
 from .run import Condition, Run, Status
+from .search import Page, Place, Predicate, Search
 from .task import Task, TaskToken
 
 PROBE_STRIKES = 2
@@ -71,9 +73,6 @@ class Journal(Protocol):
     clock: Clock
     performs_deeds: bool
     """Whether it does the work that a commit carries (``Commit.deed``); else it gives out a ``transaction`` for it."""
-
-    value_bytes_max: int
-    """What one value of a user's may have on its way through here."""
 
     async def close(self) -> None:
         """Flush what is queued and let go of everything. Leases that are still open are closed first."""
@@ -212,7 +211,7 @@ class Journal(Protocol):
         """All queues of which something is kept, by name."""
         ...
 
-    async def find_place(self, run_id: str) -> Place | None:
+    async def find_place(self, run_id: str) -> PlaceInQueue | None:
         """Where a run waits for its admission; None if it does not."""
         ...
 
@@ -262,6 +261,29 @@ class Journal(Protocol):
         types: Sequence[str] = (),
     ) -> int:
         """How many runs fit."""
+        ...
+
+    async def search_runs(
+        self, namespace: str, search: Search, *, after: Place | None = None, limit: int = 100
+    ) -> Page:
+        """A page of the runs that fit, in the order asked for; ``after`` is that of the page before.
+
+        It sees everything that was committed before it was asked. A run that changes while pages are read is in one of
+        them, in none or in two, as it moves in the order; all others are in exactly one. Raises ``InvalidInput`` where
+        too many runs would have to be sorted.
+        """
+        ...
+
+    async def count_found(self, namespace: str, where: Predicate) -> int:
+        """How many runs fit. All are counted, which takes as long as it takes to look at them."""
+        ...
+
+    async def list_attributes(self, namespace: str) -> list[Attribute]:
+        """What runs of the namespace can be searched by, beside the built-in fields; by name."""
+        ...
+
+    async def register_attributes(self, named: Sequence[Attribute]) -> None:
+        """Give attributes a type before the first run has a value. Raises ``AttributeRefused`` if one has another."""
         ...
 
     async def load(self, run_id: str) -> Loaded:

@@ -11,6 +11,7 @@ from keepstep.journal.hint import Closing, HintKind
 from keepstep.journal.run import Condition, Status
 from keepstep.journal.size import check_commit
 
+from . import attribute
 from .codes import BLOCKED, CONDITION_CODES, RUNNING, STATUS_CODES, STATUSES, from_json, json_text
 from .head import Head
 from .picture import Picture, Wants
@@ -70,6 +71,8 @@ def commit_run(picture: Picture, commit: Commit) -> Committed:
     _check_version(picture, head, commit)
     _check_inbox(picture, head, commit)
     _check_sends(picture, commit)
+    if commit.attributes or commit.start:
+        attribute.check_commit(picture, head, commit)
     if commit.deed is not None:
         return _apply_with_deed(picture, head, commit, commit.deed)
     if commit.events:
@@ -207,7 +210,7 @@ def _change_row(picture: Picture, head: Head, commit: Commit) -> None:
         head.status_text = commit.status_text
         head.dirty = True
     if commit.attributes is not None:
-        _merge_attributes(picture, head, commit.attributes)
+        attribute.change(picture, head, commit.attributes)
         head.dirty = True
     if commit.clear_strikes and head.strikes:
         head.strikes = 0
@@ -245,14 +248,6 @@ def _tried(head: Head) -> list[str]:
 
 def _open_leases(picture: Picture) -> list[str]:
     return picture.tables.open_leases()
-
-
-def _merge_attributes(picture: Picture, head: Head, changes: dict[str, object]) -> None:
-    text = head.attributes
-    if text is None and head.created is None:
-        text = picture.tables.run_attributes(head.run)
-    merged = {**(from_json(text) if text else {}), **changes}
-    head.attributes = json_text({name: value for name, value in merged.items() if value is not None})
 
 
 def _change_tasks(picture: Picture, head: Head, commit: Commit) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from keepstep.journal.field import Value
 from keepstep.journal.timer import Timer
 
 from .head import Head
@@ -20,6 +21,7 @@ class Drawing:
     """See the module."""
 
     __slots__ = (
+        "attributes",
         "audit",
         "bumped",
         "changed",
@@ -57,6 +59,8 @@ class Drawing:
         self.cleared_tasks: list[int] = []
         self.commit_ids: list[Any] = []
         """Run, id, time."""
+        self.attributes: dict[tuple[int, str], tuple[Head, tuple[Value, ...]]] = {}
+        """By run and name: whose it is, and the values that it is searched by."""
         self.audit: list[Any] = []
         """Run, time, text."""
 

@@ -21,13 +21,14 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from keepstep.journal import limits
 from keepstep.journal.deed import Deed
 from keepstep.journal.errors import DeedFailed, NotFound, Overloaded, TooLarge, Unsupported
 from keepstep.journal.event import NewEvent
+from keepstep.journal.field import Value
 from keepstep.journal.hint import HintKind
 from keepstep.journal.message import NewMessage, Sent
 from keepstep.journal.timer import Timer
@@ -340,6 +341,11 @@ class Picture:
 
     def set_state(self, head: Head, kind: str, key: str, data: bytes | None) -> None:
         self.drawing.state[head.run, kind, key] = data
+
+    def index_attributes(self, head: Head, values: Mapping[str, tuple[Value, ...]]) -> None:
+        """What a run is searched by; without values, not by this attribute any more."""
+        for name, found in values.items():
+            self.drawing.attributes[head.run, name] = head, found
 
     def set_timers(self, head: Head, timers: tuple[Timer, ...]) -> None:
         if head.timer_at is not None:

@@ -10,6 +10,7 @@ from keepstep.journal.message import NewMessage, Sent
 from keepstep.journal.queue import Ticket
 from keepstep.journal.run import IfRunning
 
+from . import attribute
 from .codes import RUNNING, STATUSES, json_text
 from .head import Head
 from .picture import Picture, Wants
@@ -50,6 +51,7 @@ def start(picture: Picture, new: NewRun) -> Started:
 def _create_if_free(picture: Picture, new: NewRun) -> Started:
     if picture.find(new.run_id) is not None:
         raise Conflict(f"run id {new.run_id} is taken; make a new one for every start")
+    attribute.check_new_run(picture, new)
     return _create(picture, new)
 
 
@@ -78,8 +80,9 @@ def _create(picture: Picture, new: NewRun, *, takes_slot: bool = False) -> Start
     kind = (new.language, new.format, new.type, new.queue)
     head.created = (*named, *kind, new.started_at, *parent, new.continued_from, new.input_digest)
     head.created += (None if ticket is None else json_text(ticket),)
-    head.attributes = json_text(new.attributes) if new.attributes else None
     picture.create(new.run_id, head)
+    if new.attributes:
+        attribute.give(picture, head, new.attributes)
     picture.append(head, new.events)
     if new.timers:
         picture.set_timers(head, new.timers)

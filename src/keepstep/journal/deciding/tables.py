@@ -7,12 +7,13 @@ returns, as long as later questions see it; where it fails, the whole flush does
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keepstep.journal.ask import Ask
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.field import FieldType
 from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
 from keepstep.journal.queue import Queue
@@ -84,6 +85,14 @@ class Tables(Protocol):
 
     def run_attributes(self, run: int) -> str | None:
         """Its attributes as JSON."""
+        ...
+
+    def attribute_types(self, namespace: str, names: Iterable[str]) -> Mapping[str, FieldType]:
+        """The types of a namespace's attributes: of these names at least, as far as they are registered."""
+        ...
+
+    def register_attributes(self, namespace: str, new: Mapping[str, FieldType]) -> Mapping[str, FieldType]:
+        """Give names types that have none. The types of all, which others may have given meanwhile."""
         ...
 
     def history_bytes(self, run: int) -> int: ...

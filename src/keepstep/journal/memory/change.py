@@ -11,6 +11,7 @@ from keepstep.journal.hint import Closing
 from keepstep.journal.port import AuditLine
 from keepstep.journal.run import Condition, Status
 
+from . import attributes
 from .disk import RunRow, Transaction
 from .history import append_events
 from .inbox import deliver_or_drop
@@ -33,6 +34,10 @@ def commit_run(tx: Transaction, commit: Commit) -> Committed:
     _check_inbox(row, commit)
     check_growth(row, commit.events)
     check_inboxes(tx.disk, commit.send)
+    if commit.attributes:
+        attributes.admit(tx.disk, row.run.namespace, commit.attributes)
+    for new in commit.start:
+        attributes.admit(tx.disk, new.namespace, new.attributes)
     return _apply(tx, row, commit)
 
 

@@ -17,6 +17,7 @@ from keepstep.journal.deciding.turn import Progress
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, Position
+from keepstep.journal.field import FieldType
 from keepstep.journal.lease import Lease, ProcessIdentity
 from keepstep.journal.message import Message, NewMessage
 from keepstep.journal.port import AuditLine
@@ -150,6 +151,8 @@ class MemoryDisk:
         """The highest position that retention has removed; a cursor before it has missed something."""
         self.cursors: dict[tuple[str, int], Position] = {}
         self.commits: dict[str, int] = {}
+        self.attributes: dict[str, dict[str, FieldType]] = {}
+        """By namespace and name: what runs can be searched by."""
         self.definitions: dict[tuple[str, str, str, str], Definition] = {}
         self.anchor: ClockAnchor | None = None
         self.dead: list[ProcessIdentity] = []

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from keepstep.journal import deed
 from keepstep.journal.ask import Ask
+from keepstep.journal.attribute import Attribute
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
@@ -23,17 +24,18 @@ from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
-from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.outbox import Outbox
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
-from keepstep.journal.queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
+from keepstep.journal.queue import Claimed, Declaration, Queue, QueueChange, QueueState
+from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.search import Page, Place, Predicate, Search
 from keepstep.journal.size import check_commit, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
-from . import change, history, inbox, kept, listing, ownership, question, queueing, start, task
+from . import attributes, change, history, inbox, kept, listing, ownership, question, queueing, start, task
 from .disk import AskRow, MemoryDisk, Transaction
 from .flush import Flusher
 from .news import News
@@ -52,7 +54,6 @@ class MemoryJournal:
     crashed processes if None), ``flush_delay`` gives the seconds that each flush takes (none: the next iteration).
     """
 
-    value_bytes_max = PAYLOAD_BYTES_MAX
     performs_deeds = True  # by refusing them: see ``change``
 
     def __init__(
@@ -204,7 +205,7 @@ class MemoryJournal:
         await self._turn()
         return queueing.list_queues(self.disk)
 
-    async def find_place(self, run_id: str) -> Place | None:
+    async def find_place(self, run_id: str) -> PlaceInQueue | None:
         await self._turn()
         return queueing.find_place(self.disk, run_id, self.clock.now())
 
@@ -277,6 +278,23 @@ class MemoryJournal:
     ) -> int:
         await self._turn()
         return len(listing.fitting_runs(self.disk, namespace, statuses, conditions, types))
+
+    async def search_runs(
+        self, namespace: str, search: Search, *, after: Place | None = None, limit: int = 100
+    ) -> Page:
+        await self._turn()
+        return attributes.page(self.disk, namespace, search, after, limit)
+
+    async def count_found(self, namespace: str, where: Predicate) -> int:
+        await self._turn()
+        return len(attributes.found(self.disk, namespace, where))
+
+    async def list_attributes(self, namespace: str) -> list[Attribute]:
+        await self._turn()
+        return attributes.listed(self.disk, namespace)
+
+    async def register_attributes(self, named: Sequence[Attribute]) -> None:
+        await self._write(lambda tx: attributes.register(tx, named))
 
     async def load(self, run_id: str) -> Loaded:
         await self._turn()

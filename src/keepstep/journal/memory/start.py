@@ -11,6 +11,7 @@ from keepstep.journal.errors import AlreadyStarted, Conflict
 from keepstep.journal.message import NewMessage
 from keepstep.journal.run import Condition, IfRunning, Run, Status
 
+from . import attributes
 from .disk import SHARD, RunRow, Transaction
 from .history import append_events
 from .inbox import check_open, deliver
@@ -24,6 +25,7 @@ def start(tx: Transaction, new: NewRun) -> Started:
     there = tx.disk.find(new.namespace, new.workflow_id)
     if there is None:
         check_run_id(tx, new)
+        attributes.admit(tx.disk, new.namespace, new.attributes)
         return create(tx, new)
     rule = new.if_running if there.is_open() else new.if_closed
     if rule is IfRunning.REJECT:
@@ -36,6 +38,7 @@ def start(tx: Transaction, new: NewRun) -> Started:
     if there.is_open():
         raise Conflict(f"{new.workflow_id!r} is open (run {there.run.run_id}); close it before it is restarted")
     check_run_id(tx, new)
+    attributes.admit(tx.disk, new.namespace, new.attributes)
     return create(tx, new)
 
 

@@ -41,6 +41,9 @@ def _noun(name: str, columns: str, key: str, texts: str) -> Noun:
     return Noun(name=name, columns=tuple(columns.split()), key=tuple(key.split()), texts=tuple(texts.split()))
 
 
+ATTRIBUTES = _noun("attributes", "namespace name type", "namespace name", "namespace name type")
+"""What runs are searched by, which is derived from their attributes by these types."""
+
 RUNS = _noun(
     "runs",
     "run run_id namespace workflow_id language format type queue status condition epoch wake_at claimed_seq strikes "
@@ -77,5 +80,8 @@ QUEUES = _noun("queues", "name holds_back body progress", "name", "name")
 CURSORS = _noun("cursors", "subscriber n", "subscriber", "subscriber")
 COMMIT_IDS = _noun("commit_ids", "id time", "id", "id")
 
-NOUNS = (RUNS, EVENTS, STATE, MESSAGES, RECEIVED, TIMERS, TASKS, AUDIT, DEFINITIONS, QUEUES, CURSORS, COMMIT_IDS)
+NOUNS = (
+    *(ATTRIBUTES, RUNS, EVENTS, STATE, MESSAGES, RECEIVED, TIMERS, TASKS, AUDIT),
+    *(DEFINITIONS, QUEUES, CURSORS, COMMIT_IDS),
+)
 """In the order in which they move: what belongs to runs comes after them."""

@@ -16,7 +16,7 @@ SWAP = "UPDATE meta SET value = %s WHERE name = %s AND value = %s"
 
 _CONTENT = (
     *("runs", "events", "state", "messages", "received", "timers", "tasks", "audit", "asks", "answers"),
-    *("batches", "log", "leases", "definitions", "queues", "cursors", "commit_ids"),
+    *("batches", "log", "leases", "definitions", "queues", "cursors", "commit_ids", "attributes", "attribute_values"),
 )
 
 ANYTHING = " UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in _CONTENT)
@@ -53,6 +53,7 @@ _COPIED = {
         "int2 int8 int8 text text text bytea int4 text float8 int8 int8 int4 text int8 int8",
     ),
     "audit": ("shard line run time text", "int2 int8 int8 int8 text"),
+    "attributes": ("namespace name type", "text text text"),
     "definitions": ("namespace language kind name body", "text text text text bytea"),
     "queues": ("shard name holds_back body progress", "int2 text int2 bytea bytea"),
     "cursors": ("shard subscriber n", "int2 text int8"),
@@ -92,6 +93,12 @@ SELECT setval(%(sequence)s::regclass, greatest(%(last)s, 1), %(last)s > 0)
 WHERE %(last)s > coalesce(pg_sequence_last_value(%(sequence)s::regclass), 0)
 """
 """Go on counting behind the source's last number."""
+
+INDEX_ATTRIBUTES = r"""
+SELECT count(index_attributes(shard, run, started_at, namespace, attributes))
+FROM runs WHERE attributes IS NOT NULL AND attributes NOT LIKE '%\\u0000%'
+"""
+"""What runs are searched by is derived from what they have."""
 
 CONTINUE_LINES = "SELECT setval(pg_get_serial_sequence('audit', 'line'), %s, false)"
 

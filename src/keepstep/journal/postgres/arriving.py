@@ -323,6 +323,7 @@ class PostgresTarget:
             self._db.execute(sql.CONTINUE_LINES, (facts.last_line + 1,))
             self._db.execute("UPDATE shards SET log_purged = %s", (facts.log_purged,))
             self._db.execute(sql.REACH, {"last": facts.last_n})
+            self._db.execute(sql.INDEX_ATTRIBUTES)
             if facts.clock is not None:
                 self._write(f"clock {facts.clock.boot_id}", json_text(facts.clock))
         with self._explained():

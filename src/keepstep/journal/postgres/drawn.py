@@ -55,6 +55,8 @@ def send_drawing(wire: Wire, drawing: Drawing, counts: Counts) -> None:
         _send_timers(wire, drawing)
     if drawing.cleared_tasks:
         wire.queue(sql.DELETE_TASKS_OF_RUNS, drawing.cleared_tasks)
+    if drawing.attributes:
+        wire.queue(sql.INDEX_ATTRIBUTES, sorted({run for run, _ in drawing.attributes}))
     if drawing.commit_ids:
         runs, ids, times = _columns(drawing.commit_ids, 3)
         last = {commit_id: (run, time) for run, commit_id, time in zip(runs, ids, times, strict=True)}

@@ -16,9 +16,18 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from keepstep.journal import size
+from keepstep.journal.attribute import check_name
 from keepstep.journal.commit import NewRun, Started
 from keepstep.journal.deciding.codes import STATUSES, json_text
-from keepstep.journal.errors import AlreadyStarted, Conflict, InvalidInput, NotFound, Overloaded, RunClosed
+from keepstep.journal.errors import (
+    AlreadyStarted,
+    AttributeRefused,
+    Conflict,
+    InvalidInput,
+    NotFound,
+    Overloaded,
+    RunClosed,
+)
 from keepstep.journal.message import NewMessage, Sent
 
 Ask = Callable[[str, Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -28,9 +37,6 @@ _ELSEWHERE = ("42883", "3F000", "42P01", "42501")
 """SQLSTATEs: no such function, schema or table, or not for this role."""
 
 _CONTENTION = ("40001", "40P01", "55P03")
-
-_ISOLATED = "0A000"
-"""SQLSTATE: a run is to be started by a transaction that sees an older state than the newest."""
 
 
 class PostgresOutbox:
@@ -46,12 +52,16 @@ class PostgresOutbox:
         if len(new.events) != 1 or new.messages or new.timers or new.tasks or new.parent or new.continued_from:
             raise InvalidInput("a run that starts within a transaction begins with one event, and nothing beside it")
         [first] = new.events
+        for name in new.attributes:
+            check_name(name)
         attributes = json_text(new.attributes) if new.attributes else None
         named = (new.run_id, new.workflow_id, new.namespace, new.language, new.format, new.type, new.queue)
         given = (new.started_at, new.wake_at, new.input_digest, attributes, first.type, first.data)
         outcome, run_id, type_, digest, status, epoch, version = await self._call(
             "start_run", *named, *given, new.if_running.value, new.if_closed.value
         )
+        if outcome == "refused":
+            raise AttributeRefused(type_)
         if outcome == "rejected":
             raise AlreadyStarted(
                 f"{new.workflow_id!r} exists (run {run_id}, {STATUSES[status].value}); "
@@ -97,11 +107,6 @@ class PostgresOutbox:
             if state in _CONTENTION:
                 raise Conflict(
                     f"others change the same run ({error}); roll back, and do your transaction again"
-                ) from error
-            if state == _ISOLATED:
-                said = str(error).partition("\n")[0]  # without the hint, which is for users of SQL
-                raise InvalidInput(
-                    f"{said}; begin the transaction of connection= with ISOLATION LEVEL READ COMMITTED"
                 ) from error
             raise
         if row[0] == "elsewhere":

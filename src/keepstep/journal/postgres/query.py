@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
+from keepstep.journal.attribute import Attribute
 from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, lease_of, queue_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.field import FieldType
 from keepstep.journal.hint import HintKind
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
-from keepstep.journal.queue import PLACES_COUNTED_MAX, Place, Queue, QueueState, Ticket, place_of
+from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket, place_of
+from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.searching import search as read_page
 from keepstep.journal.task import Task
 
 from . import kept, log, readings
@@ -26,6 +32,7 @@ from . import statements as sql
 from .inbox import Inbox
 from .pulse import Pulse, Wake, Watch
 from .rows import events_of, leases_of, messages_of, run_of, tasks_of
+from .search import PostgresSearcher
 from .shard import shard_of
 from .statement import Statement
 from .wire import BEGIN_SNAPSHOT, Wire
@@ -90,6 +97,18 @@ class Queries:
 
     def read_kept(self, db: Wire, where: KeptIn, after: Spot | None) -> list[Kept]:
         return kept.read_kept(db, where, after)
+
+    def search_runs(self, db: Wire, namespace: str, search: Search, after: Place | None, limit: int) -> Page:
+        with _snapshot(db):
+            return read_page(PostgresSearcher(db, namespace, self._shards), search, after, limit)
+
+    def count_found(self, db: Wire, namespace: str, where: Predicate) -> int:
+        with _snapshot(db):
+            return PostgresSearcher(db, namespace, self._shards).count_all(where)
+
+    def list_attributes(self, db: Wire, namespace: str) -> list[Attribute]:
+        rows = db.ask(readings.LIST_ATTRIBUTES, namespace)
+        return [Attribute(namespace, name, FieldType(type_)) for name, type_ in rows]
 
     def load(self, db: Wire, run_id: str) -> Loaded:
         """A run in one snapshot. Events never change, so that a long history may be read behind it."""
@@ -177,7 +196,7 @@ class Queries:
             for body, waiting, held in db.ask(readings.LIST_QUEUES)
         ]
 
-    def find_place(self, db: Wire, run_id: str, now: int) -> Place | None:
+    def find_place(self, db: Wire, run_id: str, now: int) -> PlaceInQueue | None:
         found = db.ask(readings.FIND_PLACE, run_id, now, PLACES_COUNTED_MAX)
         if not found:
             return None
@@ -203,6 +222,18 @@ class Queries:
 
     def read_answers(self, db: Wire, ask_ids: list[str]) -> dict[str, bytes]:
         return dict(db.ask(sql.READ_ANSWERS, ask_ids))
+
+
+@contextmanager
+def _snapshot(db: Wire) -> Iterator[None]:
+    """What is read within is as of one moment."""
+    db.begin(BEGIN_SNAPSHOT)
+    try:
+        yield
+    except BaseException:
+        db.roll_back()
+        raise
+    db.commit()
 
 
 def _one_run(db: Wire, statement: Statement, *values: Any) -> Run | None:

@@ -21,6 +21,15 @@ READ_RUN = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = $1", "text"
 
 READ_RUNS = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = ANY($1)", "text[]")
 
+ATTRIBUTE_NUMBERS = Statement("SELECT name, attribute FROM attributes WHERE namespace = $1", "text")
+
+LIST_ATTRIBUTES = Statement("SELECT name, type FROM attributes WHERE namespace = $1 ORDER BY name", "text")
+
+RUNS_OF = f"""
+SELECT {_RUN} FROM ({{numbers}}) AS page JOIN runs AS r ON r.shard = {shard_sql("page.run")} AND r.run = page.run
+"""
+"""The runs whose numbers another statement selects."""
+
 LIST_OWNED_RUNS = Statement(
     f"""
     SELECT {_RUN} FROM runs AS r WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND r.status = 0

@@ -157,6 +157,17 @@ RUN_ORIGIN = Statement(f"SELECT type, input_digest FROM runs WHERE shard = {shar
 
 RUN_ATTRIBUTES = Statement(f"SELECT attributes FROM runs WHERE shard = {shard_sql('$1')} AND run = $1", "int8")
 
+ATTRIBUTE_TYPES = Statement("SELECT name, type FROM attributes WHERE namespace = $1", "text")
+
+REGISTER_ATTRIBUTES = Statement(
+    """
+    INSERT INTO attributes (namespace, name, type) SELECT $1, v.name, v.type FROM unnest($2, $3) AS v(name, type)
+    ORDER BY v.name ON CONFLICT DO NOTHING
+    """,
+    *("text", "text[]", "text[]"),
+)
+"""In the order of names, so that two processes do not wait for each other in a circle."""
+
 HISTORY_BYTES = Statement(
     f"SELECT coalesce(sum(length(data)), 0)::bigint FROM events WHERE shard = {shard_sql('$1')} AND run = $1", "int8"
 )
@@ -311,6 +322,15 @@ DELETE_TASKS_OF_RUNS = Statement(
     f"AND {GUESSED_RIGHT}",
     "int8[]",
 )
+
+INDEX_ATTRIBUTES = Statement(
+    f"""
+    SELECT count(index_attributes(r.shard, r.run, r.started_at, r.namespace, r.attributes)) FROM unnest($1) AS v(run)
+    JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run WHERE {GUESSED_RIGHT}
+    """,
+    "int8[]",
+)
+"""What runs are searched by, behind the runs themselves."""
 
 INSERT_COMMIT_IDS = Statement(
     f"""
@@ -638,7 +658,10 @@ PURGE_RUNS = tuple(
         f"DELETE FROM {table} AS t USING unnest($1) AS v(run) WHERE t.shard = {shard_sql('v.run')} AND t.run = v.run",
         "int8[]",
     )
-    for table in ("state", "messages", "received", "timers", "tasks", "asks", "audit", "runs")
+    for table in (
+        *("state", "messages", "received", "timers", "tasks", "asks", "audit"),
+        *("attribute_values", "runs"),
+    )
 )
 """Their events go with the part that they lie in (parts.py)."""
 

@@ -21,7 +21,7 @@ decisions are told of is locked until the flush ends. Two processes with differe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -33,6 +33,7 @@ from keepstep.journal.deciding.picture import Wants
 from keepstep.journal.deciding.turn import Progress, Shelf, progress_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.field import FieldType
 from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
 from keepstep.journal.queue import TICKET, Queue
@@ -68,6 +69,8 @@ class PostgresTables:
         self.last_n = 0
         self.is_trusting = False
         """Whether decisions are made on what the last flush has left, to be verified when they are written."""
+        self._attribute_types: dict[str, dict[str, FieldType]] = {}
+        """By namespace. A type that was committed stays for ever."""
         self._forget()
 
     # -- a flush
@@ -77,6 +80,7 @@ class PostgresTables:
         return not self.is_trusting
 
     def forget(self) -> None:
+        self._attribute_types = {}
         self._forget()
 
     def verify(self, heads: Sequence[Head]) -> None:
@@ -239,6 +243,20 @@ class PostgresTables:
     def run_attributes(self, run: int) -> str | None:
         [(text,)] = self._ask(sql.RUN_ATTRIBUTES, run)
         return text  # type: ignore[no-any-return]
+
+    def attribute_types(self, namespace: str, names: Iterable[str]) -> Mapping[str, FieldType]:
+        known = self._attribute_types.get(namespace, {})
+        if not known.keys() >= set(names):
+            known = self._attribute_types[namespace] = {
+                name: FieldType(type_) for name, type_ in self._ask(sql.ATTRIBUTE_TYPES, namespace)
+            }
+        return known
+
+    def register_attributes(self, namespace: str, new: Mapping[str, FieldType]) -> Mapping[str, FieldType]:
+        """It waits for another process that is about to register one of them."""
+        self.wire.queue(sql.REGISTER_ATTRIBUTES, namespace, list(new), list(new.values()))
+        self._attribute_types.pop(namespace, None)
+        return self.attribute_types(namespace, new)
 
     def history_bytes(self, run: int) -> int:
         return self._count(sql.HISTORY_BYTES, run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from sqlite3 import Connection
 from typing import Any
 
@@ -13,6 +14,7 @@ from . import statements as sql
 
 def write_drawing(db: Connection, drawing: Drawing) -> None:
     """All of it. Heads are clean afterwards."""
+    created = {head.run for head in drawing.created} if drawing.attributes else ()
     _write_changed(db, drawing)  # before the new runs: a continuation's workflow id is free once its ancestor is closed
     if drawing.created:
         _write_created(db, drawing)
@@ -30,6 +32,8 @@ def write_drawing(db: Connection, drawing: Drawing) -> None:
         _write_timers(db, drawing)
     if drawing.cleared_tasks:
         db.execute(sql.DELETE_TASKS_OF_RUNS, (json_text(drawing.cleared_tasks),))
+    if drawing.attributes:
+        _write_attributes(db, drawing, created)
     if drawing.commit_ids:
         named = zip(drawing.commit_ids[1::3], drawing.commit_ids[2::3], strict=True)
         sql.INSERT_COMMIT_IDS.execute(db, [value for row in named for value in row])
@@ -84,3 +88,18 @@ def _write_timers(db: Connection, drawing: Drawing) -> None:
             values += (run, timer.key, timer.fire_at)
     if values:
         sql.INSERT_TIMERS.execute(db, values)
+
+
+def _write_attributes(db: Connection, drawing: Drawing, created: Container[int]) -> None:
+    """What runs are searched by, behind the runs themselves."""
+    values: list[Any] = []
+    gone: list[tuple[int, str, str]] = []
+    for (run, name), (head, found) in drawing.attributes.items():
+        if run not in created:
+            gone.append((run, head.namespace, name))
+        for value in found:
+            values += (head.namespace, name, value, run)
+    if gone:
+        db.executemany(sql.DELETE_ATTRIBUTE_VALUES, gone)
+    if values:
+        sql.INSERT_ATTRIBUTE_VALUES.execute(db, values)

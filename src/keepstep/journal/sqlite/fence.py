@@ -26,6 +26,7 @@ NAME = "promoted"
 TABLES = (
     *("runs", "events", "state", "messages", "received", "timers", "tasks", "audit"),
     *("leases", "asks", "answers", "definitions", "queues", "cursors", "commit_ids"),
+    *("attributes", "attribute_values"),
 )
 
 

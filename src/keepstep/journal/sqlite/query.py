@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from keepstep.journal.attribute import Attribute
 from keepstep.journal.deciding.codes import (
     CONDITION_CODES,
     STATUS_CODES,
@@ -25,8 +26,11 @@ from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import Lease, LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
-from keepstep.journal.queue import PLACES_COUNTED_MAX, Place, Queue, QueueState, Ticket, place_of
+from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket, place_of
+from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.searching import search as read_page
 from keepstep.journal.task import Task
 
 from . import statements as sql
@@ -42,6 +46,7 @@ from .rows import (
     state_of,
     tasks_of,
 )
+from .search import SqliteSearcher, attributes_of
 
 UNLIMITED = 1 << 62
 
@@ -111,6 +116,21 @@ def count_runs(
 ) -> int:
     asked, walks, by = _filter(namespace, statuses, conditions, types)
     return int(db.execute(sql.count_runs(walks, by), asked).fetchone()[0])
+
+
+def search_runs(db: Connection, namespace: str, search: Search, after: Place | None, limit: int) -> Page:
+    with _snapshot(db):
+        return read_page(SqliteSearcher(db, namespace), search, after, limit)
+
+
+def count_found(db: Connection, namespace: str, where: Predicate) -> int:
+    with _snapshot(db):
+        return SqliteSearcher(db, namespace).count_all(where)
+
+
+def list_attributes(db: Connection, namespace: str) -> list[Attribute]:
+    (rows,) = db.execute(sql.LIST_ATTRIBUTES, (namespace,)).fetchone()
+    return [Attribute(namespace, name, type_) for name, type_ in attributes_of(rows)]
 
 
 def load(db: Connection, run_id: str) -> Loaded:
@@ -250,7 +270,7 @@ def list_queues(db: Connection) -> list[QueueState]:
     ]
 
 
-def find_place(db: Connection, run_id: str, now: int) -> Place | None:
+def find_place(db: Connection, run_id: str, now: int) -> PlaceInQueue | None:
     row = db.execute(sql.PLACE_OF_RUN, (run_id, now, PLACES_COUNTED_MAX)).fetchone()
     if row is None:
         return None

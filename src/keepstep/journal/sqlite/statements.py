@@ -92,6 +92,30 @@ INSERT_TIMERS = _insert("timers", "run, key, fire_at", "ON CONFLICT DO UPDATE SE
 
 DELETE_TASKS_OF_RUNS = "DELETE FROM tasks WHERE run IN (SELECT value FROM json_each(?))"
 
+INSERT_ATTRIBUTE_VALUES = MultiRow(
+    "INSERT INTO attribute_values (attribute, value, started_at, run) "
+    "SELECT a.attribute, v.column3, r.started_at, r.run FROM (VALUES {rows}) AS v "
+    "CROSS JOIN attributes AS a ON a.namespace = v.column1 AND a.name = v.column2 "
+    "CROSS JOIN runs AS r ON r.run = v.column4 WHERE v.column1 IS NOT NULL",
+    4,
+)
+
+DELETE_ATTRIBUTE_VALUES = """
+DELETE FROM attribute_values WHERE run = ?1 AND attribute = (
+    SELECT attribute FROM attributes WHERE namespace = ?2 AND name = ?3)
+"""
+
+ATTRIBUTE_TYPES = "SELECT json_group_array(json_array(name, type)) FROM attributes WHERE namespace = ?"
+
+ATTRIBUTE_NUMBERS = "SELECT json_group_array(json_array(name, attribute)) FROM attributes WHERE namespace = ?"
+
+LIST_ATTRIBUTES = """
+SELECT json_group_array(json_array(name, type))
+FROM (SELECT name, type FROM attributes WHERE namespace = ? ORDER BY name)
+"""
+
+REGISTER_ATTRIBUTE = "INSERT INTO attributes (namespace, name, type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+
 INSERT_COMMIT_IDS = _insert("commit_ids", "id, time", "ON CONFLICT DO UPDATE SET time = excluded.time")
 
 FORGET_COMMIT_IDS = "DELETE FROM commit_ids WHERE time < ?"
@@ -474,6 +498,10 @@ READ_RUNS = (
     f"SELECT json_group_array({_RUN}) FROM json_each(?) AS wanted CROSS JOIN runs AS r ON r.run_id = wanted.value"
 )
 
+READ_RUNS_BY_NUMBER = (
+    f"SELECT json_group_array({_RUN}) FROM json_each(?) AS wanted CROSS JOIN runs AS r ON r.run = wanted.value"
+)
+
 LIST_OWNED_RUNS = f"""
 SELECT json_group_array({_RUN}) FROM runs AS r
 WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = ?) AND r.status = 0
@@ -492,13 +520,16 @@ _FILTER = """
 """
 
 
+_WALKED = {"status": "runs_of_kind", "condition": "runs_of_condition"}
+
+
 def _list(walks: int, by: str, ids: str) -> str:
     """Runs that fit; each of several statuses (or conditions) walks its own stretch of an index."""
     if not walks:
         return f"SELECT {ids} FROM runs AS r WHERE r.namespace = :namespace {_FILTER}"
     partial = "AND r.condition > 1" if by == "condition" else ""
     return " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {ids} FROM runs AS r INDEXED BY runs_of_{by} "
+        f"SELECT * FROM (SELECT {ids} FROM runs AS r INDEXED BY {_WALKED[by]} "
         f"WHERE r.namespace = :namespace AND r.{by} = :walk{i} {partial} {_FILTER} {{order}})"
         for i in range(walks)
     )
@@ -615,7 +646,10 @@ subscriber that holds them back."""
 
 PURGE_RUNS = tuple(
     f"DELETE FROM {table} WHERE run IN (SELECT value FROM json_each(?))"
-    for table in ("events", "state", "messages", "received", "timers", "tasks", "asks", "audit", "runs")
+    for table in (
+        *("events", "state", "messages", "received", "timers", "tasks", "asks", "audit"),
+        *("attribute_values", "runs"),
+    )
 )
 
 MARK_PURGED = "UPDATE meta SET value = max(value, ?) WHERE name = 'log_purged'"

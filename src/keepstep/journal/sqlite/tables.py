@@ -6,7 +6,7 @@ are counted on from the last ones that were given out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -17,6 +17,7 @@ from keepstep.journal.deciding.picture import Wants
 from keepstep.journal.deciding.turn import Progress, Shelf
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
+from keepstep.journal.field import FieldType
 from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
 from keepstep.journal.queue import HELD_BY_RUN, Queue
@@ -29,6 +30,7 @@ from .drawn import write_drawing
 from .page import read_named
 from .query import claimable_by
 from .rows import asks_of, queues_of, run_of, tasks_of
+from .search import attributes_of
 from .shelf import SqliteShelf
 
 
@@ -41,6 +43,8 @@ class SqliteTables:
         self.last_n = self._last_run = self._last_arrival = 0
         self._holding_back: set[str] | None = None
         """Queues on which runs wait, once that was asked; true until another process has written."""
+        self._attribute_types: dict[str, dict[str, FieldType]] = {}
+        """By namespace, likewise."""
 
     # -- a flush
 
@@ -50,12 +54,14 @@ class SqliteTables:
             return False
         self._data_version = data_version
         self._holding_back = None
+        self._attribute_types = {}
         self._last_run, self.last_n, self._last_arrival = self._db.execute(sql.COUNTERS).fetchone()
         return True
 
     def forget(self) -> None:
         self._data_version = -1
         self._holding_back = None
+        self._attribute_types = {}
 
     def prepare(self, wants: Wants) -> None:
         """A question costs no way to a server here."""
@@ -99,6 +105,18 @@ class SqliteTables:
     def run_attributes(self, run: int) -> str | None:
         (text,) = self._db.execute(sql.RUN_ATTRIBUTES, (run,)).fetchone()
         return text  # type: ignore[no-any-return]
+
+    def attribute_types(self, namespace: str, names: Iterable[str]) -> Mapping[str, FieldType]:
+        known = self._attribute_types.get(namespace)
+        if known is None:
+            (rows,) = self._db.execute(sql.ATTRIBUTE_TYPES, (namespace,)).fetchone()
+            known = self._attribute_types[namespace] = dict(attributes_of(rows))
+        return known
+
+    def register_attributes(self, namespace: str, new: Mapping[str, FieldType]) -> Mapping[str, FieldType]:
+        self._db.executemany(sql.REGISTER_ATTRIBUTE, [(namespace, name, type_) for name, type_ in new.items()])
+        self._attribute_types.pop(namespace, None)
+        return self.attribute_types(namespace, new)
 
     def history_bytes(self, run: int) -> int:
         return int(self._db.execute(sql.HISTORY_BYTES, (run,)).fetchone()[0])

@@ -10,9 +10,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from keepstep.journal import size
 from keepstep.journal.ask import Ask
+from keepstep.journal.attribute import Attribute
 from keepstep.journal.clock import Clock
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
-from keepstep.journal.deciding import asking, change, ownership, queueing, retention, start, task
+from keepstep.journal.deciding import asking, attribute, change, ownership, queueing, retention, start, task
 from keepstep.journal.deciding.operation import Operation, Verb, Want
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
@@ -21,12 +22,13 @@ from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
-from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
-from keepstep.journal.queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
+from keepstep.journal.queue import Claimed, Declaration, Queue, QueueChange, QueueState
+from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.search import Page, Place, Predicate, Search
 from keepstep.journal.task import Task, TaskToken
 
 from . import writer as rounds
@@ -52,8 +54,6 @@ DB = TypeVar("DB")
 
 class GroupJournal(Generic[DB]):
     """A ``Journal`` whose writes travel in groups. It belongs to the event loop that opened it."""
-
-    value_bytes_max = PAYLOAD_BYTES_MAX
 
     def __init__(
         self,
@@ -317,7 +317,7 @@ class GroupJournal(Generic[DB]):
     async def list_queues(self) -> list[QueueState]:
         return await self._read(self._questions.list_queues)
 
-    async def find_place(self, run_id: str) -> Place | None:
+    async def find_place(self, run_id: str) -> PlaceInQueue | None:
         return await self._read(self._questions.find_place, run_id, self.clock.now())
 
     # -- asks
@@ -403,6 +403,20 @@ class GroupJournal(Generic[DB]):
         types: Sequence[str] = (),
     ) -> int:
         return await self._read(self._questions.count_runs, namespace, statuses, conditions, types)
+
+    async def search_runs(
+        self, namespace: str, search: Search, *, after: Place | None = None, limit: int = 100
+    ) -> Page:
+        return await self._read(self._questions.search_runs, namespace, search, after, limit)
+
+    async def count_found(self, namespace: str, where: Predicate) -> int:
+        return await self._read(self._questions.count_found, namespace, where)
+
+    async def list_attributes(self, namespace: str) -> list[Attribute]:
+        return await self._read(self._questions.list_attributes, namespace)
+
+    async def register_attributes(self, named: Sequence[Attribute]) -> None:
+        await self._put(attribute.register, named)
 
     async def load(self, run_id: str) -> Loaded:
         return await self._read(self._questions.load, run_id)

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from keepstep.journal.attribute import Attribute
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
-from keepstep.journal.queue import Place, QueueState
+from keepstep.journal.queue import Place as PlaceInQueue
+from keepstep.journal.queue import QueueState
 from keepstep.journal.run import Condition, Run, Status
+from keepstep.journal.search import Page, Place, Predicate, Search
 from keepstep.journal.task import Task
 
 T = TypeVar("T")
@@ -63,6 +66,12 @@ class Questions(Protocol[DB]):
         types: Sequence[str],
     ) -> int: ...
 
+    def search_runs(self, db: DB, namespace: str, search: Search, after: Place | None, limit: int) -> Page: ...
+
+    def count_found(self, db: DB, namespace: str, where: Predicate) -> int: ...
+
+    def list_attributes(self, db: DB, namespace: str) -> list[Attribute]: ...
+
     def load(self, db: DB, run_id: str) -> Loaded: ...
 
     def read_events(self, db: DB, run_id: str, after_seq: int, limit: int) -> list[Event]: ...
@@ -89,7 +98,7 @@ class Questions(Protocol[DB]):
 
     def list_queues(self, db: DB) -> list[QueueState]: ...
 
-    def find_place(self, db: DB, run_id: str, now: int) -> Place | None: ...
+    def find_place(self, db: DB, run_id: str, now: int) -> PlaceInQueue | None: ...
 
     def list_leases(self, db: DB) -> list[LeaseState]: ...
 

@@ -1,0 +1,11 @@
+"""Searching: how the SQL stores find runs.
+
+A predicate becomes a condition of SQL that is made of fixed words and numbered parameters only (``condition``); which
+index a page is read along, and how far, is decided by ``plan``.
+"""
+
+from .condition import Conditions
+from .plan import Driver, Walk, search
+from .searcher import Searcher
+
+__all__ = ["Conditions", "Driver", "Searcher", "Walk", "search"]
