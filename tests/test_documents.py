@@ -88,3 +88,14 @@ async def test_changing_code(tmp_path: Path) -> None:
             await refunded.signal("returned")
             assert await refunded.result() == f"teapot: refunded by version {by}"
             assert (await refunded.describe()).version == by
+
+
+async def test_search(tmp_path: Path) -> None:
+    example: Any = code_of("search.md", tmp_path)
+    assert await example.main(f"sqlite:///{tmp_path}/orders.db") == ["order-1"]
+    async with Engine(f"sqlite:///{tmp_path}/orders.db", workers=False) as engine:
+        assert (await example.prepare(engine)).items() >= {
+            "items": "int",
+            "due": "datetime",
+            "tags": "keyword_list",
+        }.items()

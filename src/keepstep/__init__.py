@@ -5,6 +5,7 @@ from keepstep.client.handle import RunHandle
 from keepstep.client.info import HistoryEvent, RunInfo
 from keepstep.journal import (
     AlreadyStarted,
+    AttributeRefused,
     Conflict,
     Connection,
     Error,
@@ -47,10 +48,12 @@ from keepstep.runtime.saga import Outcome, Saga, saga
 from keepstep.runtime.step import Step, step
 from keepstep.runtime.waiting import receive, sleep, wait_for
 from keepstep.runtime.workflow import Workflow, workflow
+from keepstep.search import FilterError
 from keepstep.worker.attempt import StepInfo, heartbeat, step_info
 
 __all__ = [
     "AlreadyStarted",
+    "AttributeRefused",
     "Blocked",
     "Callback",
     "Cancelled",
@@ -59,6 +62,7 @@ __all__ = [
     "Connection",
     "Engine",
     "Error",
+    "FilterError",
     "HistoryEvent",
     "HumanTask",
     "InvalidInput",

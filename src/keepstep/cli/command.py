@@ -40,9 +40,7 @@ _COMMANDS = {
     "schedules": "schedules",
     "promote": "promote",
     "queues": "queues",
-    "reencrypt": "sealing",
-    "sweep-blobs": "sealing",
-    "new-key": "sealing",
+    "attributes": "attributes",
     "doctor": "doctor",
 }
 """Which module of this folder defines which command; a module is imported when its command is used."""
@@ -58,9 +56,7 @@ class _Commands(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        found: Any = getattr(
-            importlib.import_module(f".{module}", __package__), f"{cmd_name.replace('-', '_')}_command"
-        )
+        found: Any = getattr(importlib.import_module(f".{module}", __package__), f"{cmd_name}_command")
         assert isinstance(found, click.Command)
         return found
 
@@ -99,6 +95,8 @@ def _exit_code() -> int:
         return EXIT_FAILED
     except Error as error:
         complain(str(error))
+        if error.picture:
+            click.echo(error.picture, err=True)
         return EXIT_WRONG_USE
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,7 +26,15 @@ _TYPE_CHARS = max(map(len, history.DATA))
 @json_option
 @database_option
 def list_command(filter: str | None, limit: int, as_json: bool, url: str) -> int:
-    """List runs, newest first. FILTER is such as: "Status = 'failed' AND WorkflowType IN ('a', 'b')"."""
+    """List runs, the newest first.
+
+    FILTER is such as: "WorkflowType = 'fulfil_order' AND Status = 'running' AND customer = 'c7' ORDER BY StartTime".
+
+    It compares (=, !=, <, <=, >, >=, IN, BETWEEN, STARTS_WITH, IS NULL, with NOT) what every run has (WorkflowId,
+    WorkflowType, RunId, Status, Condition, StartTime, CloseTime, ExecutionDuration, Queue, Language, HistoryLength,
+    ParentWorkflowId, ParentRunId) and attributes, which `keepstep attributes list` names. Text and times stand in
+    quotes; NOW - '2h' is two hours ago. See docs/search.md.
+    """
     return run(_list(filter, limit, as_json, url))
 
 
@@ -37,8 +45,7 @@ async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None
             print_json([_as_data(info) for info in infos])
         else:
             _print_runs(infos)
-        total = await engine.count(filter)
-        if total > len(infos):
+        if len(infos) == limit and (total := await engine.count(filter)) > limit:
             click.echo(f"{len(infos)} of {total} runs; --limit shows more", err=True)
 
 

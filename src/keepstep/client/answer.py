@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import InvalidInput, Journal, NewMessage, NotFound, RunClosed, Status
+from keepstep.journal.search import Predicate, holds
 from keepstep.runtime import history
 from keepstep.runtime.callback import is_genuine, parse_token
 from keepstep.runtime.data import describe, encode, encode_failure, reader, within_limit
@@ -21,8 +22,8 @@ from keepstep.worker.attempt import ATTEMPT, decode_attempt
 from keepstep.worker.inbox import StepAnswer
 from keepstep.worker.opening import HUMAN_TASK
 
-from .filter import TaskFilter
 from .published import Published, schema_of
+from .tasks import values_of_task
 
 if TYPE_CHECKING:
     from .info import RunInfo
@@ -87,15 +88,13 @@ async def _was_answered(journal: Journal, run_id: str, key: str) -> bool:
     return False
 
 
-async def list_human_tasks(
-    journal: Journal, namespace: str, wanted: TaskFilter, limit: int
-) -> AsyncIterator[HumanTask]:
+async def list_human_tasks(journal: Journal, namespace: str, wanted: Predicate, limit: int) -> AsyncIterator[HumanTask]:
     """Up to ``limit`` of the open tasks for people that are wanted, oldest first."""
     after: tuple[str, str] | None = None
     while limit > 0:
         page = await journal.list_state(namespace, HUMAN_TASK, after=after, limit=PAGE)
         tasks = [msgspec.json.decode(data, type=HumanTask) for _, _, data in page]
-        fitting = [task for task in tasks if wanted.fits(task.assignee, task.title)][:limit]
+        fitting = [task for task in tasks if holds(wanted, values_of_task(task))][:limit]
         for task in fitting:
             yield task
         if len(page) < PAGE:
@@ -118,7 +117,7 @@ async def resolve_step(
         raise RunClosed(f"run {info.id!r} is closed already ({info.status})")
     await _check_parked(journal, info, key, is_done=error is None)
     if error is None:
-        payload = within_limit(encode(value), "the result of step", key, journal.value_bytes_max)
+        payload = within_limit(encode(value), "the result of step", key)
         await _check_result(published, info, key, payload)
         said = StepAnswer(True, payload, by="resolve")
     else:

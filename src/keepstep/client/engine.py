@@ -17,16 +17,12 @@ from keepstep.journal import (
     AlreadyStarted,
     Clock,
     Conflict,
-    Event,
     IfRunning,
     InvalidInput,
     Journal,
     NewMessage,
     NewRun,
-    NotFound,
-    Run,
     Started,
-    Status,
     StoreUnavailable,
 )
 from keepstep.queues.starting import started_run
@@ -43,16 +39,18 @@ from keepstep.worker.worker import Worker, WorkerOptions
 
 from .address import open_journal
 from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
-from .closing import Closings, last_event
+from .attributes import Attributes
+from .closing import Closings
 from .debouncing import debounce
 from .ending import restart
-from .filter import parse_filter, parse_task_filter
 from .handle import RunHandle, signal_payload
-from .info import RunInfo, run_info
+from .info import RunInfo
 from .published import Published
 from .question import Question
 from .queues import Queues
+from .searching import count_found, list_found
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
+from .tasks import read_task_filter
 from .with_start import start_with, update_with_start
 
 if TYPE_CHECKING:
@@ -62,12 +60,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-PAGE = 200
 UNSET: Any = msgspec.UNSET
-WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
-"""Closed runs whose last event says why."""
 
-WHILE_OPEN = ("journal", "closings", "published", "queues")
+WHILE_OPEN = ("journal", "closings", "published", "queues", "attributes")
 """Attributes that an engine has while it is open."""
 
 
@@ -122,6 +117,7 @@ class Engine:
         self.closings: Closings
         self.published: Published
         self.queues: Queues
+        self.attributes: Attributes
         self.worker: Worker | None = None
         self.known_types: dict[str, tuple[str, str]] = {}
         """Of runs that were started here: their workflow, and where they are offered."""
@@ -138,6 +134,7 @@ class Engine:
         self.closings = Closings(self.journal)
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)
+        self.attributes = Attributes(self.journal, self.namespace)
         self._is_open = True
         if self._has_worker:
             self.worker = Worker(
@@ -302,8 +299,9 @@ class Engine:
 
         Raises ``RunClosed`` where it is, ``AlreadyStarted`` if it is of another type, ``InvalidInput``.
         """
-        payload = signal_payload(signal, value, self.journal.value_bytes_max)
-        message = NewMessage(kind="signal", name=handler_name(signal, "signal"), data=payload, id=signal_id)
+        message = NewMessage(
+            kind="signal", name=handler_name(signal, "signal"), data=signal_payload(signal, value), id=signal_id
+        )
         request = await start_request(workflow, args, kwargs, self.published)
         new = self._new_run(request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed))
         started = await start_with(self, new, message)
@@ -379,42 +377,18 @@ class Engine:
         """The newest run of a workflow id, or a certain run of it."""
         return RunHandle(self, id, run_id)
 
-    async def list(self, filter: str | None = None, limit: int | None = None) -> AsyncIterator[RunInfo]:
-        """Runs, newest first. For the filter language see ``keepstep.client.filter``."""
-        wanted = parse_filter(filter)
-        before: tuple[int, str] | None = None
-        left = limit if limit is not None else 1 << 62
-        while left > 0:
-            page = await self.journal.list_runs(
-                self.namespace,
-                statuses=wanted.statuses,
-                conditions=wanted.conditions,
-                types=wanted.types,
-                before=before,
-                limit=min(PAGE, left),
-            )
-            for run in page:
-                yield run_info(run, await self._error_of(run))
-            if len(page) < min(PAGE, left):
-                return
-            left -= len(page)
-            before = (page[-1].started_at, page[-1].run_id)
+    def list(self, filter: str | None = None, limit: int | None = None) -> AsyncIterator[RunInfo]:
+        """Runs that fit a filter, the newest first unless it says otherwise:
+        ``"WorkflowType = 'fulfil_order' AND Status = 'running' AND customer = 'c7' ORDER BY StartTime DESC"``.
 
-    async def _error_of(self, run: Run) -> Event | None:
-        """The last event of a run that ended with an error; None if it did not, or if it was purged meanwhile."""
-        if run.status not in WITH_ERROR:
-            return None
-        try:
-            return await last_event(self.journal, run)
-        except NotFound:
-            return None
+        It sees everything that was acknowledged before it is asked. For the language, and what can be searched by, see
+        ``docs/search.md``. Raises ``FilterError``, which names the place in the filter and what was expected there.
+        """
+        return list_found(self.journal, self.namespace, filter, limit)
 
     async def count(self, filter: str | None = None) -> int:
-        """How many runs the filter fits."""
-        wanted = parse_filter(filter)
-        return await self.journal.count_runs(
-            self.namespace, statuses=wanted.statuses, conditions=wanted.conditions, types=wanted.types
-        )
+        """How many runs fit a filter. Raises what ``list`` does."""
+        return await count_found(self.journal, self.namespace, filter)
 
     # schedules
 
@@ -500,7 +474,7 @@ class Engine:
         Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came, and
         ``InvalidInput`` for an answer that does not fit a human task's form.
         """
-        payload = within_limit(encode(value), "the value of the callback", "", self.journal.value_bytes_max)
+        payload = within_limit(encode(value), "the value of the callback")
         await answer_callback(self.journal, CALLBACK, token, payload)
 
     async def fail_callback(self, token: str, error: BaseException | str) -> None:
@@ -517,9 +491,11 @@ class Engine:
     def human_tasks(self, filter: str | None = None, limit: int = 1000) -> AsyncIterator[HumanTask]:
         """Open tasks for people, oldest first. Complete one with ``complete_callback(task.token, answer)``.
 
-        For the filter language see ``keepstep.client.filter``. Raises ``InvalidInput`` for a filter that is none.
+        They have the fields ``Assignee``, ``Title`` and ``Due``; for the language see ``docs/search.md``. Raises
+        ``FilterError``.
         """
-        return list_human_tasks(self.journal, self.namespace, parse_task_filter(filter), limit)
+        wanted = read_task_filter(filter, self.journal.clock.now())
+        return list_human_tasks(self.journal, self.namespace, wanted, limit)
 
 
 def _definition(workflow: Any) -> Workflow[Any, Any]:

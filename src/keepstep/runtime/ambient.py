@@ -50,8 +50,11 @@ def set_status(text: str) -> None:
 
 
 def set_attributes(**attributes: Any) -> None:
-    """Set attributes of the run: JSON values that ``describe()`` and ``keepstep show`` tell. None removes one.
+    """Set attributes of the run, by which it can be found (``docs/search.md``). None removes one.
 
-    Raises ``InvalidInput`` for a value that JSON cannot carry.
+    Text, numbers, truth, times and lists of text can be searched by; other JSON values are only shown. An attribute has
+    the type of the first value that any run gave it, and a run that sets another one is *blocked*, which says so.
+
+    Raises ``AttributeRefused`` for a name that every run has already, ``InvalidInput`` for what JSON cannot carry.
     """
     required("set_attributes").attributes.update(plain_attributes(attributes))

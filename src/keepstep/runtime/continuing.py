@@ -37,5 +37,4 @@ def continue_as_new(*args: Any, **kwargs: Any) -> NoReturn:
     workflow = execution.workflow
     arguments = workflow.signature.encode_args(args, kwargs)
     workflow.signature.decode_args(arguments)
-    within_limit(arguments, "the arguments of workflow", workflow.name, execution.value_bytes_max)
-    raise ContinueAsNew(arguments)
+    raise ContinueAsNew(within_limit(arguments, "the arguments of workflow", workflow.name))

@@ -45,7 +45,6 @@ def closing_commit(resident: Resident, outcomes: list[NewEvent]) -> Commit:
         epoch=resident.epoch,
         first_seq=resident.last_seq + 1,
         inbox_seen=resident.inbox_seen,
-        consume=tuple(resident.terminated_by),
         events=(*outcomes, event),
         state=tuple(StateChange(kind, key, None) for kind, key in sorted(resident.all_state_keys())),
         send=tuple(send),
@@ -124,8 +123,7 @@ def ending_of(resident: Resident) -> Ending:
 
 def _completion(resident: Resident, value: object) -> Ending:
     workflow = resident.execution.workflow
-    bytes_max = resident.worker.journal.value_bytes_max
-    payload = within_limit(workflow.signature.encode_result(value), "the result of", workflow.name, bytes_max)
+    payload = within_limit(workflow.signature.encode_result(value), "the result of", workflow.name)
     data = pack(history.WorkflowCompleted(payload))
     return Status.COMPLETED, resident.event(history.WORKFLOW_COMPLETED, None, data), payload
 

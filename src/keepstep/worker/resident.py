@@ -29,6 +29,7 @@ from keepstep.journal import (
     DeedFailed,
     Event,
     Fenced,
+    InvalidInput,
     JournalError,
     Message,
     NewEvent,
@@ -43,6 +44,7 @@ from keepstep.journal import (
     Timer,
     TooLarge,
     Transaction,
+    Unreadable,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
@@ -127,9 +129,6 @@ class Resident:
         """Engine time of the last thing done for this run."""
         self.terminated_because: str | None = None
         """Its parent has ended, and wants it ended by force: why."""
-        self.terminated_by: list[int] = []
-        """Arrival numbers of the messages that said so. Only the last commit consumes them: if it is lost, whoever has
-        the run next must hear of it as well."""
         self.input_digest = b""
         """Of what the run, or the first of those that it continues, was started with."""
         self.attributes: dict[str, Any] = {}
@@ -438,13 +437,11 @@ class Resident:
                 self.worker.unreadable.refuse(message)
                 answer(self, message, events, state)
             except Exception as error:  # the others whose messages are read with this one must get theirs
-                what = str(error) if isinstance(error, JournalError) else repr(error)
+                what = str(error) if isinstance(error, InvalidInput | Unreadable) else repr(error)
                 self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
                 self._finish_parking()
                 return
-        consumed = [each.n for each in fresh if each.n not in self.terminated_by]
-        if consumed:
-            self.append(*events, consume=consumed, state=state, **self._pausing_changes())
+        self.append(*events, consume=[each.n for each in fresh], state=state, **self._pausing_changes())
         if self.terminated_because is not None:
             self._close()
 

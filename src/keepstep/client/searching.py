@@ -1,0 +1,53 @@
+"""Searching: the runs that fit a filter, page by page, as application code sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from keepstep.journal import Event, Journal, NotFound, Run, Status
+from keepstep.journal.search import Place, Search
+from keepstep.search import read_search, runs_vocabulary
+
+from .closing import last_event
+from .info import RunInfo, run_info
+
+PAGE = 200
+
+WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
+"""Closed runs whose last event says why."""
+
+
+async def list_found(journal: Journal, namespace: str, filter: str | None, limit: int | None) -> AsyncIterator[RunInfo]:
+    """See ``Engine.list``."""
+    wanted = await _read(journal, namespace, filter)
+    after: Place | None = None
+    left = limit if limit is not None else 1 << 62
+    while left > 0:
+        page = await journal.search_runs(namespace, wanted, after=after, limit=min(PAGE, left))
+        for run in page.runs:
+            yield run_info(run, await _error_of(journal, run))
+        if page.after is None:
+            return
+        left -= len(page.runs)
+        after = page.after
+
+
+async def count_found(journal: Journal, namespace: str, filter: str | None) -> int:
+    """See ``Engine.count``."""
+    wanted = await _read(journal, namespace, filter)
+    return await journal.count_found(namespace, wanted.where)
+
+
+async def _read(journal: Journal, namespace: str, filter: str | None) -> Search:
+    attributes = {each.name: each.type for each in await journal.list_attributes(namespace)}
+    return read_search(filter, runs_vocabulary(attributes), journal.clock.now())
+
+
+async def _error_of(journal: Journal, run: Run) -> Event | None:
+    """The last event of a run that ended with an error; None if it did not, or if it was purged meanwhile."""
+    if run.status not in WITH_ERROR:
+        return None
+    try:
+        return await last_event(journal, run)
+    except NotFound:
+        return None
