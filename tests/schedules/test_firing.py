@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import keepstep
 from keepstep import AlreadyStarted, Engine, InvalidInput, NotFound, step, workflow
 from keepstep.testing import run
-from tests.runtime.crashing import World, crash_at_every_commit
+from tests.runtime.crashing import CrashingJournal, World, crash_at_every_commit
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 """When virtual time begins."""
@@ -146,6 +147,25 @@ def test_what_a_firing_does_while_the_run_before_goes_on(overlap: str) -> None:
         assert info.skipped == {"skip": 5, "buffer_one": 4}.get(overlap, 0)
 
     played(play)
+
+
+@pytest.mark.parametrize("overlap", ["cancel", "terminate"])
+@pytest.mark.parametrize("trouble", ["refused", "unknown"])
+def test_the_run_before_is_ended_whatever_commit_fails(overlap: str, trouble: str) -> None:
+    async def play(world: World, failing: int) -> int:
+        engine = await world.open()
+        await engine.schedule("ending", fire_for, "1h", every="60s", overlap=overlap, limit=2)
+        CrashingJournal.commits, CrashingJournal.troubles = 0, {failing: trouble}
+        await asyncio.sleep(180)
+        assert [each.split()[1] for each in await times(engine)] == [ended, "running"]
+        return CrashingJournal.commits
+
+    ended = {"cancel": "cancelled", "terminate": "terminated"}[overlap]
+    failing, commits = 0, 1
+    while failing <= commits:
+        failing += 1
+        commits = played(partial(play, failing=failing))
+    assert commits >= 5
 
 
 def test_buffered_firings_are_of_the_times_that_they_were_due_at() -> None:

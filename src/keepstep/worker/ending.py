@@ -45,6 +45,7 @@ def closing_commit(resident: Resident, outcomes: list[NewEvent]) -> Commit:
         epoch=resident.epoch,
         first_seq=resident.last_seq + 1,
         inbox_seen=resident.inbox_seen,
+        consume=tuple(resident.terminated_by),
         events=(*outcomes, event),
         state=tuple(StateChange(kind, key, None) for kind, key in sorted(resident.all_state_keys())),
         send=tuple(send),

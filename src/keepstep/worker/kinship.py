@@ -69,6 +69,7 @@ def hear_parent(resident: Resident, message: Message, events: list[NewEvent]) ->
         return
     if word.policy == TERMINATE:
         resident.terminated_because = word.reason
+        resident.terminated_by.append(message.n)
     else:
         events.append(resident.event(history.CANCEL_REQUESTED, None, pack(history.CancelRequested(word.reason))))
 

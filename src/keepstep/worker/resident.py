@@ -129,6 +129,9 @@ class Resident:
         """Engine time of the last thing done for this run."""
         self.terminated_because: str | None = None
         """Its parent has ended, and wants it ended by force: why."""
+        self.terminated_by: list[int] = []
+        """Arrival numbers of the messages that said so. Only the last commit consumes them: if it is lost, whoever has
+        the run next must hear of it as well."""
         self.input_digest = b""
         """Of what the run, or the first of those that it continues, was started with."""
         self.attributes: dict[str, Any] = {}
@@ -441,7 +444,9 @@ class Resident:
                 self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
                 self._finish_parking()
                 return
-        self.append(*events, consume=[each.n for each in fresh], state=state, **self._pausing_changes())
+        consumed = [each.n for each in fresh if each.n not in self.terminated_by]
+        if consumed:
+            self.append(*events, consume=consumed, state=state, **self._pausing_changes())
         if self.terminated_because is not None:
             self._close()
 
