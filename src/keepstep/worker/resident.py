@@ -690,6 +690,8 @@ class Resident:
         self.is_closing = False
         if any(each.n > self.inbox_seen for each in messages):
             self.take_messages(messages)
+        elif self.terminated_because is not None:  # that message was it, and is consumed when the run closes
+            self._close()
         elif not self.in_flight:  # else it is being recorded already, and the run closes after that
             self.worker.reload(self)
 

@@ -183,6 +183,8 @@ class _Case:
             yield f"{fired.id} was started, and it was due before the schedule was made"
         if any(each.told <= nominal and nominal + planned.jitter < each.resume_asked for each in self._pauses):
             yield f"{fired.id} was started, and it was due in a pause"
+        if any(each.told < fired.started < each.resume_asked for each in self._pauses):
+            yield f"{fired.id} was started in a pause"
         lateness = fired.started - nominal - planned.jitter
         if self._overlap not in WAITING and lateness > planned.catchup:
             yield f"{fired.id} was started {lateness / 1e6} s late, more than the catch-up window"
