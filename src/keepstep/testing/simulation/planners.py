@@ -1,4 +1,4 @@
-"""Planners: they make schedules, and pause, resume, trigger, backfill and delete them while everything goes wrong.
+"""Planners: they make schedules, and pause, trigger, backfill, update and delete them while everything goes wrong.
 
 A third of the seeds has some. All is drawn from a random stream of its own, so that the other stories are those that
 they would be without. A schedule has an end within the story: what was due until then must have happened when the story
@@ -47,15 +47,19 @@ PAUSES = (0, 0, 0, 1, 2)
 BACKFILLED = ("buffer_all", "buffer_all", "allow", "skip")
 BACKFILL_SECONDS = 6
 
+UPDATED, LIMITED, LIMIT_MAX, LARGE, LARGE_CHARS = 0.2, 0.1, 4, 0.05, 5000
+"""Shares of the schedules; and how long arguments are that do not travel with where a schedule is."""
 
-def draw_planners(fleet: Fleet, chance: random.Random, trace: Trace) -> list[Planner]:
+
+def draw_planners(fleet: Fleet, seed: str, chance: random.Random, trace: Trace) -> list[Planner]:
     """Nobody, in most seeds."""
     if chance.random() >= SHARE:
         return []
-    return [Planner(draw_schedule(n, chance), fleet, chance, trace) for n in range(chance.randint(1, SCHEDULES_MAX))]
+    schedules = [draw_schedule(n, chance, seed) for n in range(chance.randint(1, SCHEDULES_MAX))]
+    return [Planner(each, fleet, seed, chance, trace) for each in schedules]
 
 
-def draw_schedule(number: int, chance: random.Random) -> Planned:
+def draw_schedule(number: int, chance: random.Random, seed: str) -> Planned:
     """A schedule with few firings, whose runs end by themselves."""
     every, jitter, catchup = chance.choice(INTERVALS), chance.choice(JITTERS), chance.choice(CATCHUPS)
     offset, end = 0.0, EPOCH_MICROSECONDS + chance.choice(END_SECONDS) * 1_000_000
@@ -64,7 +68,7 @@ def draw_schedule(number: int, chance: random.Random) -> Planned:
         offset = chance.choice(OFFSETS)
         words = {"every": every, "offset": offset}
     overlap = chance.choice(list(Overlap))
-    return Planned(
+    planned = Planned(
         id=f"plan-{number}",
         words={**words, "jitter": jitter, "catchup": catchup, "overlap": overlap, "end_at": moment(end)},
         every=every * 1_000_000,
@@ -77,6 +81,16 @@ def draw_schedule(number: int, chance: random.Random) -> Planned:
         program=draw_errand(chance, NODES_MAX, chance.choice(LENGTHS)),
         is_paused=chance.random() < PAUSED_AT_FIRST,
     )
+    _make_special(planned, random.Random(f"{seed}/{planned.id}/special"))
+    return planned
+
+
+def _make_special(planned: Planned, chance: random.Random) -> None:
+    """What few schedules have."""
+    if chance.random() < LIMITED:
+        planned.limit = planned.words["limit"] = chance.randint(1, LIMIT_MAX)
+    if chance.random() < LARGE:
+        planned.program = ["sequence", [planned.program, ["step", "x" * LARGE_CHARS, 0.0, False]]]
 
 
 def moment(microseconds: int) -> datetime:
@@ -87,8 +101,9 @@ def moment(microseconds: int) -> datetime:
 class Planner:
     """Who wants one schedule."""
 
-    def __init__(self, planned: Planned, fleet: Fleet, chance: random.Random, trace: Trace) -> None:
+    def __init__(self, planned: Planned, fleet: Fleet, seed: str, chance: random.Random, trace: Trace) -> None:
         self._planned = planned
+        self._revision = random.Random(f"{seed}/{planned.id}/revision")
         self._fleet = fleet
         self._chance = chance
         self._trace = trace
@@ -103,7 +118,8 @@ class Planner:
         self._trace(f"{self._planned.id} is planned: {self._planned.words}")
         triggers = (self._trigger(n) for n in range(chance.randint(0, TRIGGERS_MAX)))
         backfills = (self._backfill() for _ in range(chance.randint(0, BACKFILLS_MAX)))
-        await asyncio.gather(self._pause_and_resume(), *triggers, *backfills)
+        updates = [self._update()] if self._revision.random() < UPDATED else []
+        await asyncio.gather(self._pause_and_resume(), *triggers, *backfills, *updates)
         if chance.random() < DELETED:
             await self._do(Deed("delete", self._fleet.now()), lambda handle: handle.delete())
 
@@ -139,6 +155,14 @@ class Planner:
         overlap = self._chance.choice(BACKFILLED)
         deed = Deed("backfill", self._fleet.now(), first=first, last=last, overlap=overlap)
         await self._do(deed, lambda handle: handle.backfill(moment(first), moment(last), overlap))
+
+    async def _update(self) -> None:
+        """Have it fire at other times from then on."""
+        chance = self._revision
+        await asyncio.sleep(chance.random() * 6.0)
+        every, offset = chance.choice(INTERVALS), chance.choice(OFFSETS)
+        deed = Deed("update", self._fleet.now(), every=every * 1_000_000, offset=round(offset * 1e6))
+        await self._do(deed, lambda handle: handle.update(every=every, offset=offset))
 
     async def _do(self, deed: Deed, what: Callable[[ScheduleHandle], Awaitable[Any]]) -> None:
         """Have it done, and note when. A delete that went through unheard is told that there is nothing any more."""

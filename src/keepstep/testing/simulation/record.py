@@ -78,7 +78,7 @@ class Deed:
     """What a planner has done to a schedule, as often as it took to get an answer: so it has happened in between."""
 
     kind: str
-    """``pause``, ``resume``, ``trigger``, ``backfill`` or ``delete``."""
+    """``pause``, ``resume``, ``trigger``, ``backfill``, ``update`` or ``delete``."""
     asked: int
     told: int | None = None
     """When it was answered; None if it never was."""
@@ -89,6 +89,9 @@ class Deed:
     """From when until when a backfill goes."""
     overlap: str = ""
     """Of a trigger or backfill."""
+    every: int = 0
+    offset: int = 0
+    """What an update changes."""
 
 
 @dataclass(slots=True)
@@ -108,6 +111,7 @@ class Planned:
     program: Any
     is_paused: bool = False
     """From the beginning."""
+    limit: int | None = None
     deeds: list[Deed] = field(default_factory=list)
 
 

@@ -53,7 +53,7 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         await asyncio.gather(*(fleet.fill(place) for place in range(workers)))
         customers = [Customer.draw(number, fleet, world.seed, trace) for number in range(runs)]
         calendar = random.Random(f"{seed}/schedules")
-        planners = draw_planners(fleet, calendar, trace)
+        planners = draw_planners(fleet, world.seed, calendar, trace)
         more = draw_faults_of_schedules(calendar, MISCHIEF_SECONDS) if planners else []
         mischief = Mischief(fleet, world.seed, MISCHIEF_SECONDS, trace, more)
         operator = Operator(fleet, trace)

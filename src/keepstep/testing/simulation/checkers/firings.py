@@ -15,7 +15,6 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ from keepstep.schedules import Overlap
 from keepstep.schedules.standing import Pending, Standing, first_standing, standing_of
 from keepstep.testing.simulation.record import Deed, Planned, Record
 
-FOR_EVER = 1 << 62
+from .timetable import FOR_EVER, Timetable, told
 
 WAITING = (Overlap.BUFFER_ONE, Overlap.BUFFER_ALL, Overlap.CANCEL, Overlap.TERMINATE)
 """Policies by which a firing may start long after its time."""
@@ -60,15 +59,6 @@ class Fired(NamedTuple):
     status: Status
 
 
-class Span(NamedTuple):
-    """A pause: it began and ended within these moments."""
-
-    asked: int
-    told: int
-    resume_asked: int
-    resume_told: int
-
-
 class _Case:
     """One schedule: what it was told, and what came of it."""
 
@@ -81,7 +71,8 @@ class _Case:
         self._standing = standing_of(loaded.run) or first_standing(loaded.events[0], self._created)
         self._deeds = planned.deeds
         self._backfills = [each for each in self._deeds if each.kind == "backfill"]
-        self._deleted = next((each for each in self._deeds if each.kind == "delete"), None)
+        self._times = Timetable(planned, self._created)
+        self._deleted = self._times.deleted
         self._fired = sorted(self._find(), key=lambda each: (each.started, each.id))
         self._by_nominal = {each.nominal: each for each in self._fired if each.nominal is not None}
         self._there = {each.id for each in self._fired}
@@ -111,29 +102,6 @@ class _Case:
                 nominal = nominal_of(run.workflow_id)
                 yield Fired(run.workflow_id, nominal, run.started_at, run.closed_at or FOR_EVER, run.status)
 
-    @cached_property
-    def _pauses(self) -> list[Span]:
-        """In their order. The operator may have asked for a resume as well, and again."""
-        found = list[Span]()
-        begun = (self._created, self._created) if self._planned.is_paused else None
-        for deed in self._deeds:
-            if deed.kind == "pause" and begun is None:
-                begun = (deed.asked, _told(deed))
-            elif deed.kind == "resume" and deed.told is not None and begun is not None:
-                found.append(Span(*begun, deed.asked, deed.told))
-                begun = None
-        return [*found, Span(*begun, FOR_EVER, FOR_EVER)] if begun is not None else found
-
-    def _nominals(self, after: int, end: int) -> range:
-        """Nominal times after one moment and up to another, and up to the schedule's end."""
-        every, offset = self._planned.every, self._planned.offset
-        first = (after - offset) // every + 1
-        last = (min(end, self._planned.end) - offset) // every
-        return range(first * every + offset, last * every + offset + 1, every)
-
-    def _is_backfilled(self, nominal: int) -> bool:
-        return any(each.first <= nominal <= each.last for each in self._backfills)
-
     def _may_be_beside_others(self, fired: Fired) -> bool:
         """Nobody minded it, or perhaps nobody did: it was asked for in this way by hand, or all are."""
         if fired.nominal is None:
@@ -142,7 +110,7 @@ class _Case:
         return self._overlap is Overlap.ALLOW or any(each.first <= fired.nominal <= each.last for each in beside)
 
     def _is_by_hand(self, fired: Fired) -> bool:
-        return fired.nominal is None or self._is_backfilled(fired.nominal)
+        return fired.nominal is None or self._times.may_backfill(fired.nominal)
 
     def _decided_by(self, nominal: int) -> int:
         """The latest moment at which the calendar may have decided about a firing."""
@@ -156,6 +124,9 @@ class _Case:
         for nominal, count in fired.items():
             if count > 1:
                 yield f"the firing of {nominal} happened {count} times"
+        limited = [each for each in self._fired if not self._is_by_hand(each)]
+        if self._planned.limit is not None and len(limited) > self._planned.limit:
+            yield f"the calendar has started {len(limited)} runs, more than {self._planned.limit}"
         if self._deleted is None and self._standing.started != len(self._fired):
             yield f"it counts {self._standing.started} started runs, and there are {len(self._fired)}"
         policies = {self._overlap, *(each.overlap for each in self._deeds if each.overlap)}
@@ -167,7 +138,7 @@ class _Case:
     def _check_fired(self, fired: Fired) -> Iterator[str]:
         """Each run has a reason to be there, and is not early, nor later than allowed."""
         planned, nominal = self._planned, fired.nominal
-        if self._deleted is not None and fired.started > _told(self._deleted):
+        if self._deleted is not None and fired.started > told(self._deleted):
             yield f"{fired.id} was started after it was deleted"
         if nominal is None:
             if fired.id not in {each.run for each in self._deeds}:
@@ -175,15 +146,15 @@ class _Case:
             return
         if fired.started < nominal:
             yield f"{fired.id} was started {nominal - fired.started} microseconds early"
-        if nominal not in self._nominals(nominal - 1, nominal):
-            yield f"{fired.id} was started, and nothing was due then"
-        if self._is_backfilled(nominal):
+        if self._times.may_backfill(nominal):
             return
+        if nominal not in self._times.meant(nominal - 1, nominal):
+            yield f"{fired.id} was started, and nothing was due then"
         if nominal <= self._created:
             yield f"{fired.id} was started, and it was due before the schedule was made"
-        if any(each.told <= nominal and nominal + planned.jitter < each.resume_asked for each in self._pauses):
+        if any(each.told <= nominal and nominal + planned.jitter < each.resume_asked for each in self._times.pauses):
             yield f"{fired.id} was started, and it was due in a pause"
-        if any(each.told < fired.started < each.resume_asked for each in self._pauses):
+        if any(each.told < fired.started < each.resume_asked for each in self._times.pauses):
             yield f"{fired.id} was started in a pause"
         lateness = fired.started - nominal - planned.jitter
         if self._overlap not in WAITING and lateness > planned.catchup:
@@ -204,7 +175,7 @@ class _Case:
 
     def _has_come(self, policy: Overlap, ended: Fired) -> bool:
         since = self._created if self._is_by_hand(ended) or ended.nominal is None else ended.nominal
-        if self._overlap is policy and self._nominals(since, ended.closed):
+        if self._overlap is policy and self._times.meant(since, ended.closed):
             return True
         return any(each.overlap == policy and each.asked <= ended.closed for each in self._deeds)
 
@@ -222,7 +193,7 @@ class _Case:
 
     def _was_told(self, loaded: Loaded, waiting: Pending) -> bool:
         """To end. What a firing that a pause holds finds later is none of its business: it only waits for that."""
-        if loaded.run.status is Status.TERMINATED or (self._pauses and loaded.run.started_at > waiting.due):
+        if loaded.run.status is Status.TERMINATED or (self._times.pauses and loaded.run.started_at > waiting.due):
             return True
         is_cancelled = any(event.type == history.CANCEL_REQUESTED for event in loaded.events)
         return waiting.overlap == Overlap.CANCEL and is_cancelled
@@ -231,7 +202,7 @@ class _Case:
 
     def _check_due(self) -> Iterator[str]:
         left_out = 0
-        for nominal in self._nominals(self._created, FOR_EVER):
+        for nominal in self._times.due(self._created):
             if nominal in self._by_nominal or self._is_out_of_time(nominal):
                 continue
             left_out += 1
@@ -242,11 +213,20 @@ class _Case:
             yield f"{left_out} firings were not started, and {recorded} are recorded as skipped or missed"
 
     def _is_out_of_time(self, nominal: int) -> bool:
-        """It was due in a pause, or before one or before the deletion and nothing shows that it was decided before."""
+        """It was due in a pause; or before one, an update or the deletion, and nothing shows that it was decided then.
+
+        Or the schedule was to start no more runs.
+        """
         decided_by = self._decided_by(nominal)
         if self._deleted is not None and decided_by > self._deleted.asked:
             return True
-        return any(decided_by > each.asked and nominal <= each.resume_told for each in self._pauses)
+        updated = self._times.updated
+        if updated is not None and nominal <= updated.asked < decided_by:
+            return True
+        limit = self._planned.limit
+        if limit is not None and len(self._by_nominal) + self._standing.refused >= limit:
+            return True
+        return any(decided_by > each.asked and nominal <= each.resume_told for each in self._times.pauses)
 
     def _is_missed(self, nominal: int) -> bool:
         """It could not be decided about in time, because something had happened to somebody."""
@@ -292,9 +272,9 @@ class _Case:
             yield f"the trigger of {deed.run} was confirmed, and it was neither started nor skipped for a reason"
 
     def _check_backfill(self, deed: Deed) -> Iterator[str]:
-        if deed.told is None or self._is_forgotten(deed):
-            return
-        for nominal in self._nominals(deed.first - 1, deed.last):
+        if deed.told is None or self._is_forgotten(deed) or self._times.updated is not None:
+            return  # an update may have come between that changed what there was to make up
+        for nominal in self._times.due(deed.first - 1, deed.last):
             if nominal not in self._by_nominal and not self._is_skipped_by_hand(deed):
                 yield f"the backfill of {nominal} was confirmed, and it was neither started nor skipped for a reason"
 
@@ -306,7 +286,7 @@ class _Case:
 
     def _is_forgotten(self, deed: Deed) -> bool:
         """The schedule was deleted, and what it had not begun with it."""
-        return self._deleted is not None and _told(deed) <= _told(self._deleted)
+        return self._deleted is not None and told(deed) <= told(self._deleted)
 
 
 def nominal_of(workflow_id: str) -> int | None:
@@ -316,7 +296,3 @@ def nominal_of(workflow_id: str) -> int | None:
         return None
     since = datetime.fromisoformat(found.group(1)) - datetime.fromisoformat("1970-01-01T00:00:00Z")
     return round(since.total_seconds() * 1_000_000)
-
-
-def _told(deed: Deed) -> int:
-    return FOR_EVER if deed.told is None else deed.told
