@@ -36,7 +36,7 @@ class Walk:
         """Run the command and say so; it must end with that exit code."""
         print(f"$ keepstep {' '.join(arguments)}", flush=True)
         ran = subprocess.run(
-            [sys.executable, "-m", "keepstep.cli", *arguments],
+            [sys.executable, "-m", "keepstep", *arguments],
             cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         print("".join(f"    {line}\n" for line in (ran.stdout + ran.stderr).splitlines()), end="", flush=True)
@@ -49,7 +49,7 @@ class Walk:
         """A worker with that version of the code."""
         print(f"\n# {version} is deployed", flush=True)
         worker = subprocess.Popen(
-            [sys.executable, "-u", "-m", "keepstep.cli", "worker", f"changing_code.{version}", "--log-level", "error"],
+            [sys.executable, "-u", "-m", "keepstep", "worker", f"changing_code.{version}", "--log-level", "error"],
             cwd=self._folder, env=self._environment, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
@@ -65,7 +65,7 @@ class Walk:
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while True:
             shown = subprocess.run(
-                [sys.executable, "-m", "keepstep.cli", "show", id, "--json"],
+                [sys.executable, "-m", "keepstep", "show", id, "--json"],
                 cwd=self._folder, env=self._environment, capture_output=True, text=True, check=True,
             )  # fmt: skip
             info = json.loads(shown.stdout)

@@ -112,7 +112,7 @@ def worker_process(number: int, port: int, folder: Path, db: str, world_url: str
 
     :param sabotage: the worker does not record that a customer was charged.
     """
-    keepstep = ["keepstep.testing.sabotage", "charge_payment"] if sabotage else ["keepstep.cli"]
+    keepstep = ["keepstep.testing.sabotage", "charge_payment"] if sabotage else ["keepstep"]
     arguments = ["worker", f"{PACKAGE}.workflow", "--http", str(port), "--db", db]
     command = [sys.executable, "-m", *keepstep, *arguments]
     return Process(f"worker-{number}", port, command, folder, {WORLD_URL: world_url})

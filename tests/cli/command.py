@@ -33,7 +33,7 @@ class Command:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "keepstep.cli", *arguments],
+            [sys.executable, "-m", "keepstep", *arguments],
             cwd=self.folder,
             env=self._environment,
             capture_output=True,
@@ -45,7 +45,7 @@ class Command:
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, without waiting for its end."""
         return subprocess.Popen(
-            [sys.executable, "-m", "keepstep.cli", *arguments],
+            [sys.executable, "-m", "keepstep", *arguments],
             cwd=self.folder,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -60,7 +60,7 @@ class Command:
     def start_worker(self, *options: str, module: str = "app") -> subprocess.Popen[str]:
         """A worker that has said that it is ready."""
         worker = subprocess.Popen(
-            [sys.executable, "-u", "-m", "keepstep.cli", "worker", module, *options],
+            [sys.executable, "-u", "-m", "keepstep", "worker", module, *options],
             cwd=self.folder,
             env=self._environment,
             stdout=subprocess.PIPE,

@@ -71,7 +71,7 @@ def test_more_kills_than_there_are_busy_workers_fail_as_soon_as_all_orders_are_f
 
 @pytest.mark.stress
 def test_a_demo_that_is_told_to_stop_takes_all_its_processes_with_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-u", "-m", "keepstep.cli", "demo", "--db", f"sqlite:///{tmp_path / 'runs.db'}"]
+    command = [sys.executable, "-u", "-m", "keepstep", "demo", "--db", f"sqlite:///{tmp_path / 'runs.db'}"]
     demo = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert demo.stdout is not None
     try:
