@@ -27,6 +27,7 @@ from . import (
     w13_check,
     w14_queues,
     w15_schedules,
+    w16_search,
 )
 from .absurd_peer import ABSURD
 from .bench import Bench
@@ -60,6 +61,7 @@ EVERYWHERE: dict[str, Workload] = {
     "W13": w13_check.measure,
     "W14": w14_queues.measure,
     "W15": w15_schedules.measure,
+    "W16": w16_search.measure,
 }
 WORKLOADS: dict[str, dict[str, Workload]] = {
     "SQLite": {**EVERYWHERE, "W7": w7_orders.measure, "W8": w8_flat.measure, "DBOS": DBOS.measure},

@@ -28,6 +28,7 @@ class Scale:
     w13_runs: int
     w14_runs: int
     w15_schedules: int
+    w16_runs: int
     peer_processes: tuple[int, ...]
     """With how many worker processes a peer plays W11."""
     peer_waits: bool
@@ -38,7 +39,7 @@ class Scale:
 
 FULL = Scale(
     "full", 3, 500, 100, 50, 1000, 100_000, 1000, 10_000, 69_659, 6, (100_000, 1_000_000), 10_000, 50, 20, 1_000_000,
-    5_000, 2_000, 10_000, (1, 2, 4), True, 300,
+    5_000, 2_000, 10_000, 1_000_000, (1, 2, 4), True, 300,
 )  # fmt: skip
 QUICK = Scale(
     "quick",
@@ -60,6 +61,7 @@ QUICK = Scale(
     500,
     300,
     500,
+    50_000,
     (),
     False,
     100,
