@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
-from keepstep.journal import Commit, Condition, Journal, ParentLink, Status
+from keepstep.journal import Commit, Condition, InvalidInput, Journal, ParentLink, Status
 from keepstep.journal.attribute import Attribute
 from keepstep.journal.errors import AttributeRefused
 from keepstep.journal.field import FieldType
+from keepstep.journal.memory import MemoryJournal
 from keepstep.journal.search import Place, Search
+from keepstep.journal.searching import plan
 from keepstep.search import read_search, runs_vocabulary
 from tests.journal.scene import START, Scene, advance, event, get, new_run, picture, settle, start_owned
 
@@ -265,3 +268,34 @@ async def test_a_run_that_goes_on_as_another_is_found_by_what_each_has(journal: 
     await advance(journal, run, events=(event(),), status=Status.CONTINUED, start=(following,))
     assert await found(journal, "round = 1 AND Status = 'continued'") == [run.workflow_id]
     assert await found(journal, "round = 2 AND Status = 'running'") == [run.workflow_id]
+
+
+async def test_an_order_that_would_sort_too_many_runs_is_refused_with_what_to_do_instead(shelf: Journal) -> None:
+    wanted = await read(shelf, "ORDER BY Queue, WorkflowId")
+    with patch.object(plan, "GATHERED_MAX", 0), patch.object(plan, "SORTED_MAX", 5):
+        if not isinstance(shelf, MemoryJournal):
+            with pytest.raises(InvalidInput, match="ORDER BY Queue, WorkflowId would have to look at more than 5 runs"):
+                await shelf.search_runs("default", wanted)
+    with patch.object(plan, "GATHERED_MAX", 0), patch.object(plan, "SORTED_MAX", 6):
+        page = await shelf.search_runs("default", wanted)
+        assert [run.workflow_id for run in page.runs] == ["w0", "w1", "w2", "w3", "w4", "w5"]
+
+
+async def test_a_page_looks_at_a_bounded_number_of_runs_and_says_where_to_go_on(shelf: Journal) -> None:
+    wanted = await read(shelf, "Queue = 'other'")
+    if isinstance(shelf, MemoryJournal):
+        return
+    with patch.object(plan, "WALKED_MAX", 2):
+        pages = [await shelf.search_runs("default", wanted, limit=1)]
+        while pages[-1].after is not None:
+            pages.append(await shelf.search_runs("default", wanted, limit=1, after=pages[-1].after))
+    assert [[run.workflow_id for run in page.runs] for page in pages] == [[], [], ["w0"], []]
+
+
+async def test_pages_are_not_moved_by_runs_that_come_and_go_between_them(shelf: Journal) -> None:
+    wanted = await read(shelf, "")
+    first = await shelf.search_runs("default", wanted, limit=2)
+    await shelf.start(new_run("younger", started_at=START + 100 * SECOND))
+    await shelf.purge("default", START + 1000 * SECOND)
+    rest = await shelf.search_runs("default", wanted, limit=10, after=first.after)
+    assert [run.workflow_id for run in (*first.runs, *rest.runs)] == ["w5", "w4", "w2", "w0"]

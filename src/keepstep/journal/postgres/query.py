@@ -226,8 +226,9 @@ class Queries:
 
 @contextmanager
 def _snapshot(db: Wire) -> Iterator[None]:
-    """What is read within is as of one moment."""
+    """What is read within is as of one moment, by statements that are planned for their values."""
     db.begin(BEGIN_SNAPSHOT)
+    db.queue(readings.PLAN_EACH)
     try:
         yield
     except BaseException:

@@ -21,6 +21,9 @@ READ_RUN = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = $1", "text"
 
 READ_RUNS = Statement(f"SELECT {_RUN} FROM runs AS r WHERE r.run_id = ANY($1)", "text[]")
 
+PLAN_EACH = Statement("SET LOCAL plan_cache_mode TO force_custom_plan")
+"""Which index serves a search hangs on what is sought: how many runs have it."""
+
 ATTRIBUTE_NUMBERS = Statement("SELECT name, attribute FROM attributes WHERE namespace = $1", "text")
 
 LIST_ATTRIBUTES = Statement("SELECT name, type FROM attributes WHERE namespace = $1 ORDER BY name", "text")

@@ -64,7 +64,8 @@ STRETCHES_MAX = 64
 """Walks that are merged for one page."""
 
 LAST_RUN_ID = "\U0010ffff"
-"""Behind every run id."""
+LAST_START = 1 << 62
+"""Behind every run id, and every start."""
 
 Test = OneOf | Within
 
@@ -109,7 +110,8 @@ class Found(Protocol):
         ...
 
     def edge(self, walk: Walk, after: Place | None, entries: int) -> Place | None:
-        """The values by which the walk is ordered, so many entries on; None if there are not so many."""
+        """The values by which the walk is ordered, so many entries on; None if there are not so many. A walk by
+        ``CloseTime`` may leave the start out, which its index does not have."""
         ...
 
     def follow(self, walk: Walk, where: Predicate, after: Place | None, until: Place | None, limit: int) -> list[Run]:
@@ -121,22 +123,22 @@ def search(found: Found, wanted: Search, after: Place | None, limit: int) -> Pag
     """One page. Raises ``InvalidInput`` where the order cannot be had."""
     if limit <= 0:
         return Page([], after)
-    driver, entries = fewest_entries(found, wanted.where)
-    if entries <= GATHERED_MAX:
-        return _gather(found, driver, wanted, after, limit)
+    counted = count_entries(found, wanted.where)
+    if counted and counted[0][0] <= GATHERED_MAX:
+        return _gather(found, counted[0][1], wanted, after, limit)
+    drivers = [driver for _, driver in counted] + [EVERY_RUN]
     if not wanted.sorted_by:
-        return _merge(found, _walks_by_start(found, wanted, driver), wanted, after, limit)
+        return _merge(found, _walks_by_start(found, wanted, drivers), wanted, after, limit)
     by = wanted.sorted_by[0]
     if len(wanted.sorted_by) == 1 and (by.field.is_attribute or by.field == CLOSE_TIME):
         return _walk_by_value(found, wanted, by, after, limit)
-    return _sort(found, driver, wanted, after, limit)
+    return _sort(found, drivers[0], wanted, after, limit)
 
 
-def fewest_entries(found: Found, where: Predicate) -> tuple[Driver, int]:
-    """The index that tells most of the runs that fit, and how many entries it has, counted up to a limit."""
-    counted = [(found.count(driver, COUNTED_MAX), n, driver) for n, driver in enumerate(drivers_of(where))]
-    entries, _, driver = min(counted, default=(COUNTED_MAX, 0, EVERY_RUN), key=lambda each: each[:2])
-    return driver, entries
+def count_entries(found: Found, where: Predicate) -> list[tuple[int, Driver]]:
+    """The indexes that have all runs that fit, those with the fewest entries first, which are counted up to a limit."""
+    counted = [(found.count(driver, COUNTED_MAX), driver) for driver in drivers_of(where)]
+    return sorted(counted, key=lambda each: each[0])
 
 
 def _gather(found: Found, driver: Driver, wanted: Search, after: Place | None, limit: int) -> Page:
@@ -194,8 +196,8 @@ def _tests(where: Predicate) -> Iterator[Test]:
 
 
 def _kinds(tests: Sequence[OneOf]) -> tuple[OneOf, ...]:
-    """A test of the status and one of the type at most: what several say together."""
-    together: dict[Field, tuple[Value, ...]] = {}
+    """A test of the status, which the index has in front, and perhaps one of the type: what several say together."""
+    together: dict[Field, tuple[Value, ...]] = {STATUS: tuple(Status)}
     for test in tests:
         before = together.get(test.field, test.values)
         together[test.field] = tuple(value for value in before if value in test.values)
@@ -205,21 +207,27 @@ def _kinds(tests: Sequence[OneOf]) -> tuple[OneOf, ...]:
 # Walking by start.
 
 
-def _walks_by_start(found: Found, wanted: Search, driver: Driver) -> list[Walk]:
+def _walks_by_start(found: Found, wanted: Search, drivers: Sequence[Driver]) -> list[Walk]:
     """Stretches of indexes that are ordered by start and together have all runs that fit, each of them once."""
-    stretches = [EVERY_RUN]
-    if driver.index == "runs_of_kind":
-        stretches = _stretches_of_kinds(found, driver)
-    elif driver.index in ("attribute", "runs_of_condition"):
-        stretches = _stretches_of_values(driver.tests[0]) or stretches
-    if len(stretches) > STRETCHES_MAX:
-        stretches = [EVERY_RUN]
+    stretches = next(filter(None, (_stretches(found, driver) for driver in drivers)))
     bounds = tuple(test for test in _tests(wanted.where) if isinstance(test, Within) and test.field == START_TIME)
     return [Walk(stretch, None, wanted.descending, bounds) for stretch in stretches]
 
 
+def _stretches(found: Found, driver: Driver) -> list[Driver]:
+    """What there is to walk of an index by start; nothing where it is not ordered so, or is in too many pieces."""
+    stretches: list[Driver] = []
+    if driver == EVERY_RUN:
+        stretches = [EVERY_RUN]
+    elif driver.index == "runs_of_kind":
+        stretches = _stretches_of_kinds(found, driver)
+    elif driver.index in ("attribute", "runs_of_condition"):
+        stretches = _stretches_of_values(driver.tests[0])
+    return stretches if len(stretches) <= STRETCHES_MAX else []
+
+
 def _stretches_of_values(test: Test) -> list[Driver]:
-    """One for each value; none where a run may be in several of them, or where they are too many to be told apart."""
+    """One for each value; none where a run may be in several of them, or where they are not named."""
     if not isinstance(test, OneOf) or (test.field.type is FieldType.KEYWORD_LIST and len(test.values) > 1):
         return []
     index = "attribute" if test.field.is_attribute else _INDEXES[test.field]
@@ -228,7 +236,7 @@ def _stretches_of_values(test: Test) -> list[Driver]:
 
 def _stretches_of_kinds(found: Found, driver: Driver) -> list[Driver]:
     tests = {test.field: test.values for test in driver.tests if isinstance(test, OneOf)}
-    statuses = tests.get(STATUS, tuple(Status))
+    statuses = tests[STATUS]
     types = tests.get(WORKFLOW_TYPE)
     if types is None:
         types = tuple(found.types([Status(str(each)) for each in statuses], STRETCHES_MAX + 1))
@@ -294,7 +302,10 @@ def _walk_values(found: Found, wanted: Search, by: Order, after: Place | None, l
     runs = in_order(found.follow(walk, wanted.where, after, until, limit), wanted)
     if len(runs) == limit:
         return Page(runs, place_of(runs[-1], wanted))
-    return Page(runs, None if until is None else (*until, end_of(by.descending)))
+    if until is None:
+        return Page(runs, None)
+    started = until[1:] or (0 if by.descending else LAST_START,)
+    return Page(runs, (until[0], *started, end_of(by.descending)))
 
 
 def _driver_by_value(where: Predicate, field: Field) -> Driver:

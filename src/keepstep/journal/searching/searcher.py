@@ -22,7 +22,7 @@ from keepstep.journal.run import Run, Status
 from keepstep.journal.search import Place, Predicate, Search
 
 from .condition import Conditions, coded
-from .plan import Driver, Walk, end_of, fewest_entries
+from .plan import EVERY_RUN, Driver, Walk, count_entries, end_of
 
 COLUMNS = {
     WORKFLOW_ID: "r.workflow_id",
@@ -123,7 +123,7 @@ class Searcher(ABC):
 
     def edge(self, walk: Walk, after: Place | None, entries: int) -> Place | None:
         given = self.conditions()
-        keys = self._keys(walk, given)
+        keys = self._keys(walk, given)[: 1 if walk.field == CLOSE_TIME else 2]
         parts = self._walked(walk, given)
         if after is not None:
             at_place = "FALSE" if after[-1] == end_of(walk.descending) else "TRUE"
@@ -144,7 +144,7 @@ class Searcher(ABC):
             at_place = f"r.run_id {sign} {given.place(str(after[-1]), FieldType.KEYWORD)}"
             parts += _beyond(keys, after, walk.descending, at_place, given)
         if until is not None:
-            parts += _beyond(keys, until, not walk.descending, "TRUE", given)
+            parts += _beyond(keys[: len(until)], until, not walk.descending, "TRUE", given)
         order = ", ".join(f"{key} {_word(walk.descending)}" for key in [*(key for key, _ in keys), "r.run_id"])
         table = self._table(walk.driver)
         source = self.joined(table) if walk.driver.index == "attribute" else table
@@ -153,7 +153,8 @@ class Searcher(ABC):
 
     def count_all(self, where: Predicate) -> int:
         """How many runs fit; all of them are counted."""
-        driver, _ = fewest_entries(self, where)
+        counted = count_entries(self, where)
+        driver = counted[0][1] if counted else EVERY_RUN
         given = self.conditions()
         fits = self._fits(where, given)
         if driver.index == "attribute":
