@@ -290,3 +290,41 @@ async def sealed_flaky_step() -> str:
 @workflow
 async def sealed_flaky() -> str:
     return await sealed_flaky_step()
+
+
+@workflow
+async def sealed_and_large(word: str) -> str:
+    got = await sealed_large(3_000_000)
+    return word + got + await keepstep.receive("more", str)
+
+
+async def test_with_a_place_for_blobs_values_may_be_larger_than_a_journal_takes(tmp_path: Path) -> None:
+    huge = "y" * 3_000_000
+    async with engine_on(tmp_path, codec=codec(blobs=FileBlobs(tmp_path / "blobs"))) as engine:
+        handle = await engine.start(sealed_and_large, huge, id="large")
+        await handle.signal("more", huge)
+        assert len(await handle.result()) == 9_000_000
+    assert (tmp_path / "a.db").stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize(("place", "bytes_max"), [(False, "2,097,152"), (True, "3,000,000")])
+async def test_a_value_beyond_the_limit_is_refused_with_the_limit_that_holds(
+    tmp_path: Path, place: bool, bytes_max: str
+) -> None:
+    blobs = FileBlobs(tmp_path / "blobs") if place else None
+    async with engine_on(tmp_path, codec=Codec(blobs=blobs, value_bytes_max=3_000_000)) as engine:
+        with pytest.raises(keepstep.InvalidInput, match=bytes_max):
+            await engine.start(sealed_and_large, "y" * 3_000_001, id="large")
+        handle = await engine.start(sealed_large_result, id="result")
+        with pytest.raises(WorkflowFailed, match=bytes_max):
+            await handle.result()
+
+
+@workflow
+async def sealed_large_result() -> str:
+    return await sealed_larger()
+
+
+@step(retry=Retry(max_attempts=1))
+async def sealed_larger() -> str:
+    return "z" * 3_000_001

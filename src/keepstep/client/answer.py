@@ -117,7 +117,7 @@ async def resolve_step(
         raise RunClosed(f"run {info.id!r} is closed already ({info.status})")
     await _check_parked(journal, info, key, is_done=error is None)
     if error is None:
-        payload = within_limit(encode(value), "the result of step", key)
+        payload = within_limit(encode(value), "the result of step", key, journal.value_bytes_max)
         await _check_result(published, info, key, payload)
         said = StepAnswer(True, payload, by="resolve")
     else:

@@ -299,9 +299,8 @@ class Engine:
 
         Raises ``RunClosed`` where it is, ``AlreadyStarted`` if it is of another type, ``InvalidInput``.
         """
-        message = NewMessage(
-            kind="signal", name=handler_name(signal, "signal"), data=signal_payload(signal, value), id=signal_id
-        )
+        payload = signal_payload(signal, value, self.journal.value_bytes_max)
+        message = NewMessage(kind="signal", name=handler_name(signal, "signal"), data=payload, id=signal_id)
         request = await start_request(workflow, args, kwargs, self.published)
         new = self._new_run(request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed))
         started = await start_with(self, new, message)
@@ -474,7 +473,7 @@ class Engine:
         Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came, and
         ``InvalidInput`` for an answer that does not fit a human task's form.
         """
-        payload = within_limit(encode(value), "the value of the callback")
+        payload = within_limit(encode(value), "the value of the callback", "", self.journal.value_bytes_max)
         await answer_callback(self.journal, CALLBACK, token, payload)
 
     async def fail_callback(self, token: str, error: BaseException | str) -> None:

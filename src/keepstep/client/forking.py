@@ -157,7 +157,7 @@ async def _replaced(
     made: dict[int, NewEvent] = {}
     for key, value in replace.items():
         event = _answer(source, copied, key)
-        payload = within_limit(encode(value), "the result of", key)
+        payload = within_limit(encode(value), "the result of", key, published.value_bytes_max)
         await _check_result(published, event, key, payload)
         made[event.seq] = NewEvent(ANSWERS[event.type], event.time, key, _answered(event, payload))
     return made

@@ -156,7 +156,8 @@ class RunHandle(Generic[R]):
         :param id: a second one of that id is dropped. :param connection: send it in the transaction that this
             connection has open on the same database; see ``docs/transactions.md``.
         """
-        await self._send("signal", handler_name(name, "signal"), signal_payload(name, value), id, connection)
+        payload = signal_payload(name, value, self._journal.value_bytes_max)
+        await self._send("signal", handler_name(name, "signal"), payload, id, connection)
 
     @overload
     async def query(self, name: Query[Any, T], *args: Any, timeout: Duration = QUERY_SECONDS, **kwargs: Any) -> T: ...
@@ -379,9 +380,9 @@ class RunHandle(Generic[R]):
         )
 
 
-def signal_payload(signal: str | Signal[Any, Any], value: Any) -> bytes:
+def signal_payload(signal: str | Signal[Any, Any], value: Any, bytes_max: int) -> bytes:
     """The sealed value of a signal. Raises ``InvalidInput`` for one that does not fit the handler, if that is given."""
-    payload = within_limit(encode(value), "the value of signal", handler_name(signal, "signal"))
+    payload = within_limit(encode(value), "the value of signal", handler_name(signal, "signal"), bytes_max)
     if isinstance(signal, Signal):
         if not signal.signature.slots and value is not None:
             raise InvalidInput(f"signal {signal.name!r} carries no value; its handler takes none")

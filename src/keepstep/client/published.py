@@ -21,6 +21,11 @@ class Published:
         self._known: dict[tuple[str, str], Definition] = {}
         self._read_at: float | None = None
 
+    @property
+    def value_bytes_max(self) -> int:
+        """What one value may have on its way to who has published."""
+        return self._journal.value_bytes_max
+
     async def workflows(self) -> dict[str, Definition]:
         """All workflows, by name."""
         now = self._journal.clock.monotonic()

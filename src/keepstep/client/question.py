@@ -80,7 +80,7 @@ class Question:
         else:
             data = encode(list(self._args))
             await self._check_published()
-        return within_limit(data, f"the arguments of {self.kind}", self.name)
+        return within_limit(data, f"the arguments of {self.kind}", self.name, self.engine.journal.value_bytes_max)
 
     async def _check_published(self) -> None:
         definition = (await self.engine.published.workflows()).get(self.type)

@@ -64,7 +64,7 @@ async def start_request(
         raise InvalidInput(f"start takes a function or class decorated with @workflow, or a name, not {workflow!r}")
     else:
         request = _by_definition(known, args, kwargs)
-    within_limit(request.arguments, "the arguments of workflow", request.name)
+    within_limit(request.arguments, "the arguments of workflow", request.name, published.value_bytes_max)
     return request
 
 

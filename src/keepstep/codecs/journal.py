@@ -98,6 +98,7 @@ class SealedJournal:
         self._journal = journal
         self._storage = Storage(codec)
         self._codec = codec
+        self.value_bytes_max = codec.value_bytes_max
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Of runs: their namespace and workflow id."""
         self._tasks: OrderedDict[int, Task] = OrderedDict()

@@ -74,6 +74,9 @@ class Journal(Protocol):
     performs_deeds: bool
     """Whether it does the work that a commit carries (``Commit.deed``); else it gives out a ``transaction`` for it."""
 
+    value_bytes_max: int
+    """What one value of a user's may have on its way through here."""
+
     async def close(self) -> None:
         """Flush what is queued and let go of everything. Leases that are still open are closed first."""
         ...

@@ -44,7 +44,7 @@ class ChildCall(DurableCall[Any]):
         self.workflow = workflow
         self.options = options
         encoded = workflow.signature.encode_args(args, kwargs)
-        self.arguments = within_limit(encoded, "the arguments of workflow", workflow.name)
+        self.arguments = within_limit(encoded, "the arguments of workflow", workflow.name, execution.value_bytes_max)
         self.key = execution.loop.current_scope().key(workflow.name)
         self.operation: ChildOperation | None = None
 

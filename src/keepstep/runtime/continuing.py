@@ -37,4 +37,5 @@ def continue_as_new(*args: Any, **kwargs: Any) -> NoReturn:
     workflow = execution.workflow
     arguments = workflow.signature.encode_args(args, kwargs)
     workflow.signature.decode_args(arguments)
-    raise ContinueAsNew(within_limit(arguments, "the arguments of workflow", workflow.name))
+    within_limit(arguments, "the arguments of workflow", workflow.name, execution.value_bytes_max)
+    raise ContinueAsNew(arguments)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import Event, InvalidInput, JournalError, NotFound, RunClosed, Status, unseal
+from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
 from . import history
 from .blocked import Contradiction, Diff, asked_differently, never_asked
@@ -108,6 +109,7 @@ class Execution:
     def __init__(self, workflow: Workflow[Any, Any], identity: Identity) -> None:
         self.workflow = workflow
         self.identity = identity
+        self.value_bytes_max = PAYLOAD_BYTES_MAX
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]
         self.known_as = identity
         """Which run the code is told to be in: another one while what was copied from it is replayed (``fork``)."""

@@ -168,7 +168,8 @@ class Handling:
 
     def _outcome_of(self, update: Update[Any, Any], value: Any) -> UpdateOutcome:
         try:
-            payload = within_limit(update.signature.encode_result(value), "the result of update", update.name)
+            payload = update.signature.encode_result(value)
+            within_limit(payload, "the result of update", update.name, self._execution.value_bytes_max)
             return UpdateOutcome(True, payload)
         except InvalidInput as error:
             return UpdateOutcome(False, encode_failure(describe(error)))
@@ -220,7 +221,7 @@ class Handling:
             raise
         except Exception as error:
             raise QueryFailed(f"query {name!r} failed: {describe(error).summary()}") from error
-        return within_limit(answer, "the answer of query", name)
+        return within_limit(answer, "the answer of query", name, self._execution.value_bytes_max)
 
     def validate(self, name: str, payload: bytes) -> None:
         """Say whether an update would be accepted.

@@ -64,8 +64,9 @@ class OtherRun:
     def signal(self, name: str | Signal[Any, Any], value: Any = None) -> MessageCall:
         """Send it a signal: ``await keepstep.get_run("cart-7").signal("paid", receipt)``."""
         signal = handler_name(name, "signal")
-        payload = within_limit(encode(value), "the value of signal", signal)
-        return MessageCall(required("signal"), self.id, "signal", signal, payload)
+        execution = required("signal")
+        payload = within_limit(encode(value), "the value of signal", signal, execution.value_bytes_max)
+        return MessageCall(execution, self.id, "signal", signal, payload)
 
     def cancel(self, reason: str = "") -> MessageCall:
         """Ask it to stop; it compensates what it has done."""

@@ -117,7 +117,7 @@ class StepCall(DurableCall[Any]):
         self.step = step
         self.arguments = arguments = step.signature.encode_args(args, kwargs)
         if len(arguments) > PAYLOAD_BYTES_MAX:
-            within_limit(arguments, "the arguments of step", step.name)
+            within_limit(arguments, "the arguments of step", step.name, execution.value_bytes_max)
         scope = execution.loop.current_scope()
         given = step.run_options.key
         self.key = scope.key(step.name) if given is None else scope.fixed_key(step.name, given)

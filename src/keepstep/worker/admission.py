@@ -155,6 +155,7 @@ class Admission:
         if run.parent_run_id is not None:
             parent = ParentLink(run.parent_run_id, run.parent_key or "")
         execution = Execution(workflow, identity_of(run, self._worker.options.callback_base))
+        execution.value_bytes_max = self._worker.journal.value_bytes_max
         resident = Resident(self._worker, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
         resident.attributes, resident.input_digest = dict(run.attributes), run.input_digest
         resident.is_suspect = run.strikes > 0
@@ -237,6 +238,7 @@ class Admission:
             callback_base=self._worker.options.callback_base,
         )
         execution = Execution(workflow, identity)
+        execution.value_bytes_max = self._worker.journal.value_bytes_max
         resident = Resident(self._worker, execution, epoch=started.epoch, last_seq=len(new.events), parent=new.parent)
         resident.attributes, resident.input_digest = dict(new.attributes), new.input_digest
         self._worker.residents[new.run_id] = resident

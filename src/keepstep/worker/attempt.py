@@ -62,10 +62,10 @@ MAY_HAVE_HAPPENED = (TimedOut, ResultLost)
 """Errors that do not say that the step has done nothing."""
 
 
-def sealed_result(step: Step[Any, Any], value: Any) -> bytes:
+def sealed_result(step: Step[Any, Any], value: Any, bytes_max: int) -> bytes:
     """What a step returned, as it is recorded. Raises ``ResultLost``."""
     try:
-        return within_limit(step.signature.encode_result(value), "the result of step", step.name)
+        return within_limit(step.signature.encode_result(value), "the result of step", step.name, bytes_max)
     except InvalidInput as error:
         raise ResultLost(str(error)) from error
 

@@ -124,7 +124,8 @@ def ending_of(resident: Resident) -> Ending:
 
 def _completion(resident: Resident, value: object) -> Ending:
     workflow = resident.execution.workflow
-    payload = within_limit(workflow.signature.encode_result(value), "the result of", workflow.name)
+    bytes_max = resident.worker.journal.value_bytes_max
+    payload = within_limit(workflow.signature.encode_result(value), "the result of", workflow.name, bytes_max)
     data = pack(history.WorkflowCompleted(payload))
     return Status.COMPLETED, resident.event(history.WORKFLOW_COMPLETED, None, data), payload
 

@@ -40,7 +40,7 @@ from keepstep.runtime.errors import TimedOut, WorkersDied
 from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step, with_published_options
 
-from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sealed_error, sealed_result
+from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sealed_error
 from .bell import Bell
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
@@ -214,7 +214,7 @@ class RemoteSteps:
     async def _attempt(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> None:
         try:
             value = await self._call(task, step, work)
-            payload = sealed_result(step, value)
+            payload = self._worker.steps.sealed(step, value)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except asyncio.CancelledError:

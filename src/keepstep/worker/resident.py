@@ -29,7 +29,6 @@ from keepstep.journal import (
     DeedFailed,
     Event,
     Fenced,
-    InvalidInput,
     JournalError,
     Message,
     NewEvent,
@@ -44,7 +43,6 @@ from keepstep.journal import (
     Timer,
     TooLarge,
     Transaction,
-    Unreadable,
 )
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
@@ -440,7 +438,7 @@ class Resident:
                 self.worker.unreadable.refuse(message)
                 answer(self, message, events, state)
             except Exception as error:  # the others whose messages are read with this one must get theirs
-                what = str(error) if isinstance(error, InvalidInput | Unreadable) else repr(error)
+                what = str(error) if isinstance(error, JournalError) else repr(error)
                 self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
                 self._finish_parking()
                 return

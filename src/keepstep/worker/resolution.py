@@ -18,7 +18,7 @@ from keepstep.runtime.errors import Uncertain
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.saga import Outcome
 
-from .attempt import MAY_HAVE_HAPPENED, Attempt, AttemptRecord, enter_step, sealed_error, sealed_result
+from .attempt import MAY_HAVE_HAPPENED, Attempt, AttemptRecord, enter_step, sealed_error
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -91,7 +91,7 @@ class Resolution:
             if said.failed:
                 return Uncertain(said.error or "the resolver says that it did not happen")
             said = said.result
-        return sealed_result(operation.step, said)
+        return self._worker.steps.sealed(operation.step, said)
 
 
 def fail_once(attempt: Attempt, error: BaseException, resolved_by: str = "") -> None:

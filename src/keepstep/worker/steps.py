@@ -138,7 +138,7 @@ class Steps:
         failure: BaseException | None = None
         payload = b""
         try:
-            payload = sealed_result(operation.step, await self._call(attempt, record))
+            payload = self.sealed(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
             if not attempt.is_cancelled:
                 failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
@@ -168,7 +168,7 @@ class Steps:
             self.freed()
             return
         try:
-            payload = sealed_result(operation.step, await self._call(attempt, record))
+            payload = self.sealed(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
             if not attempt.is_cancelled:  # by the step's own code: nobody knows how far it came
                 self._resolution.begin(resident, operation, record)
@@ -222,6 +222,10 @@ class Steps:
     ) -> asyncio.Future[Any]:
         call = partial(contextvars.copy_context().run, function, *args, **kwargs)
         return asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    def sealed(self, step: Step[Any, Any], value: Any) -> bytes:
+        """What a step returned, as it is recorded. Raises ``ResultLost``."""
+        return sealed_result(step, value, self._worker.journal.value_bytes_max)
 
     def within_limits(
         self, step: Step[Any, Any], call: Awaitable[Any], record: AttemptRecord, heart: Heart

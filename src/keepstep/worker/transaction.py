@@ -27,7 +27,7 @@ from keepstep.runtime import history
 from keepstep.runtime.errors import Exited, TimedOut
 from keepstep.runtime.history import pack
 
-from .attempt import Attempt, AttemptRecord, enter_step, sealed_result
+from .attempt import Attempt, AttemptRecord, enter_step
 
 if TYPE_CHECKING:
     from .steps import Steps
@@ -89,7 +89,7 @@ class Transactions:
                 raise Withdrawn
             call = partial(step.fn, connection, *args, **kwargs)
             value = context.copy().run(_without_exit, step.name, call)
-            return (trial.event(sealed_result(step, value), trial.began),)
+            return (trial.event(self._steps.sealed(step, value), trial.began),)
 
         left = self._steps.seconds_left(step, trial.record)
         return Deed(do=do, seconds_max=SECONDS_MAX if left is None else min(left, SECONDS_MAX))
@@ -129,7 +129,7 @@ class Transactions:
         enter_step(attempt)
         call = self._steps.invoke(step.fn, (transaction.connection, *args), kwargs)
         value = await self._steps.within_limits(step, call, trial.record, attempt.heart)
-        event = trial.event(sealed_result(step, value), self._worker.journal.clock.now())
+        event = trial.event(self._steps.sealed(step, value), self._worker.journal.clock.now())
         if not attempt.is_current():
             return
         attempt.resident.complete_within(transaction, attempt.operation, event, partial(self._settled, trial))

@@ -24,6 +24,7 @@ from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
+from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.outbox import Outbox
 from keepstep.journal.port import AuditLine, Loaded
@@ -54,6 +55,7 @@ class MemoryJournal:
     crashed processes if None), ``flush_delay`` gives the seconds that each flush takes (none: the next iteration).
     """
 
+    value_bytes_max = PAYLOAD_BYTES_MAX
     performs_deeds = True  # by refusing them: see ``change``
 
     def __init__(

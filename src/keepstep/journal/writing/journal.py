@@ -22,6 +22,7 @@ from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
+from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.promise import Promise
@@ -54,6 +55,8 @@ DB = TypeVar("DB")
 
 class GroupJournal(Generic[DB]):
     """A ``Journal`` whose writes travel in groups. It belongs to the event loop that opened it."""
+
+    value_bytes_max = PAYLOAD_BYTES_MAX
 
     def __init__(
         self,

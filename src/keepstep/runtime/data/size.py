@@ -6,14 +6,14 @@ from keepstep.journal import InvalidInput, TooLarge
 from keepstep.journal.limits import NAME_CHARS_MAX, PAYLOAD_BYTES_MAX
 
 
-def within_limit(payload: bytes, what: str, name: str = "") -> bytes:
+def within_limit(payload: bytes, what: str, name: str = "", bytes_max: int = PAYLOAD_BYTES_MAX) -> bytes:
     """The payload, if it is not over the limit. Raises ``TooLarge``, naming ``what`` it is."""
-    if len(payload) <= PAYLOAD_BYTES_MAX:
+    if len(payload) <= bytes_max:
         return payload
     named = f"{what} {name!r}" if name else what
     raise TooLarge(
-        f"{named}: {len(payload):,} bytes are more than the {PAYLOAD_BYTES_MAX:,} that one value may have; "
-        "keep large data elsewhere and pass a reference to it"
+        f"{named}: {len(payload):,} bytes are more than the {bytes_max:,} that one value may have; "
+        "keep large data elsewhere and pass a reference to it, or give the engine a place for blobs"
     )
 
 
