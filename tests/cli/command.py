@@ -29,13 +29,13 @@ class Command:
         self.folder = folder
         app = Path(__file__).with_name("app.py").read_text()
         (folder / "app.py").write_text(app)
-        self._environment = {**os.environ, "KEEPSTEP_DB": "sqlite:///runs.db", "COLUMNS": "200"}
+        self.environment = {**os.environ, "KEEPSTEP_DB": "sqlite:///runs.db", "COLUMNS": "200"}
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "keepstep", *arguments],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=WAIT_SECONDS_MAX * 2,
@@ -47,7 +47,7 @@ class Command:
         return subprocess.Popen(
             [sys.executable, "-m", "keepstep", *arguments],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -62,7 +62,7 @@ class Command:
         worker = subprocess.Popen(
             [sys.executable, "-u", "-m", "keepstep", "worker", module, *options],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -41,6 +41,9 @@ _COMMANDS = {
     "promote": "promote",
     "queues": "queues",
     "attributes": "attributes",
+    "reencrypt": "sealing",
+    "sweep-blobs": "sealing",
+    "new-key": "sealing",
     "doctor": "doctor",
 }
 """Which module of this folder defines which command; a module is imported when its command is used."""
@@ -56,7 +59,9 @@ class _Commands(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        found: Any = getattr(importlib.import_module(f".{module}", __package__), f"{cmd_name}_command")
+        found: Any = getattr(
+            importlib.import_module(f".{module}", __package__), f"{cmd_name.replace('-', '_')}_command"
+        )
         assert isinstance(found, click.Command)
         return found
 

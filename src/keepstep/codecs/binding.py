@@ -13,6 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from keepstep.journal import Ask, Event, Message, NewEvent, NewMessage, NewTask, StateChange, Task
+from keepstep.journal.kept import Kept, KeptIn
 
 Binding = tuple[str | int, ...]
 
@@ -64,3 +65,18 @@ def of_question(run_id: str, kind: str, name: str) -> Binding:
 def of_answer(run_id: str, kind: str, name: str) -> Binding:
     """Of the answer to a question; that it answers this one and no other of that name is not said."""
     return "answer", run_id, kind, name
+
+
+def of_kept(where: KeptIn, kept: Kept) -> tuple[Binding, ...]:
+    """What a piece of a journal's data may be bound to, wherever it is; the first is what it is bound to anew."""
+    run_id, named = kept.run_id, (kept.namespace, kept.workflow_id)
+    if where is KeptIn.EVENTS:
+        return (("event", run_id, kept.kind, kept.key, kept.time),)
+    if where is KeptIn.MESSAGES:
+        said = kept.kind, kept.key, kept.id
+        return ("message", "run", run_id, *said), ("message", "workflow", *named, *said)
+    if where is KeptIn.DETAILS:
+        return (of_detail(run_id),)
+    if where is KeptIn.INPUTS:
+        return (of_input(*named),)
+    return ((where.removesuffix("s"), run_id, kept.kind, kept.key),)

@@ -123,8 +123,8 @@ class Codec:
             f"it is not what was encrypted here with key {cell.key_id!r}: it was damaged, or comes from another place"
         )
 
-    def is_current(self, cell: Cell | None, data: bytes) -> bool:
-        """True if sealing the same data again would use the same key."""
+    def is_current(self, cell: Cell | None) -> bool:
+        """True if sealing the same data again would use the same key. None: they are as a language wrote them."""
         key_id = "" if cell is None else cell.key_id
         return key_id == ("" if self.keys is None else self.keys.primary)
 

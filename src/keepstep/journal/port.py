@@ -2,7 +2,8 @@
 
 Promises (``tests/journal`` tries to break each on every store):
 
-1. Events are never changed, nor removed before their run's retention ends; ``seq`` is contiguous from 1.
+1. Events are never changed, nor removed before their run's retention ends; ``seq`` is contiguous from 1. (A codec may
+   have the seal around their data replaced, ``swap_kept``: who reads them through it sees no difference.)
 2. A commit whose expectation fails is refused (``Fenced``, ``Conflict``), changes nothing, and never fails the others
    that travel in the same group.
 3. Once ``commit`` (or ``start``, ``send``) returns, it survives ``kill -9`` and power loss.
