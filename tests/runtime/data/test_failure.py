@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keepstep.journal import Error, InvalidInput
 from keepstep.runtime.data import Failure, RemoteError, decode_failure, describe, encode_failure, rebuild
-from keepstep.runtime.data.failure import CAUSES_MAX, FAILURES_MAX, TRACEBACK_BYTES_MAX
+from keepstep.runtime.data.failure import CAUSES_MAX, FAILURES_MAX, GROUP_MAX, TRACEBACK_BYTES_MAX
 
 from .orders import Other
 
@@ -219,6 +219,75 @@ def test_groups_come_back_with_their_members_and_wide_trees_are_bounded() -> Non
         return 1 + sum(map(count, failure.exceptions))
 
     assert count(describe(group)) <= FAILURES_MAX
+
+
+class Missing(BaseExceptionGroup[BaseException]):
+    """A group of this test's own."""
+
+
+@pytest.mark.parametrize("kind", [BaseExceptionGroup, Missing])
+def test_a_group_that_no_except_exception_catches_comes_back_as_one_that_it_does(kind: Any) -> None:
+    again = there_and_back(
+        kind("both", [ValueError(1), KeyboardInterrupt(), BaseExceptionGroup("in", [SystemExit(1)])])
+    )
+    assert isinstance(again, ExceptionGroup)
+    assert (type(again).__name__, again.message) == (kind.__name__, "both")
+    assert [type(member).__name__ for member in again.exceptions] == ["ValueError", "RemoteError", "BaseExceptionGroup"]
+    assert str(again.exceptions[1]) == "builtins.KeyboardInterrupt"
+    assert isinstance(again.exceptions[2], ExceptionGroup)
+    caught, rest = again.split(ValueError)
+    assert caught is not None
+    assert rest is not None
+    assert [len(caught.exceptions), len(rest.exceptions)] == [1, 2]
+    failure = describe(again)
+    assert (failure.module, failure.type) == (kind.__module__, kind.__qualname__), "it goes on as what it was"
+
+
+def test_members_that_are_too_many_are_told_of() -> None:
+    failure = describe(ExceptionGroup("many", [ValueError(n) for n in range(30)]))
+    assert len(failure.exceptions) == GROUP_MAX
+    assert failure.notes == ["10 of the group's 30 errors were left out"]
+    assert "10 of the group's 30 errors were left out" in getattr(rebuild(failure), "__notes__", ())
+
+
+def test_a_chain_that_is_too_long_says_so_at_its_end() -> None:
+    chain = ValueError("first")
+    for n in range(CAUSES_MAX + 3):
+        later = ValueError(n)
+        later.__cause__ = chain
+        chain = later
+    last = failure = describe(chain)
+    while failure.cause is not None:
+        last = failure = failure.cause
+    assert last.notes == ["its cause was left out, as the chain is too long"]
+
+
+def test_an_error_keeps_both_its_cause_and_what_was_being_handled() -> None:
+    cause, handled = KeyError("cause"), LookupError("handled")
+    try:
+        try:
+            raise handled
+        except LookupError:
+            raise ValueError("x") from cause
+    except ValueError as error:
+        again = there_and_back(error)
+    assert repr(again.__cause__) == "KeyError('cause')"
+    assert repr(again.__context__) == "LookupError('handled')"
+    assert again.__suppress_context__
+    twice = there_and_back(again)
+    assert repr(twice.__context__) == "LookupError('handled')"
+
+
+def test_a_cause_that_was_being_handled_is_told_once() -> None:
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise ValueError("x") from inner
+    except ValueError as error:
+        failure = describe(error)
+    assert failure.cause is not None
+    assert failure.handled is None
 
 
 def test_notes_are_kept_and_the_place_is_told_in_one_more() -> None:

@@ -10,6 +10,9 @@ An exception is described (``describe``), travels as JSON, and is made an except
   than it was, its ``__str__`` is overridden.
 * Only ``Exception`` subclasses are rebuilt, found by module and qualified name. Everything else, classes that are not
   to be found and those that cannot be made so, becomes a ``RemoteError`` with the same text.
+* A group comes back as a group, but never as one that ``except Exception`` does not catch: a ``BaseExceptionGroup``
+  becomes an ``ExceptionGroup`` of that name, whose members that are no ``Exception`` are ``RemoteError``.
+* What was left out because there is too much of it is told in a note.
 * Only plain JSON data among ``args`` and attributes is kept, since anything else would come back as something else. If
   one of ``args`` is not plain, the message stands for all of them.
 """
@@ -18,6 +21,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -71,6 +75,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """True if ``cause`` was the exception being handled rather than one named with ``from``."""
     exceptions: list[Failure] = []
     """The members of an exception group."""
+    handled: Failure | None = None
+    """The exception being handled, where ``cause`` is another one that was named with ``from``."""
 
     def summary(self) -> str:
         """Type and message, in one line."""
@@ -96,6 +102,10 @@ class _Description:
         self._seen.add(id(error))
         kind = type(error)
         cause, is_context = _cause_of(error)
+        handled = None if is_context or error.__context__ is cause else error.__context__
+        notes = _notes(error)
+        told = self._told(cause, depth, notes, "its cause was left out, as the chain is too long")
+        members = self._members(error, depth, notes)
         if isinstance(error, RemoteError):  # passed on as what it stands for
             module, _, name = error.type_name.rpartition(".")
             message = error.message
@@ -108,15 +118,30 @@ class _Description:
             traceback=_traceback(error),
             args=None if isinstance(error, RemoteError) else _plain_args(error),
             attributes={} if isinstance(error, RemoteError) else _plain_attributes(error),
-            notes=_notes(error),
-            cause=self.of(cause, depth + 1) if cause is not None and self._goes_on(cause, depth) else None,
+            notes=notes,
+            cause=told,
             context=is_context,
-            exceptions=[
-                self.of(member, depth + 1)
-                for member in (error.exceptions[:GROUP_MAX] if isinstance(error, BaseExceptionGroup) else ())
-                if self._goes_on(member, depth)
-            ],
+            exceptions=members,
+            handled=self._told(handled, depth, notes, "what was being handled was left out") if told else None,
         )
+
+    def _told(self, error: BaseException | None, depth: int, notes: list[str], otherwise: str) -> Failure | None:
+        """An error that another one hangs on, or a note why it is missing. One that was told before is just left."""
+        if error is None or id(error) in self._seen:
+            return None
+        if self._goes_on(error, depth):
+            return self.of(error, depth + 1)
+        notes.append(otherwise)
+        return None
+
+    def _members(self, error: BaseException, depth: int, notes: list[str]) -> list[Failure]:
+        if not isinstance(error, BaseExceptionGroup):
+            return []
+        members = [self.of(each, depth + 1) for each in error.exceptions[:GROUP_MAX] if self._goes_on(each, depth)]
+        missing = len(error.exceptions) - len(members)
+        if missing:
+            notes.append(f"{missing} of the group's {len(error.exceptions)} errors were left out")
+        return members
 
     def _goes_on(self, error: BaseException, depth: int) -> bool:
         return depth + 1 < CAUSES_MAX and id(error) not in self._seen and len(self._seen) < FAILURES_MAX
@@ -231,11 +256,13 @@ def rebuild(failure: Failure) -> BaseException:
             error.__context__ = cause
         else:
             error.__cause__ = cause
+    if failure.handled is not None:
+        error.__context__ = rebuild(failure.handled)
     return error
 
 
 def _rebuild_one(failure: Failure) -> BaseException:
-    kind = find_exception_class(failure.module, failure.type)
+    kind = find_exception_class(failure.module, failure.type) or _catchable_group(failure)
     if kind is not None:
         try:
             error = _make_group(kind, failure) if issubclass(kind, ExceptionGroup) else _make(kind, failure)
@@ -264,6 +291,19 @@ def _saying(kind: type[Exception], message: str) -> type[Exception]:
 
 _HEAP_TYPE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE: set for classes made by a ``class`` statement."""
+
+
+def _catchable_group(failure: Failure) -> type[Exception] | None:
+    """For a group of a class that is not found, or is no ``Exception``: one of its name that is."""
+    if not failure.exceptions:
+        return None
+    names = {"__module__": failure.module, "__qualname__": failure.type, "derive": _derive_plainly}
+    return type(failure.type.rpartition(".")[2], (ExceptionGroup,), names)
+
+
+def _derive_plainly(group: ExceptionGroup[Exception], members: Sequence[Exception]) -> ExceptionGroup[Exception]:
+    """What ``except*`` and ``split`` make of a part of the group."""
+    return ExceptionGroup(group.message, members)
 
 
 def _make_group(kind: type[ExceptionGroup[Exception]], failure: Failure) -> Exception:
