@@ -25,7 +25,7 @@ from keepstep.runtime.ambient import all_handlers_finished, info, now, random, s
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
 from keepstep.runtime.continuing import continue_as_new
-from keepstep.runtime.data import Retry
+from keepstep.runtime.data import Retry, upcast
 from keepstep.runtime.errors import (
     Blocked,
     Cancelled,
@@ -120,6 +120,7 @@ __all__ = [
     "step",
     "step_info",
     "unsafe",
+    "upcast",
     "update",
     "uuid4",
     "version",

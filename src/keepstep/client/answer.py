@@ -14,7 +14,7 @@ from keepstep.journal import InvalidInput, Journal, NewMessage, NotFound, RunClo
 from keepstep.journal.search import Predicate, holds
 from keepstep.runtime import history
 from keepstep.runtime.callback import is_genuine, parse_token
-from keepstep.runtime.data import describe, encode, encode_failure, reader, within_limit
+from keepstep.runtime.data import describe, encode_failure, encode_value, reader, within_limit
 from keepstep.runtime.data.schema import Misfit
 from keepstep.runtime.data.schema import check as check_json
 from keepstep.runtime.human_task import HumanTask
@@ -117,7 +117,7 @@ async def resolve_step(
         raise RunClosed(f"run {info.id!r} is closed already ({info.status})")
     await _check_parked(journal, info, key, is_done=error is None)
     if error is None:
-        payload = within_limit(encode(value), "the result of step", key, journal.value_bytes_max)
+        payload = within_limit(encode_value(value), "the result of step", key, journal.value_bytes_max)
         await _check_result(published, info, key, payload)
         said = StepAnswer(True, payload, by="resolve")
     else:

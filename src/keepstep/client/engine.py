@@ -27,7 +27,7 @@ from keepstep.journal import (
 )
 from keepstep.queues.starting import started_run
 from keepstep.queues.waiting import WaitingOptions, deduplicated_id
-from keepstep.runtime.data import Duration, checked_name, encode, plain_attributes, to_seconds, within_limit
+from keepstep.runtime.data import Duration, checked_name, encode_value, plain_attributes, to_seconds, within_limit
 from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import definition_of
@@ -473,7 +473,7 @@ class Engine:
         Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came, and
         ``InvalidInput`` for an answer that does not fit a human task's form.
         """
-        payload = within_limit(encode(value), "the value of the callback", "", self.journal.value_bytes_max)
+        payload = within_limit(encode_value(value), "the value of the callback", "", self.journal.value_bytes_max)
         await answer_callback(self.journal, CALLBACK, token, payload)
 
     async def fail_callback(self, token: str, error: BaseException | str) -> None:

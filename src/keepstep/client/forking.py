@@ -30,7 +30,7 @@ from keepstep.journal import (
 from keepstep.journal.limits import COMMIT_BYTES_MAX, WORKFLOW_ID_CHARS_MAX
 from keepstep.queues.starting import LANGUAGE
 from keepstep.runtime import history
-from keepstep.runtime.data import checked_name, encode, within_limit
+from keepstep.runtime.data import checked_name, encode_value, within_limit
 from keepstep.runtime.execution import without_superseded
 from keepstep.runtime.history import pack
 from keepstep.runtime.registry import find_step, find_workflow
@@ -157,7 +157,7 @@ async def _replaced(
     made: dict[int, NewEvent] = {}
     for key, value in replace.items():
         event = _answer(source, copied, key)
-        payload = within_limit(encode(value), "the result of", key, published.value_bytes_max)
+        payload = within_limit(encode_value(value), "the result of", key, published.value_bytes_max)
         await _check_result(published, event, key, payload)
         made[event.seq] = NewEvent(ANSWERS[event.type], event.time, key, _answered(event, payload))
     return made

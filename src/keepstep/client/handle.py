@@ -20,7 +20,7 @@ from keepstep.journal import (
     Status,
 )
 from keepstep.runtime import history
-from keepstep.runtime.data import Duration, checked_name, encode, plain_text, reader, to_seconds, within_limit
+from keepstep.runtime.data import Duration, checked_name, encode_value, plain_text, reader, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.handler import Query, Signal, Update, handler_name
@@ -382,7 +382,7 @@ class RunHandle(Generic[R]):
 
 def signal_payload(signal: str | Signal[Any, Any], value: Any, bytes_max: int) -> bytes:
     """The sealed value of a signal. Raises ``InvalidInput`` for one that does not fit the handler, if that is given."""
-    payload = within_limit(encode(value), "the value of signal", handler_name(signal, "signal"), bytes_max)
+    payload = within_limit(encode_value(value), "the value of signal", handler_name(signal, "signal"), bytes_max)
     if isinstance(signal, Signal):
         if not signal.signature.slots and value is not None:
             raise InvalidInput(f"signal {signal.name!r} carries no value; its handler takes none")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, RunClosed, Status
 from keepstep.runtime import history
-from keepstep.runtime.data import decode_failure, encode, parse_json_inputs, reader, rebuild, within_limit
+from keepstep.runtime.data import decode_failure, encode, encode_value, parse_json_inputs, reader, rebuild, within_limit
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 from keepstep.runtime.handler import Handler, handler_name
 from keepstep.runtime.registry import find_code
@@ -78,7 +78,7 @@ class Question:
         elif self._kwargs:
             raise InvalidInput(f"workflow {self.type!r} is not known in this process; pass the arguments in order")
         else:
-            data = encode(list(self._args))
+            data = encode_value(list(self._args))
             await self._check_published()
         return within_limit(data, f"the arguments of {self.kind}", self.name, self.engine.journal.value_bytes_max)
 

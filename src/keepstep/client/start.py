@@ -24,7 +24,8 @@ from keepstep.journal import (
 )
 from keepstep.runtime import history
 from keepstep.runtime.code_version import pinned_queue
-from keepstep.runtime.data import encode, parse_json_inputs, within_limit
+from keepstep.runtime.data import are_comparable, encode, encode_value, parse_json_inputs, within_limit
+from keepstep.runtime.data.signature import DIGEST_BYTES
 from keepstep.runtime.registry import definition_of, find_workflow
 from keepstep.runtime.workflow import Runs, Workflow
 from keepstep.worker.publish import version_of
@@ -78,7 +79,7 @@ def _by_definition(known: Workflow[Any, Any], args: Sequence[Any], kwargs: Mappi
 def _by_name(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], served: Definition | None) -> StartRequest:
     if kwargs:
         raise InvalidInput(f"workflow {name!r} is not known in this process; pass its arguments in order")
-    arguments = encode(list(args))
+    arguments = encode_value(list(args))
     if served is None:
         return StartRequest(name, arguments, DEFAULT_QUEUE, None)
     parse_json_inputs(schema_of(served), [encode(each).decode() for each in args])
@@ -110,15 +111,21 @@ async def start_within(journal: Journal, connection: Any, new: NewRun) -> Starte
 async def asks_for_the_same(journal: Journal, new: NewRun, started: Started) -> bool:
     """Whether a run that was there is of the type and input that a start asks for.
 
-    Runs that were started by a function in SQL have no digest of their input; it is compared itself.
+    Runs that were started by a function in SQL have no digest of their input, and one of an older version says nothing
+    of a newer one; then it is compared itself.
     """
     if started.type != new.type:
         return False
-    if started.input_digest:
+    if started.input_digest and are_comparable(started.input_digest, new.input_digest, DIGEST_BYTES):
         return started.input_digest == new.input_digest
     there = await journal.read_events(started.run_id, limit=1)
-    return bool(there) and _input_of(there[0]) == _input_of(new.events[0])
+    return bool(there) and _input_of(new.type, there[0]) == _input_of(new.type, new.events[0])
 
 
-def _input_of(first: Event | NewEvent) -> Any:
-    return msgspec.json.decode(unseal(history.unpack(first.type, first.data).payload).content)
+def _input_of(type_: str, first: Event | NewEvent) -> Any:
+    """Its arguments as this code would write them, so that those of older versions can be compared."""
+    payload = history.unpack(first.type, first.data).payload
+    known = find_workflow(type_)
+    if known is not None:
+        payload = known.signature.encode_args(*known.signature.decode_args(payload))
+    return msgspec.json.decode(unseal(payload).content)

@@ -32,7 +32,8 @@ from . import history
 from .blocked import Contradiction, Diff, asked_differently, never_asked
 from .callback import make_token
 from .continuing import CONTINUE_AFTER_EVENTS, ContinueAsNew
-from .data import decode_failure, rebuild
+from .data import are_comparable, decode_failure, digest_suffix, rebuild
+from .data.signature import DIGEST_BYTES
 from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
 from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
@@ -491,7 +492,7 @@ class Execution:
         return operation
 
     def _check_digest(self, event: Event, operation: Operation, digest: bytes) -> None:
-        if operation.digest != digest:
+        if operation.digest != digest and are_comparable(digest, operation.digest, DIGEST_BYTES):
             why = f"{operation.name} at {operation.key!r} was recorded with other arguments than the code passes now"
             raise asked_differently(event, "other arguments", operation, why)
 
@@ -704,6 +705,9 @@ def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None
 
 
 def digest_of(name: str, arguments: bytes) -> bytes:
-    """8 bytes that change when an operation's name or sealed arguments change."""
-    content = arguments if arguments[:1] >= b" " else unseal(arguments).content
-    return hashlib.blake2b(content, digest_size=8, key=name.encode()[:64]).digest()
+    """8 bytes that change when an operation's name or arguments change, and behind them the versions in these."""
+    content, suffix = arguments, b""
+    if arguments[:1] < b" ":
+        payload = unseal(arguments)
+        content, suffix = payload.content, digest_suffix(payload)
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES, key=name.encode()[:64]).digest() + suffix

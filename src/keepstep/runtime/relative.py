@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 
 from .call import DurableCall, required
-from .data import checked_name, encode, plain_text, within_limit
+from .data import checked_name, encode_value, plain_text, within_limit
 from .execution import digest_of
 from .handler import Signal, handler_name
 from .loop import WorkflowFuture
@@ -65,7 +65,7 @@ class OtherRun:
         """Send it a signal: ``await keepstep.get_run("cart-7").signal("paid", receipt)``."""
         signal = handler_name(name, "signal")
         execution = required("signal")
-        payload = within_limit(encode(value), "the value of signal", signal, execution.value_bytes_max)
+        payload = within_limit(encode_value(value), "the value of signal", signal, execution.value_bytes_max)
         return MessageCall(execution, self.id, "signal", signal, payload)
 
     def cancel(self, reason: str = "") -> MessageCall:

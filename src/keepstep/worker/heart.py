@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keepstep.journal import Clock
-from keepstep.runtime.data import encode, within_limit
+from keepstep.runtime.data import encode_value, within_limit
 from keepstep.runtime.errors import TimedOut
 
 HEARTBEAT = "heartbeat"
@@ -30,7 +30,7 @@ class Heart:
     def beat(self, details: Any) -> None:
         """Called by user code, from the loop or from a thread."""
         self._beat_at = self._loop.time()
-        payload = within_limit(encode(details), "the heartbeat's details")
+        payload = within_limit(encode_value(details), "the heartbeat's details")
         self._loop.call_soon_threadsafe(self._keep_sometimes, payload)
 
     def _keep_sometimes(self, payload: bytes) -> None:

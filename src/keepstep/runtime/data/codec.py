@@ -40,6 +40,7 @@ from .models import (
     validation_fault,
 )
 from .ordering import holds_set, with_sorted_sets
+from .versions import VERSIONED, has_versions, opened, stamp, upcasting
 
 DECODERS_KEPT_MAX = 4096
 
@@ -84,6 +85,12 @@ encode_unsettled = _encode
 _encode_sorted = msgspec.json.Encoder(enc_hook=_enc_hook, order="deterministic").encode
 _probe = msgspec.msgpack.Encoder(enc_hook=_probe_hook).encode
 _not_finite_in_msgpack = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]", re.DOTALL).search
+
+
+def encode_value(value: Any, where: str = "the value") -> bytes:
+    """``encode`` for what travels as a payload of its own: it says which versions of classes it holds."""
+    data = encode(value, where)
+    return stamp(data, value) if VERSIONED else data
 
 
 def encode(value: Any, where: str = "the value") -> bytes:
@@ -173,6 +180,8 @@ def decoder_of_all(annotations: Sequence[Any]) -> Callable[[bytes], tuple[Any, .
     plain = [Any if each is inspect.Parameter.empty else each for each in annotations]
     if not plain or any(isinstance(each, Unresolved) or is_model_class(each) or is_validated(each) for each in plain):
         return None
+    if any(map(has_versions, plain)):
+        return None
     try:
         for each in plain:
             refuse_hidden_fields(each)
@@ -183,11 +192,16 @@ def decoder_of_all(annotations: Sequence[Any]) -> Callable[[bytes], tuple[Any, .
 
 def _build_decoder(annotation: Any) -> Callable[[bytes], Any]:
     decode = _raw_decoder(Any if annotation is inspect.Parameter.empty else annotation)
+    decode = upcasting(annotation, decode) or decode
 
     def decode_typed(data: bytes) -> Any:
         try:
             return decode(data or b"null")
+        except InvalidInput:
+            raise
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            if isinstance(data, bytes) and data[:1] == b"\x01":  # it tells versions, which mean nothing to this type
+                return decode_typed(opened(data)[0])
             raise InvalidInput(f"expected {type_name(annotation)}: {decode_fault(error)}") from error
 
     return decode_typed

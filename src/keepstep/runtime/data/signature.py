@@ -28,11 +28,12 @@ import msgspec
 from keepstep.journal import InvalidInput
 
 from .annotations import Unresolved, resolve_annotations
-from .codec import decoder, decoder_of_all, encode, settle, type_name
+from .codec import decoder, decoder_of_all, encode, encode_value, settle, type_name
 from .codec import encode_unsettled as _encode
 from .fault import field_names
 from .models import is_model_class
 from .schema import publish
+from .versions import VERSIONED, opened, stamp, with_versions_of
 
 DIGEST_BYTES = 8
 
@@ -147,6 +148,10 @@ class Signature:
 
     def encode_args(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         """The arguments of a call in their wire form. Raises ``InvalidInput`` if the function cannot be called so."""
+        data = self._encode_args(args, kwargs)
+        return stamp(data, (args, kwargs)) if VERSIONED else data
+
+    def _encode_args(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
         if kwargs or not self._required_count <= len(args) <= self._simple_max:
             return self._encode_bound(args, kwargs)
         for n, slot in self._records:
@@ -219,6 +224,8 @@ class Signature:
     def _decode_each(self, data: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
         if self._refresh is not None:
             self._resolve()
+        if data[:1] == b"\x01":
+            return self._decode_enveloped(data)
         args, kwargs = self._read(data)
         count = len(args)
         if count < self._required_count or count > len(self._positional) or kwargs or self._keyword_required:
@@ -231,6 +238,14 @@ class Signature:
                 raise self._misfit(slot, error) from error
         return decoded, {}
 
+    def _decode_enveloped(self, data: bytes) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Arguments that say which versions of classes they hold: each is read knowing that."""
+        args, kwargs = self._read(opened(data)[0])
+        return self._decode_many(
+            [with_versions_of(data, bytes(each)) for each in args],
+            {name: with_versions_of(data, bytes(each)) for name, each in kwargs.items()},
+        )
+
     def _read(self, data: bytes) -> tuple[list[msgspec.Raw], dict[str, msgspec.Raw]]:
         try:
             if data[:1] == b"{":
@@ -240,7 +255,7 @@ class Signature:
         except msgspec.MsgspecError as error:
             raise InvalidInput(f"the arguments of {self.name}() cannot be read: {error}") from error
 
-    def _decode_many(self, args: list[msgspec.Raw], kwargs: dict[str, msgspec.Raw]) -> tuple[list[Any], dict[str, Any]]:
+    def _decode_many(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -248,7 +263,7 @@ class Signature:
         decoded = [self._decode_one(self._slot_at(n), raw) for n, raw in enumerate(args)]
         return decoded, {name: self._decode_one(self._slot_named(name), raw) for name, raw in kwargs.items()}
 
-    def _decode_one(self, slot: Slot, raw: msgspec.Raw) -> Any:
+    def _decode_one(self, slot: Slot, raw: Any) -> Any:
         try:
             return slot.decode(raw)
         except InvalidInput as error:
@@ -272,7 +287,7 @@ class Signature:
 
     def encode_result(self, value: Any) -> bytes:
         """What the function returned, as JSON."""
-        return encode(value, f"the result of {self.name}()")
+        return encode_value(value, f"the result of {self.name}()")
 
     def decode_result(self, data: bytes) -> Any:
         """Read what the function returned, by its return annotation."""
