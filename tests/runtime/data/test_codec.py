@@ -194,7 +194,7 @@ def test_a_misfit_says_what_was_expected_what_was_found_and_where(annotation: An
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        (Order | Line, "tagged msgspec Structs"),
+        (list[Order | Line], "tagged msgspec Structs"),
         (Decimal | str, "more than one str-like"),
         (list["Missing"], "Missing"),  # type: ignore[name-defined]  # noqa: F821
         (Hidden, "Hidden._secret is private"),

@@ -9,7 +9,7 @@ annotated type, what comes back equals what went in; never pickle, and no class 
 * ints have any size up to Python's own limit for text (4,300 digits).
 * NaN and the infinities are refused: JSON has no word for them. As a Decimal they travel.
 * Keys of dicts may be text, numbers, Enums, dates, UUIDs, Decimals and bytes; True, None and tuples are refused.
-* Subclasses of builtins come back as the subclass where they are annotated.
+* Subclasses of builtins come back as the subclass where they are annotated. Paths are text.
 * UTC offsets are kept to the minute, as RFC 3339 says.
 
 The text is final: it may be extended, but what was written once stays readable.
@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -40,6 +41,7 @@ from .models import (
     validation_fault,
 )
 from .ordering import holds_set, with_sorted_sets
+from .unions import union_decoder
 from .versions import VERSIONED, has_versions, opened, stamp, upcasting
 
 DECODERS_KEPT_MAX = 4096
@@ -53,6 +55,8 @@ def _enc_hook(value: Any) -> Any:
             return builtin(value)
     if isinstance(value, deque):
         return list(value)
+    if isinstance(value, PurePath):
+        return str(value)
     raise TypeError(f"values of type {type_name(type(value))} cannot be written as JSON")
 
 
@@ -67,10 +71,30 @@ def _dec_hook(expected: Any, found: Any) -> Any:
         return decode_model(expected, _encode(found))
     origin = get_origin(expected) or expected
     if isinstance(origin, type):
+        if origin is object:
+            return found
+        if origin in _READ_AS_LIST:
+            return _as_builtin(list, get_args(expected), found)
+        if issubclass(origin, PurePath):
+            return origin(msgspec.convert(found, str))
+        if issubclass(origin, (defaultdict, Counter)):
+            return _as_counting(origin, get_args(expected), found)
         for builtin in (str, int, float, list, dict, tuple, set, frozenset, deque):
             if issubclass(origin, builtin):
                 return origin(_as_builtin(builtin, get_args(expected), found))
     raise TypeError(f"{type_name(expected)} is not a type that can be read from JSON; {fault.ADVICE}")
+
+
+_READ_AS_LIST = (Iterable, Iterator)
+
+
+def _as_counting(origin: Any, arguments: tuple[Any, ...], found: Any) -> Any:
+    """A dict that makes what is missing, by the class of its values."""
+    if issubclass(origin, Counter):
+        return origin(_as_builtin(dict, (*arguments[:1], int) if arguments else (), found))
+    make = arguments[1] if len(arguments) == 2 else None
+    make = get_origin(make) or make
+    return origin(make if isinstance(make, type) else None, _as_builtin(dict, arguments, found))
 
 
 def _as_builtin(builtin: Any, arguments: tuple[Any, ...], found: Any) -> Any:
@@ -219,7 +243,7 @@ def _raw_decoder(annotation: Any) -> Callable[[bytes], Any]:
         decode = msgspec.json.Decoder(annotation, dec_hook=_dec_hook).decode
         refuse_hidden_fields(annotation)
     except Exception as error:
-        adapted = adapter_decoder(annotation)
+        adapted = adapter_decoder(annotation) or union_decoder(annotation, decoder, encode)
         if adapted is None:
             raise InvalidInput(f"the type {type_name(annotation)} cannot be read: {_build_fault(error)}") from error
         return adapted
@@ -231,6 +255,10 @@ def _build_fault(error: Exception) -> str:
         return (
             f"{error}; an annotation names something that is not visible in its module: define it at module level, "
             "outside of `if TYPE_CHECKING:`, before the first use"
+        )
+    if "str-like" in str(error):
+        return (
+            f"{error}; JSON has one kind of text for them all, which would not say which it was: annotate one of them"
         )
     if "union" in str(error):
         return f"{error}; use tagged msgspec Structs (class A(msgspec.Struct, tag=True)) for a choice between classes"
