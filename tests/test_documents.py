@@ -14,7 +14,9 @@ import psycopg
 import pytest
 
 from keepstep import Engine
+from keepstep.codecs.keys import new_key
 from keepstep.runtime import registry
+from keepstep.runtime.data import decoder, versions
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 
@@ -99,3 +101,15 @@ async def test_search(tmp_path: Path) -> None:
             "due": "datetime",
             "tags": "keyword_list",
         }.items()
+
+
+async def test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "VERSIONED", dict(versions.VERSIONED))
+    example: Any = code_of("data.md", tmp_path)
+    assert decoder(example.Parcel)(b'{"grams":1500}') == example.Parcel(1.5, "brown")
+    (tmp_path / "keys").write_text(f"2026-11 {new_key()}\n")
+    codec = example.make_codec(str(tmp_path / "keys"), str(tmp_path / "blobs"))
+    async with example.make_engine(f"sqlite:///{tmp_path}/a.db", codec) as engine:
+        await engine.start("anything", "a secret", id="a")
+        await engine.journal.load((await engine.get("a").describe()).run_id)
+    assert b"a secret" not in (tmp_path / "a.db").read_bytes()

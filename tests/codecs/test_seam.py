@@ -16,6 +16,7 @@ from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.journal import PASSED_ON, SealedJournal
 from keepstep.codecs.keys import new_key
 from keepstep.journal import Journal, Unreadable, cell_of
+from keepstep.journal.kept import KeptIn
 from keepstep.journal.payload import CELL_MARK
 
 KEY = new_key()
@@ -142,6 +143,17 @@ async def test_without_a_codec_all_of_it_is_there_to_be_found(tmp_path: Path) ->
     async with engine_on(tmp_path) as engine:
         assert await talk(engine) == EXPECTED
         assert everything_on_disk(tmp_path).count(CANARY.encode()) > 10
+
+
+async def test_nothing_of_a_users_is_on_a_server_in_plain(postgres_url: str, tmp_path: Path) -> None:
+    chain = codec(blobs=FileBlobs(tmp_path), inline_bytes_max=60)
+    async with Engine(postgres_url, queues=("default", "sealed-elsewhere"), codec=chain) as engine:
+        assert await talk(engine) == EXPECTED
+        found = [kept for where in KeptIn for kept in await engine.journal.read_kept(where)]
+    assert len(found) > 15
+    assert all(cell_of(kept.data) is not None for kept in found if kept.data)
+    async with Engine(postgres_url, codec=chain, workers=False) as engine:
+        assert await engine.get("talk").result() == EXPECTED
 
 
 @pytest.mark.parametrize(
