@@ -22,7 +22,7 @@ NAME = "changing"
 def deploy(code: Code) -> Workflow[Any, Any]:
     """The workflow ``changing`` with this code."""
     forget("workflow", NAME)
-    return workflow(name=NAME, guard=False)(code)  # type: ignore[arg-type]
+    return workflow(name=NAME, guard=False)(code)
 
 
 async def until_shown(engine: Engine, condition: Condition, id: str = NAME) -> keepstep.RunInfo:

@@ -113,11 +113,11 @@ def test_options_that_do_not_exist_or_fit_are_refused() -> None:
     assert call_by_name.options(timeout=None, retry=Retry(max_attempts=2)).run_options.timeout_seconds is None
 
 
-def test_what_is_no_function_is_no_step_and_what_is_not_async_is_no_workflow() -> None:
+def test_what_is_no_function_is_neither_step_nor_workflow() -> None:
     with pytest.raises(InvalidInput, match="@step goes on a function, not on"):
         step(dict)
-    with pytest.raises(InvalidInput, match="@workflow goes on an async function"):
-        workflow(len)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="@workflow goes on a function or a class"):
+        workflow(len)
 
 
 @workflow

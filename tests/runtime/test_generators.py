@@ -107,7 +107,7 @@ async def break_for_a_circle() -> None:
 @workflow
 async def start_what_is_no_workflow() -> str:
     try:
-        await keepstep.start_child(count_a_generator, 1)  # type: ignore[arg-type]
+        await keepstep.start_child(count_a_generator, 1)  # type: ignore[call-overload]
     except keepstep.InvalidInput as error:
         return str(error)
     return "started"

@@ -105,7 +105,7 @@ async def say_what_cannot_be_kept(what: str) -> Any:
         case "surrogate":
             await come_back_after.options(key="\ud800")(1, 0)
         case "child id":
-            await keepstep.start_child(child_of_any_name, 1, id=42)  # type: ignore[arg-type]
+            await keepstep.start_child(child_of_any_name, 1, id=42)  # type: ignore[call-overload]
         case "child queue":
             await keepstep.start_child(child_of_any_name, 1, queue="")
         case "title":

@@ -132,6 +132,6 @@ def test_a_name_that_nobody_serves_and_an_input_that_no_longer_fits_stop_nobody(
             await asyncio.sleep(0.1)
         assert (await handles[1].describe()).status == "running"
         with pytest.raises(InvalidInput, match="decorated"):
-            await engine.start(len)  # type: ignore[arg-type]
+            await engine.start(len)  # type: ignore[call-overload]
 
     on_an_engine(program)

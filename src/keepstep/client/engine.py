@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date, datetime
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
@@ -31,7 +31,7 @@ from keepstep.runtime.data import Duration, checked_name, encode_value, plain_at
 from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import definition_of
-from keepstep.runtime.workflow import Runs, Workflow
+from keepstep.runtime.workflow import Runs, RunsSync, Workflow
 from keepstep.schedules.guest import Schedules
 from keepstep.worker.reply import UPDATE
 from keepstep.worker.surroundings import Surroundings
@@ -89,7 +89,7 @@ class Engine:
         namespace: str = "default",
         lease_seconds: float = 10.0,
         callback_url: str | None = None,
-        serve: Sequence[Workflow[Any, Any] | type[Runs[Any, Any]]] | None = None,
+        serve: Sequence[Workflow[Any, Any] | type[RunsSync[Any, Any]]] | None = None,
         create: bool = True,
         codec: Codec | None = None,
         clock: Clock | None = None,
@@ -173,6 +173,7 @@ class Engine:
 
     # starting
 
+    @overload
     async def start(
         self,
         workflow: Workflow[Any, R] | type[Runs[Any, R]] | str,
@@ -189,7 +190,26 @@ class Engine:
         attributes: dict[str, Any] | None = None,
         connection: Any = None,
         **kwargs: Any,
-    ) -> RunHandle[R]:
+    ) -> RunHandle[R]: ...
+    @overload
+    async def start(self, workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> RunHandle[R]: ...
+    async def start(
+        self,
+        workflow: Any,
+        *args: Any,
+        id: str | None = None,
+        if_running: str = "attach",
+        if_closed: str = "attach",
+        queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
+        delay: Duration | None = None,
+        start_at: datetime | None = None,
+        dedup: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        connection: Any = None,
+        **kwargs: Any,
+    ) -> RunHandle[Any]:
         """Start a run, or attach to the one of that id if type and input are the same.
 
         :param if_running: what to do if a run of that id is open: attach, reject, or restart (ending it by force).
@@ -223,6 +243,7 @@ class Engine:
             )
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
 
+    @overload
     async def debounce(
         self,
         workflow: Workflow[Any, R] | type[Runs[Any, R]] | str,
@@ -234,7 +255,21 @@ class Engine:
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
-    ) -> RunHandle[R]:
+    ) -> RunHandle[R]: ...
+    @overload
+    async def debounce(self, workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> RunHandle[R]: ...
+    async def debounce(
+        self,
+        workflow: Any,
+        *args: Any,
+        key: str,
+        delay: Duration,
+        at_most: Duration | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> RunHandle[Any]:
         """Start one run for many calls in a row of the same ``key``: a while after the last, with its arguments.
 
         :param delay: it begins so long after the last call, and :param at_most: no later than so long after the first.
@@ -279,6 +314,7 @@ class Engine:
             self.worker.admission.adopt(new, started)
         return started
 
+    @overload
     async def signal_with_start(
         self,
         workflow: Workflow[Any, R] | type[Runs[Any, R]] | str,
@@ -291,7 +327,22 @@ class Engine:
         queue: str | None = None,
         attributes: dict[str, Any] | None = None,
         **kwargs: Any,
-    ) -> RunHandle[R]:
+    ) -> RunHandle[R]: ...
+    @overload
+    async def signal_with_start(self, workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> RunHandle[R]: ...
+    async def signal_with_start(
+        self,
+        workflow: Any,
+        *args: Any,
+        id: str,
+        signal: str | Signal[Any, Any],
+        value: Any = None,
+        signal_id: str | None = None,
+        if_closed: str = "attach",
+        queue: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> RunHandle[Any]:
         """Send a signal to the run of that id, and start it before if there is none: both, or neither.
 
         A run that is open gets the signal, whatever it was started with. :param signal_id: a second one of that id is
@@ -308,7 +359,7 @@ class Engine:
 
     async def update_with_start(
         self,
-        workflow: Workflow[Any, Any] | type[Runs[Any, Any]] | str,
+        workflow: Workflow[Any, Any] | type[RunsSync[Any, Any]] | str,
         *args: Any,
         id: str,
         update: str | Update[Any, Any],
@@ -333,9 +384,13 @@ class Engine:
         seconds = None if timeout is None else to_seconds(timeout)
         return await update_with_start(self, new, question, known_by, seconds)
 
-    async def run(self, workflow: Workflow[Any, R] | type[Runs[Any, R]] | str, *args: Any, **options: Any) -> R:
+    @overload
+    async def run(self, workflow: Workflow[Any, R] | type[Runs[Any, R]] | str, *args: Any, **options: Any) -> R: ...
+    @overload
+    async def run(self, workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> R: ...
+    async def run(self, workflow: Any, *args: Any, **options: Any) -> Any:
         """``start`` and ``result`` in one."""
-        handle: RunHandle[R] = await self.start(workflow, *args, **options)
+        handle: RunHandle[Any] = await self.start(workflow, *args, **options)
         return await handle.result()
 
     def _new_run(self, request: StartRequest, id: str | None, queue: str | None, **options: Any) -> NewRun:
@@ -394,7 +449,7 @@ class Engine:
     async def schedule(
         self,
         id: str,
-        workflow: Workflow[Any, Any] | type[Runs[Any, Any]] | str,
+        workflow: Workflow[Any, Any] | type[RunsSync[Any, Any]] | str,
         *args: Any,
         cron: str | Sequence[str] = (),
         every: Duration | Sequence[Duration] = (),

@@ -27,7 +27,7 @@ from keepstep.runtime.code_version import pinned_queue
 from keepstep.runtime.data import are_comparable, encode, encode_value, parse_json_inputs, within_limit
 from keepstep.runtime.data.signature import DIGEST_BYTES
 from keepstep.runtime.registry import definition_of, find_workflow
-from keepstep.runtime.workflow import Runs, Workflow
+from keepstep.runtime.workflow import RunsSync, Workflow
 from keepstep.worker.publish import version_of
 
 from .published import Published, schema_of, timeout_of
@@ -52,7 +52,7 @@ class StartRequest(msgspec.Struct, frozen=True):
 
 
 async def start_request(
-    workflow: Workflow[Any, Any] | type[Runs[Any, Any]] | str,
+    workflow: Workflow[Any, Any] | type[RunsSync[Any, Any]] | str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     published: Published,

@@ -90,6 +90,9 @@ def _asked(pending: Iterable[Operation]) -> tuple[Asked, ...]:
 def site_of(task: asyncio.Task[Any] | None) -> Site | None:
     """Where a suspended task stands in the user's code: its innermost frame outside of Keepstep and asyncio."""
     found: Site | None = None
+    crossing = getattr(task, "crossing", None)
+    if crossing is not None:
+        return _innermost(crossing.frame)
     awaited: Any = task.get_coro() if task is not None else None
     while awaited is not None:
         frame: FrameType | None = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
@@ -99,6 +102,13 @@ def site_of(task: asyncio.Task[Any] | None) -> Site | None:
             found = Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
     return found
+
+
+def _innermost(frame: FrameType | None) -> Site | None:
+    """Where a sync function stands, by its stack."""
+    while frame is not None and not is_user_code(frame.f_code):
+        frame = frame.f_back
+    return None if frame is None else Site(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname)
 
 
 def is_user_code(code: CodeType) -> bool:

@@ -38,6 +38,12 @@ def required(what: str, *, only_looks: bool = False) -> Execution:
     return execution
 
 
+def made(call: DurableCall[R]) -> Any:
+    """A call that workflow code has written down: async code gets it to await, sync code waits for its value."""
+    crossing = call.execution.loop.crossing
+    return call if crossing is None else crossing.wait(call)
+
+
 class DurableCall(Generic[R]):
     """Base of step and child calls. Subclasses say how to ``begin``."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from keepstep.journal import InvalidInput
 
 from .call import required
+from .crossing import waits_if_sync
 from .data import Duration, reader, to_seconds
 from .waiting import limited
 
@@ -81,6 +82,7 @@ class Callback:
     async def result(self, type: type[T], timeout: Duration | None = None) -> T: ...
     @overload
     async def result(self, type: Any = None, timeout: Duration | None = None) -> Any: ...
+    @waits_if_sync
     async def result(self, type: Any = None, timeout: Duration | None = None) -> Any:
         """What the callback brings, decoded as ``type``.
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from keepstep.journal import InvalidInput
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 
 from .call import DurableCall, required
-from .data import checked_name, within_limit
+from .crossing import waits_if_sync
+from .data import Duration, checked_name, to_seconds, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import ChildOperation
 from .registry import definition_of
 from .relative import OtherRun
+from .waiting import limited
 
 if TYPE_CHECKING:
     from .execution import Execution
-    from .workflow import Runs, Workflow
+    from .workflow import Runs, RunsSync, Workflow
 
 R = TypeVar("R")
 
@@ -74,10 +76,19 @@ class ChildHandle(OtherRun, Generic[R]):
         """The child's run id."""
         return self._operation.run_id or ""
 
+    @waits_if_sync
+    async def result(self, timeout: Duration | None = None) -> R:
+        """Wait for its result. Raises what it ended with, and ``TimedOut`` when the wait ran out, while it goes on."""
+        if timeout is None:
+            return await self
+        awaited = asyncio.shield(self._operation.future)
+        return await limited(awaited, to_seconds(timeout), f"the result of run {self.id!r}")
+
     def __await__(self) -> Generator[Any, Any, R]:
         return self._operation.future.__await__()
 
 
+@overload
 async def start_child(
     workflow: Workflow[Any, R] | type[Runs[Any, R]],
     *args: Any,
@@ -85,7 +96,18 @@ async def start_child(
     queue: str | None = None,
     if_parent_closes: str = "cancel",
     **kwargs: Any,
-) -> ChildHandle[R]:
+) -> ChildHandle[R]: ...
+@overload
+async def start_child(workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> ChildHandle[R]: ...
+@waits_if_sync
+async def start_child(
+    workflow: Any,
+    *args: Any,
+    id: str | None = None,
+    queue: str | None = None,
+    if_parent_closes: str = "cancel",
+    **kwargs: Any,
+) -> ChildHandle[Any]:
     """Start a workflow as a child of this run and go on; await the handle for its result.
 
     :param id: the child's workflow id; by default made from this run's id and the call's place.

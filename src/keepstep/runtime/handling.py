@@ -17,6 +17,7 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -29,6 +30,7 @@ from keepstep.journal import Event, InvalidInput
 
 from . import history
 from .blocked import Contradiction, Diff
+from .crossing import cross
 from .data import describe, encode_failure, within_limit
 from .errors import Disturbed, QueryFailed, UpdateRejected
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
@@ -141,7 +143,8 @@ class Handling:
         execution = self._execution
         scope = self._scope.child(f"{handler.kind} {handler.name}")
         with execution.loop._entered():
-            coroutine = _call(handler.fn, self.instance, args, kwargs)
+            call = cross if execution.workflow.is_sync and not inspect.iscoroutinefunction(handler.fn) else _call
+            coroutine = call(handler.fn, self.instance, *args, **kwargs)
             task = execution.loop.task(coroutine, scope, f"{handler.kind} {handler.name}", Context())
         self.at_work[task] = AtWork(handler.kind, handler.name, execution.now, update_id)
         task.add_done_callback(ended)
@@ -263,8 +266,8 @@ class Handling:
                 raise violation
 
 
-async def _call(fn: Callable[..., Any], instance: object, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    result = fn(instance, *args, **kwargs)
+async def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    result = fn(*args, **kwargs)
     return await result if inspect.iscoroutine(result) else result
 
 
@@ -274,14 +277,15 @@ Begun = Coroutine[Any, Any, Any]
 def begin(execution: Execution, args: Sequence[Any], kwargs: dict[str, Any]) -> Begun:
     """The run's own function, about to be called; for a class, on the instance that its handlers are called on."""
     workflow = execution.workflow
+    call = functools.partial(cross, workflow.fn) if workflow.is_sync else workflow.fn
     if workflow.cls is None:
-        coroutine: Begun = workflow.fn(*args, **kwargs)
+        coroutine: Begun = call(*args, **kwargs)
         return coroutine
     try:
         execution.handling.instance = instance = workflow.new_instance(args, kwargs)
     except Exception as error:
         return _fail(error)
-    bound: Begun = workflow.fn(instance, *args, **kwargs)
+    bound: Begun = call(instance, *args, **kwargs)
     return bound
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 import msgspec
 
 from .call import required
+from .crossing import waits_if_sync
 from .data import Duration, checked_name, reader, to_seconds
 from .data.schema import schema_of
 
@@ -37,6 +38,7 @@ async def human_task(
 async def human_task(
     title: str, form: Any = None, assignee: str | None = None, due: Duration | datetime | None = None
 ) -> Any: ...
+@waits_if_sync
 async def human_task(
     title: str, form: Any = None, assignee: str | None = None, due: Duration | datetime | None = None
 ) -> Any:

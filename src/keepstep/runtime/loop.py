@@ -41,6 +41,7 @@ from .guard import outside_call
 from .scope import Scope
 
 if TYPE_CHECKING:
+    from .crossing import Crossing
     from .execution import Execution
     from .operation import Operation
 
@@ -124,6 +125,9 @@ class WorkflowFuture(asyncio.Future[Any]):
 class WorkflowTask(asyncio.Task[Any]):
     """A task whose hash is its creation number and which carries the scope of its keys."""
 
+    crossing: Crossing | None = None
+    """In a task that runs a sync function."""
+
     def __init__(self, coro: Any, loop: WorkflowLoop, scope: Scope, name: str | None, context: Context | None) -> None:
         self.number = loop.next_number()
         self.scope = scope
@@ -147,6 +151,8 @@ class WorkflowLoop(OwnerOfGenerators):
         self.generators: WeakSet[Any] = WeakSet()
         self._closed = False
         self._running = False
+        self.crossing: Crossing | None = None
+        """Of the sync function that is running now (``crossing``)."""
         self.root = Scope("")
         self.errors: list[BaseException] = []
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 
-from .call import DurableCall, required
+from .call import DurableCall, made, required
 from .data import checked_name, encode_value, plain_text, within_limit
 from .execution import digest_of
 from .handler import Signal, handler_name
@@ -66,11 +66,12 @@ class OtherRun:
         signal = handler_name(name, "signal")
         execution = required("signal")
         payload = within_limit(encode_value(value), "the value of signal", signal, execution.value_bytes_max)
-        return MessageCall(execution, self.id, "signal", signal, payload)
+        return made(MessageCall(execution, self.id, "signal", signal, payload))  # type: ignore[no-any-return]
 
     def cancel(self, reason: str = "") -> MessageCall:
         """Ask it to stop; it compensates what it has done."""
-        return MessageCall(required("cancel"), self.id, "cancel", "", plain_text(reason, "the reason").encode())
+        told = plain_text(reason, "the reason").encode()
+        return made(MessageCall(required("cancel"), self.id, "cancel", "", told))  # type: ignore[no-any-return]
 
 
 def get_run(id: str) -> OtherRun:

@@ -11,7 +11,7 @@ those before it in reverse order wait for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +20,7 @@ import msgspec
 from keepstep.journal import InvalidInput, TooLarge
 
 from .call import current, required
+from .crossing import awaitable, crossing_now, waits_if_sync
 from .data import describe
 from .errors import Evicted, StepFailed
 from .step import Step, StepCall
@@ -78,6 +79,7 @@ class Saga:
         self._undos: list[_Undo] = []
         self._execution = required("saga")
 
+    @waits_if_sync
     async def run(self, do: Callable[..., Coroutine[Any, Any, R]], *args: Any, undo: Any, **kwargs: Any) -> R:
         """Run a step whose effect ``undo`` takes back: ``undo(*args, outcome)``, if the block does not succeed.
 
@@ -90,7 +92,7 @@ class Saga:
             raise InvalidInput(
                 f"undo {undo.name!r} must take the {len(args)} arguments of the step, and may take outcome"
             )
-        call = do(*args)
+        call: Awaitable[R] = awaitable(do)(*args)
         self._undos.append(entry)
         try:
             result = await call
@@ -104,7 +106,24 @@ class Saga:
         """Register an undo for what is known to have succeeded: ``undo(*args)``."""
         self._undos.append(_Undo(_step(undo), args, wants_outcome=False))
 
+    def __enter__(self) -> Saga:
+        if crossing_now() is None:
+            raise RuntimeError("`with keepstep.saga()` is for sync workflows; in async ones write `async with`")
+        return self._enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        crossing = crossing_now()
+        if crossing is None:  # the run has left memory
+            self._execution.open_sagas.pop(self, None)
+        else:
+            crossing.wait(self.__aexit__(kind, error, trace))
+
     async def __aenter__(self) -> Saga:
+        return self._enter()
+
+    def _enter(self) -> Saga:
         task = asyncio.current_task()
         assert task is not None
         self._execution.open_sagas[self] = task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
@@ -11,7 +12,8 @@ import msgspec
 from keepstep.journal import InvalidInput
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
-from .call import DurableCall, current
+from .branch import Handle
+from .call import DurableCall, current, made, required
 from .data import Duration, Retry, Signature, checked_name, to_seconds, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
@@ -82,15 +84,13 @@ class Step(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        return StepCall(execution, self, args, kwargs)
+        return made(StepCall(execution, self, args, kwargs))  # type: ignore[no-any-return]
 
-    def start(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowFuture:
-        """Start the step now and return a handle to await later."""
-        call: Any = self(*args, **kwargs)
-        if not isinstance(call, StepCall):
-            call.close()
-            raise RuntimeError(f"{self.name}.start(...) can only be used inside a workflow")
-        return call.begin()
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
+        """Start the step now and return a handle to await later; in sync workflows call its ``result()``."""
+        execution = required(f"{self.name}.start(...)")
+        future = StepCall(execution, self, args, kwargs).begin()
+        return future if execution.loop.crossing is None else Handle(future, f"step {self.name}")  # type: ignore[return-value]
 
     def options(self, **options: Any) -> Step[P, R]:
         """A copy with other options: those of ``@step``, and ``key=`` to name this call's occurrence."""

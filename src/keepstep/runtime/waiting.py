@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from keepstep.journal import InvalidInput
 
 from .call import required
+from .crossing import waits_if_sync
 from .data import Duration, checked_name, reader, to_seconds
 from .errors import TimedOut
 
@@ -30,6 +31,7 @@ async def limited(awaited: Awaitable[T], seconds: float | None, what: str) -> T:
         raise TimedOut(f"{what} did not come within {seconds:g} s") from error
 
 
+@waits_if_sync
 async def sleep(duration: Duration) -> None:
     """Wait durably: ``1.5`` seconds, ``"2h"``, a ``timedelta``. The wait survives crashes and keeps its end."""
     required("sleep")
@@ -40,6 +42,7 @@ async def sleep(duration: Duration) -> None:
 async def receive(name: str, type: type[T], timeout: Duration | None = None) -> T: ...
 @overload
 async def receive(name: str, type: Any = None, timeout: Duration | None = None) -> Any: ...
+@waits_if_sync
 async def receive(name: str, type: Any = None, timeout: Duration | None = None) -> Any:
     """The next signal of that name, in order of arrival, decoded as ``type``.
 
@@ -68,6 +71,7 @@ async def receive(name: str, type: Any = None, timeout: Duration | None = None) 
     return reader(type)(signal.data.payload)
 
 
+@waits_if_sync
 async def wait_for(predicate: Callable[[], bool], timeout: Duration | None = None) -> None:
     """Wait until the predicate holds. It is asked after everything that happens to the run, and must not await.
 

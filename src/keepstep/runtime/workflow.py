@@ -12,9 +12,10 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from keepstep.journal import InvalidInput
 
-from .call import current
+from .call import current, made
 from .child import ChildCall
 from .code_version import VERSION_CHARS_MAX, pinned_queue
+from .crossing import check_can_cross
 from .data import Duration, Signature, checked_name, to_seconds
 from .guard import scan
 from .handler import Handlers
@@ -29,6 +30,12 @@ class Runs(Protocol[P, R_co]):
     """An instance of a workflow class."""
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+
+
+class RunsSync(Protocol[P, R_co]):
+    """An instance of a workflow class whose ``run`` is sync."""
+
+    def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
 
 class Workflow(Generic[P, R]):
@@ -50,6 +57,8 @@ class Workflow(Generic[P, R]):
         names = names_around(decorated)
         self.cls: type | None = cls
         self.fn: Callable[..., Any] = decorated if cls is None else _run_of(cls)
+        self.is_sync = not inspect.iscoroutinefunction(self.fn)
+        """Its durable calls return values; others return awaitables."""
         self.name = name
         self.queue = queue
         self.timeout_seconds = timeout_seconds
@@ -83,7 +92,7 @@ class Workflow(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        return ChildCall(execution, self, args, kwargs, {})
+        return made(ChildCall(execution, self, args, kwargs, {}))  # type: ignore[no-any-return]
 
     def new_instance(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> object | None:
         """What one run's handlers are called on; None for a function. Raises what the class's own code raises."""
@@ -98,9 +107,19 @@ class Workflow(Generic[P, R]):
 
 def _run_of(cls: type) -> Callable[..., Any]:
     run: Callable[..., Any] | None = inspect.getattr_static(cls, "run", None)
-    if run is None or not inspect.iscoroutinefunction(run):
-        raise InvalidInput(f"workflow class {cls.__qualname__} needs a method: async def run(self, ...)")
+    if not inspect.isfunction(run):
+        raise InvalidInput(
+            f"workflow class {cls.__qualname__} needs a method: async def run(self, ...), or def run(self, ...)"
+        )
     return run
+
+
+def _check_colour(fn: Callable[..., Any]) -> None:
+    """Raises ``InvalidInput`` for a function that is neither async nor sync, or sync where that cannot be run."""
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise InvalidInput(f"workflow {fn.__qualname__} yields; a workflow is a function that returns its result once")
+    if not inspect.iscoroutinefunction(fn):
+        check_can_cross(f"workflow {fn.__qualname__}")
 
 
 def _takes_arguments(cls: type, signature: Signature) -> bool:
@@ -126,15 +145,19 @@ class _Decorator(Protocol):
     """What ``@workflow(...)`` with options returns."""
 
     @overload
-    def __call__(self, fn: C, /) -> C: ...
+    def __call__(self, fn: C, /) -> C: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Workflow[P, R]: ...
 
 
 @overload
-def workflow(fn: C, /) -> C: ...
+def workflow(fn: C, /) -> C: ...  # type: ignore[overload-overlap]
 @overload
 def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+@overload
+def workflow(fn: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(
     *,
@@ -158,7 +181,7 @@ def workflow(
     continues: Sequence[str] = (),
     guard: bool = True,
 ) -> Any:
-    """Make an async function a workflow, or a class with ``async def run(self, ...)``.
+    """Make a function a workflow, or a class with a method ``run``, async or sync (see ``docs/sync.md``).
 
     A class may have methods that are called from outside: see ``keepstep.signal``, ``query`` and ``update``.
 
@@ -177,10 +200,9 @@ def workflow(
 
     def decorate(decorated: Callable[..., Any]) -> Any:
         is_class = isinstance(decorated, type)
-        if not is_class and not inspect.iscoroutinefunction(decorated):
-            raise InvalidInput(
-                f"@workflow goes on an async function or a class with an async run, not on {decorated!r}"
-            )
+        if not is_class and not inspect.isfunction(decorated):
+            raise InvalidInput(f"@workflow goes on a function or a class with a method run, not on {decorated!r}")
+        _check_colour(_run_of(decorated) if isinstance(decorated, type) else decorated)
         if guard:
             scan(decorated)
         seconds = None if timeout is None else to_seconds(timeout)
