@@ -1,5 +1,7 @@
 """Keepstep: durable execution for Python. Multi-step processes run to their end, whatever crashes."""
 
+from keepstep.client.blocking.engine import BlockingEngine
+from keepstep.client.blocking.handle import BlockingRunHandle
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import HistoryEvent, RunInfo
@@ -55,6 +57,8 @@ __all__ = [
     "AlreadyStarted",
     "AttributeRefused",
     "Blocked",
+    "BlockingEngine",
+    "BlockingRunHandle",
     "Callback",
     "Cancelled",
     "ChildHandle",

@@ -14,7 +14,7 @@ from keepstep.runtime.workflow import Workflow
 from keepstep.testing import run
 from tests.runtime.crashing import World
 
-Code = Callable[[], Awaitable[Any]]
+Code = Callable[[], Awaitable[Any]] | Callable[[], str]
 
 NAME = "changing"
 

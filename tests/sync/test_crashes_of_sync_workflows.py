@@ -7,8 +7,9 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
-import keepstep
 import pytest
+
+import keepstep
 from keepstep import Cancelled, Engine, Outcome, RunClosed, StepFailed, WorkflowFailed, sync
 from tests.runtime.crashing import crash_at_every_commit
 from tests.runtime.programs import on_an_engine

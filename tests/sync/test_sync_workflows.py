@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keepstep
 import pytest
+
+import keepstep
 from keepstep import Engine, InvalidInput, Nondeterminism, WorkflowFailed, sync
 from keepstep.runtime import crossing
 from tests.runtime.deploying import after_deploying, block_of

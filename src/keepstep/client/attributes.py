@@ -18,7 +18,7 @@ class Attributes:
         """The type of each, by name."""
         return {each.name: each.type.value for each in await self._journal.list_attributes(self._namespace)}
 
-    async def register(self, **types: str) -> None:
+    async def register(self, /, **types: str) -> None:
         """Give attributes their types before the first run has a value: ``register(due="datetime", items="int")``.
 
         Said again it changes nothing. Without it, an attribute gets the type of its first value. A type stays.

@@ -359,6 +359,7 @@ class Engine:
 
     async def update_with_start(
         self,
+        /,
         workflow: Workflow[Any, Any] | type[RunsSync[Any, Any]] | str,
         *args: Any,
         id: str,

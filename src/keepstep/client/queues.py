@@ -56,7 +56,7 @@ class Queues:
         await self.get(name)
         await self._change(QueueChange(name=name, is_paused=False))
 
-    async def limit(self, name: str, **limits: Any) -> None:
+    async def limit(self, /, name: str, **limits: Any) -> None:
         """Change limits, from now on and above what code declares: ``limit("gpu", concurrency=2, rate=None)``.
 
         Raises ``InvalidInput`` for what cannot be one.

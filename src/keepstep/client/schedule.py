@@ -99,6 +99,7 @@ class ScheduleHandle:
 
     async def update(
         self,
+        /,
         *,
         workflow: Any = UNSET,
         args: tuple[Any, ...] = UNSET,

@@ -1,8 +1,9 @@
 """Crossing: how sync workflow code waits on the deterministic loop without a thread of its own.
 
-A sync function of a workflow runs in a *greenlet*: a stack of its own on the worker's thread. Around it stands a task of
-the run's loop like any other. Where the function calls something durable, it hands the awaitable over to that task and
-its stack is put aside; when the loop has an answer, the task switches back with the value, or raises the error there.
+A sync function of a workflow runs in a *greenlet*: a stack of its own on the worker's thread. Around it stands a task
+of the run's loop like any other. Where the function calls something durable, it hands the awaitable over to that task
+and its stack is put aside; when the loop has an answer, the task switches back with the value, or raises the error
+there.
 
 So a sync workflow *is* an async one to everything else: its keys, its order of events, cancellation, sagas, timeouts,
 diffs, eviction and replay are those of its tasks. A run that sleeps is unwound as an async one is (``GeneratorExit``

@@ -93,7 +93,8 @@ def check_connection(connection: Any, path: Path) -> sqlite3.Connection:
         with _plainly(connection):
             place = next(file for _, name, file in connection.execute("PRAGMA database_list") if name == "main")
     except sqlite3.ProgrammingError as error:
-        raise InvalidInput(f"connection= cannot be used here: {error}") from error
+        elsewhere = " (open it with check_same_thread=False)" if "same thread" in str(error) else ""
+        raise InvalidInput(f"connection= cannot be used here: {error}{elsewhere}") from error
     if not place or not os.path.samefile(place, path):
         raise InvalidInput(f"connection= is open on {place or 'no file'}, and the journal is in {path}")
     return connection

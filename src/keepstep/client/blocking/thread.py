@@ -1,0 +1,137 @@
+"""EngineThread: the event loop of a ``BlockingEngine``, in a thread of its own, and how other threads call into it.
+
+Invariants
+
+* Nothing waits for itself: a call on the engine's own loop, or by workflow code, is refused.
+* A process that was forked off has the engine's memory, but not its thread. Whatever it asks for is refused, and
+  closing the engine there does nothing.
+* A caller that is interrupted (Ctrl-C) leaves at once, and what it had asked for is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import Any, ParamSpec, TypeVar
+
+from keepstep.journal import InvalidInput, StoreUnavailable
+from keepstep.runtime.call import current
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ITEMS_AT_ONCE_MAX = 200
+"""An iterator fetches so many, and no more before they have been asked for."""
+
+ENDING_SECONDS_MAX = 5.0
+"""So long may what is left on the loop take to be cancelled."""
+
+LOOKS_EACH_SECONDS = 0.5 if sys.platform == "win32" else None
+"""Where a signal does not interrupt a wait, it is ended so often to let Python see it."""
+
+
+class EngineThread:
+    """See the module's docstring."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="keepstep-engine", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            if left := asyncio.all_tasks(self._loop):
+                for task in left:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING_SECONDS_MAX))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+    @property
+    def is_here(self) -> bool:
+        """False in a process that was forked off."""
+        return os.getpid() == self._process
+
+    def call(self, method: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call an async method on the loop and wait for what it returns or raises."""
+        self._check_may_wait()
+
+        async def call() -> R:
+            return await method(*args, **kwargs)
+
+        called = asyncio.run_coroutine_threadsafe(call(), self._loop)
+        try:
+            return _outcome_of(called)
+        except CancelledError:
+            raise StoreUnavailable("the engine was closed while it was being waited for") from None
+        except BaseException:
+            called.cancel()
+            raise
+
+    def iterate(self, method: Callable[P, AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+        """What an async iterator yields, fetched a few at a time, when they are asked for."""
+        iterator: list[AsyncIterator[R]] = []
+
+        async def fetch() -> list[R]:
+            if not iterator:
+                iterator.append(method(*args, **kwargs))
+            items: list[R] = []
+            async for item in iterator[0]:
+                items.append(item)
+                if len(items) >= ITEMS_AT_ONCE_MAX:
+                    break
+            return items
+
+        async def close() -> None:
+            for each in iterator:
+                await each.aclose()  # type: ignore[attr-defined]
+
+        try:
+            while items := self.call(fetch):
+                yield from items
+                if len(items) < ITEMS_AT_ONCE_MAX:
+                    break
+        finally:
+            with suppress(StoreUnavailable):  # it was closed meanwhile, and its iterators with it
+                self.call(close)
+
+    def _check_may_wait(self) -> None:
+        if not self.is_here:
+            raise StoreUnavailable(
+                f"this engine was opened by process {self._process} and is not in process {os.getpid()}, which was "
+                "forked off it; open an engine after the fork (in gunicorn: in post_fork, or without preload_app)"
+            )
+        if current() is not None:
+            raise InvalidInput("workflow code must not wait for an engine; do that in a step, or start a child")
+        if threading.get_ident() == self._thread.ident:
+            raise InvalidInput(
+                "a BlockingEngine was called on its own event loop, which would wait for itself for ever; "
+                "call it from a sync step (def, not async def)"
+            )
+        if self._loop.is_closed() or not self._thread.is_alive():
+            raise StoreUnavailable("this engine is closed; open it again: with BlockingEngine(...) as engine")
+
+    def end(self) -> None:
+        """Stop the loop, and wait for its thread."""
+        if self.is_here and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(2 * ENDING_SECONDS_MAX)
+
+
+def _outcome_of(called: Future[R]) -> R:
+    while True:
+        try:
+            return called.result(LOOKS_EACH_SECONDS)
+        except TimeoutError:
+            if called.done():  # it is what was raised there
+                raise
