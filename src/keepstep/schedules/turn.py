@@ -142,6 +142,8 @@ class _Turn:
         """What is to be made up, in its order."""
         while self._backfills and self._has_room() and len(self._buffered) < BACKFILL_AHEAD:
             backfill = self._backfills[0]
+            if self._starts and backfill.overlap not in _UNMINDING:
+                return  # only the next turn knows whether there was a run of that id, which holds nothing up then
             nominal = self._timing.after(backfill.after)
             if nominal is None or nominal > backfill.end:
                 self._backfills.pop(0)
@@ -280,6 +282,9 @@ class _Turn:
             return None
         return found[1]
 
+
+_UNMINDING = (Overlap.ALLOW, Overlap.BUFFER_ALL)
+"""With these a firing is started in any case, whatever goes on."""
 
 _WHILE_RUNNING: dict[Overlap, Callable[[_Turn, Pending], None]] = {
     Overlap.SKIP: _Turn._skip,
