@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 import keepstep
 from keepstep import AlreadyStarted, Conflict, Engine, InvalidInput, NotFound, RunClosed, workflow
 from keepstep.journal.postgres.shard import shard_of
+from tests.journal.scene import wait_until
 
 POLL_SECONDS = 20.0
 PROMPTLY_SECONDS = POLL_SECONDS / 2
@@ -213,6 +214,52 @@ async def test_of_two_transactions_with_one_id_the_second_attaches(engine: Engin
             assert (await later).run_id == run.run_id
     assert await run.result() == 1
     assert await engine.count() == 1
+
+
+@pytest.mark.parametrize("if_closed", ["attach", "reject", "restart"])
+@pytest.mark.parametrize("is_second", [False, True])
+async def test_a_run_that_came_and_went_while_another_start_of_its_id_was_on_its_way_is_not_overlooked(
+    engine: Engine, db: Any, if_closed: str, is_second: bool
+) -> None:
+    """The start finds no open run, waits at its insertion for one that is not committed yet, and that one ends."""
+    if is_second:
+        await engine.run(echo_on_postgres, "one", id="one")
+    starting = f"start_workflow('echo_on_postgres', '[\"one\"]', 'one', if_closed => '{if_closed}')"
+    with psycopg.connect(engine.url) as other, psycopg.connect(engine.url, autocommit=True) as late:
+        passing = call(other, "start_workflow('echo_on_postgres', '[\"one\"]', 'one', if_closed => 'restart')")
+        later = asyncio.ensure_future(asyncio.to_thread(call, late, starting))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+        await wait_until(lambda: later.done() or db.execute(waits, (late.info.backend_pid,)).fetchone() == (1,))
+        if is_second and if_closed != "restart":  # it has found the first one, and minds no other
+            outcome = (await asyncio.gather(later, return_exceptions=True))[0]
+            assert isinstance(outcome, psycopg.errors.UniqueViolation if if_closed == "reject" else str)
+            return
+        other.execute("UPDATE keepstep.runs SET status = 1, closed_at = 1, wake_at = NULL WHERE status = 0")
+        other.commit()
+        if if_closed == "reject":
+            with pytest.raises(psycopg.errors.UniqueViolation, match="exists"):
+                await later
+        elif if_closed == "attach":
+            assert await later == passing
+        else:
+            assert await later != passing
+    assert await engine.count() == 1 + is_second + (if_closed == "restart")
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_a_transaction_that_does_not_see_the_newest_state_starts_nothing(
+    engine: Engine, db: Any, isolation: str
+) -> None:
+    async with by_asyncpg(engine.url) as user:
+        with pytest.raises(InvalidInput, match=f"started in a {isolation} .*READ COMMITTED"):
+            async with user.connection.transaction(isolation=isolation.replace(" ", "_")):
+                await user.order("one")  # its snapshot is taken
+                await engine.run(echo_on_postgres, "one", id="one")
+                await engine.start(echo_on_postgres, "one", id="one", connection=user.connection)
+        async with user.connection.transaction(isolation=isolation.replace(" ", "_")):
+            same = await engine.start(echo_on_postgres, "one", id="one", connection=user.connection)
+            assert await same.result() == "one", "it attaches to what it sees"
+    assert (await engine.count(), orders(db)) == (1, [])
 
 
 @pytest.mark.parametrize("what", ["start", "signal"])

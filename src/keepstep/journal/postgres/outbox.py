@@ -38,6 +38,9 @@ _ELSEWHERE = ("42883", "3F000", "42P01", "42501")
 
 _CONTENTION = ("40001", "40P01", "55P03")
 
+_ISOLATED = "0A000"
+"""SQLSTATE: a run is to be started by a transaction that sees an older state than the newest."""
+
 
 class PostgresOutbox:
     """See the module. Made by ``PostgresJournal.within``; ``journal_id`` tells it from journals elsewhere."""
@@ -107,6 +110,11 @@ class PostgresOutbox:
             if state in _CONTENTION:
                 raise Conflict(
                     f"others change the same run ({error}); roll back, and do your transaction again"
+                ) from error
+            if state == _ISOLATED:
+                said = str(error).partition("\n")[0]  # without the hint, which is for users of SQL
+                raise InvalidInput(
+                    f"{said}; begin the transaction of connection= with ISOLATION LEVEL READ COMMITTED"
                 ) from error
             raise
         if row[0] == "elsewhere":
