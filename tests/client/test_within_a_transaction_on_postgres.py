@@ -315,6 +315,7 @@ async def test_a_workflow_is_started_and_told_something_by_sql(engine: Engine, d
     assert time.monotonic() - began < PROMPTLY_SECONDS
     info = await engine.get("by-sql").describe()
     assert (info.run_id, info.attributes) == (run_id, {"a": 1})
+    assert [found.id async for found in engine.list("a = 1")] == ["by-sql"]
     assert uuid.UUID(run_id).version == 7
     assert abs(uuid.UUID(run_id).int >> 80) // 1000 == pytest.approx(time.time(), abs=60)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):

@@ -198,6 +198,8 @@ MISFITS: list[tuple[dict[str, Any], str]] = [
     ({"Status": "x"}, "cannot be named 'Status'"),
     ({"ExecutionTime": "x"}, "cannot be named 'ExecutionTime'"),
     ({"": "x"}, "has 1 to 512 characters"),
+    ({"note": "a\0b"}, "attribute 'note' has a NUL character"),
+    ({"note": {"deep": [{"\0": 1}]}}, "attribute 'note' has a NUL character"),
     ({f"a{n}": n for n in range(101)}, "at most 100 attributes"),
 ]
 

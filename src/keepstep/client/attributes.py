@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from keepstep.journal import InvalidInput, Journal
-from keepstep.journal.attribute import TYPES, Attribute
+from keepstep.journal.attribute import TYPES, Attribute, index
 from keepstep.journal.field import FieldType
 
 
@@ -31,6 +34,17 @@ class Attributes:
         await self._journal.register_attributes(
             [Attribute(self._namespace, name, _type(name, type_)) for name, type_ in types.items()]
         )
+
+
+async def admit(journal: Journal, namespace: str, attributes: Mapping[str, Any]) -> None:
+    """Make sure that runs can have these attributes, whenever they are started: a type that is given stays.
+
+    Raises ``AttributeRefused`` for what they cannot have.
+    """
+    known = {each.name: each.type for each in await journal.list_attributes(namespace)}
+    new = index(attributes, known, namespace).new
+    if new:
+        await journal.register_attributes([Attribute(namespace, name, type_) for name, type_ in new.items()])
 
 
 def _type(name: str, text: str) -> FieldType:

@@ -138,7 +138,7 @@ class ScheduleHandle:
         if workflow is not UNSET or args is not UNSET:
             name, values = there.type if workflow is UNSET else workflow, () if args is UNSET else args
             return await read_action(self._engine, name, values, {}, **options)
-        return with_options(there, **options)
+        return await with_options(self._engine, there, **options)
 
     async def delete(self) -> None:
         """End it. What it has started goes on; its id is free."""

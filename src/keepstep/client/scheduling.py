@@ -16,6 +16,7 @@ from keepstep.schedules.plan import Action, Opening, Plan
 from keepstep.schedules.spec import Spec, read_spec
 from keepstep.schedules.standing import Standing, slim
 
+from .attributes import admit
 from .start import start_request
 
 if TYPE_CHECKING:
@@ -74,18 +75,22 @@ async def read_action(
         published_timeout=request.timeout_seconds,
         version=request.version,
     )
-    made = with_options(made, queue=queue, attributes=attributes, timeout=timeout)
+    made = await with_options(engine, made, queue=queue, attributes=attributes, timeout=timeout)
     return made if queue is None else msgspec.structs.replace(made, offered_on=request.offered_on(queue))
 
 
-def with_options(action: Action, *, queue: str | None, attributes: Any, timeout: Duration | None) -> Action:
-    """The same action with other options of the started runs."""
+async def with_options(
+    engine: Engine, action: Action, *, queue: str | None, attributes: Any, timeout: Duration | None
+) -> Action:
+    """The same action with other options of the started runs. Raises ``AttributeRefused``."""
     name = None if queue is None else checked_name(queue, "the queue of a schedule")
+    attributes = plain_attributes(attributes)
+    await admit(engine.journal, engine.namespace, attributes)
     return msgspec.structs.replace(
         action,
         queue=name,
         offered_on=name or action.offered_on,
-        attributes=plain_attributes(attributes),
+        attributes=attributes,
         timeout=None if timeout is None else to_seconds(timeout),
     )
 

@@ -75,6 +75,8 @@ def index(attributes: Mapping[str, Any], known: Mapping[str, FieldType], namespa
     new: dict[str, FieldType] = {}
     for name, value in attributes.items():
         check_name(name)
+        if _holds_nul(value):
+            raise AttributeRefused(f"attribute {name!r} has a NUL character in {value!r:.60}; leave that out")
         kind = known.get(name) or type_of(value)
         if kind is not None:
             values[name] = values_of(name, kind, value)
@@ -182,6 +184,15 @@ def _double(value: int | float) -> float | None:
         return float(value) + 0.0 if abs(value) < DOUBLE_MAX else None  # there is one zero
     except OverflowError:
         return None
+
+
+def _holds_nul(value: Any) -> bool:
+    """Not every store can look into JSON that does."""
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(each) for each in (*value, *value.values()))
+    return isinstance(value, list) and any(map(_holds_nul, value))
 
 
 def _is_keyword(value: Any) -> bool:

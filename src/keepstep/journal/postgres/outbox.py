@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from keepstep.journal import size
-from keepstep.journal.attribute import check_name
+from keepstep.journal.attribute import index
 from keepstep.journal.commit import NewRun, Started
 from keepstep.journal.deciding.codes import STATUSES, json_text
 from keepstep.journal.errors import (
@@ -55,8 +55,7 @@ class PostgresOutbox:
         if len(new.events) != 1 or new.messages or new.timers or new.tasks or new.parent or new.continued_from:
             raise InvalidInput("a run that starts within a transaction begins with one event, and nothing beside it")
         [first] = new.events
-        for name in new.attributes:
-            check_name(name)
+        index(new.attributes, {}, new.namespace)  # what no journal takes would abort the user's transaction
         attributes = json_text(new.attributes) if new.attributes else None
         named = (new.run_id, new.workflow_id, new.namespace, new.language, new.format, new.type, new.queue)
         given = (new.started_at, new.wake_at, new.input_digest, attributes, first.type, first.data)

@@ -29,12 +29,11 @@ CREATE TEMP TABLE found_attributes AS
 SELECT r.run, r.namespace, r.started_at, a.key AS name, a.value, CASE
     WHEN a.type IN ('true', 'false') THEN 'bool'
     WHEN a.type IN ('integer', 'real') THEN 'double'
-    WHEN a.type = 'text' AND length(CAST(a.value AS BLOB)) <= 2000 AND instr(a.value, char(0)) = 0 THEN 'keyword'
+    WHEN a.type = 'text' AND length(CAST(a.value AS BLOB)) <= 2000 THEN 'keyword'
     WHEN a.type = 'array' AND json_array_length(a.value) BETWEEN 1 AND 100 AND NOT EXISTS (
-        SELECT 1 FROM json_each(a.value) AS e WHERE e.type <> 'text' OR length(CAST(e.value AS BLOB)) > 2000
-            OR instr(e.value, char(0)) > 0) THEN 'keyword_list' END AS type
+        SELECT 1 FROM json_each(a.value) AS e WHERE e.type <> 'text' OR length(CAST(e.value AS BLOB)) > 2000) THEN 'keyword_list' END AS type
 FROM runs AS r, json_each(r.attributes) AS a
-WHERE r.attributes IS NOT NULL AND a.key <> '' AND length(a.key) <= 512 AND instr(a.key, char(0)) = 0
+WHERE r.attributes IS NOT NULL AND instr(r.attributes, '\u0000') = 0 AND a.key <> '' AND length(a.key) <= 512
     AND a.key NOT IN (
         'WorkflowId', 'RunId', 'WorkflowType', 'Status', 'Condition', 'StartTime', 'CloseTime', 'ExecutionDuration',
         'Queue', 'Language', 'HistoryLength', 'ParentWorkflowId', 'ParentRunId', 'ExecutionStatus', 'ExecutionTime',
