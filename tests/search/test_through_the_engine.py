@@ -179,16 +179,18 @@ def test_a_bad_filter_is_refused_when_runs_tasks_or_numbers_are_asked_for() -> N
 
 def test_a_schedule_is_refused_whose_runs_could_not_have_their_attributes() -> None:
     async def program() -> None:
-        async with Engine("memory:") as engine:
-            await engine.start(say_price, 5, id="first", attributes={"amount": 1})
-            with pytest.raises(AttributeRefused, match="'amount' is registered as double"):
-                await engine.schedule("daily", say_price, 5, every="1h", attributes={"amount": "much"})
-            schedule = await engine.schedule("daily", say_price, 5, every="1h", attributes={"shop": "north"})
-            with pytest.raises(AttributeRefused, match="'amount' is registered as double"):
-                await schedule.update(attributes={"amount": "much"})
-            with pytest.raises(AttributeRefused, match="'shop' is registered as keyword"):
-                await engine.start(say_price, 5, attributes={"shop": 7})
-            await asyncio.sleep(2 * 3600)
-            assert await engine.count("shop = 'north' AND price = 5") == 2
+        world = World()
+        engine = await world.open()
+        await engine.start(say_price, 5, id="first", attributes={"amount": 1})
+        with pytest.raises(AttributeRefused, match="'amount' is registered as double"):
+            await engine.schedule("hourly", say_price, 5, every="1h", attributes={"amount": "much"})
+        schedule = await engine.schedule("hourly", say_price, 5, every="1h", attributes={"shop": "north"})
+        with pytest.raises(AttributeRefused, match="'amount' is registered as double"):
+            await schedule.update(attributes={"amount": "much"})
+        with pytest.raises(AttributeRefused, match="'shop' is registered as keyword"):
+            await engine.start(say_price, 5, attributes={"shop": 7})
+        await asyncio.sleep(2 * 3600 + 60)
+        assert await engine.count("shop = 'north' AND price = 5") == 2
+        await world.close()
 
     run(program)
