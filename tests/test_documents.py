@@ -113,3 +113,13 @@ async def test_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         await engine.start("anything", "a secret", id="a")
         await engine.journal.load((await engine.get("a").describe()).run_id)
     assert b"a secret" not in (tmp_path / "a.db").read_bytes()
+
+
+def test_sync(tmp_path: Path) -> None:
+    example: Any = code_of("sync.md", tmp_path)
+    assert example.main(f"sqlite:///{tmp_path}/orders.db") == [
+        "order-1 paid 200",
+        "tea packed",
+        "cup packed",
+        "by ben",
+    ]
