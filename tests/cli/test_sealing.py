@@ -82,3 +82,24 @@ def test_blobs_are_swept_from_the_command_line(keepstep: Command, tmp_path: Path
     missing = keepstep("sweep-blobs")
     assert missing.returncode == 1
     assert "1 blobs that the database refers to are not there" in missing.stderr
+
+
+def test_a_check_reads_sealed_runs_with_the_keys_and_names_the_key_without(keepstep: Command, tmp_path: Path) -> None:
+    assert keepstep("start", "wait_for_webhook", "--id", "a").returncode == 0
+    checked = keepstep("check", "app")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    blind = without_keys(tmp_path)("check", "app")
+    assert blind.returncode == 1
+    assert "encrypted with key 'k1'" in blind.stdout + blind.stderr
+
+
+def test_the_doctor_tells_which_keys_are_there_and_what_is_wrong_with_them(keepstep: Command, tmp_path: Path) -> None:
+    keepstep.environment["KEEPSTEP_BLOBS"] = "blobs"
+    assert keepstep("start", "anything", "--id", "a").returncode == 0
+    said = keepstep("doctor").stdout
+    assert "KEEPSTEP_KEYS: 'k1'; 'k1' writes" in said
+    assert "with nothing in it yet" in said
+    (tmp_path / "keys").write_text("k1 short\n")
+    ill = keepstep("doctor")
+    assert ill.returncode == 1
+    assert "the codec of the environment cannot be made: key 'k1'" in ill.stdout

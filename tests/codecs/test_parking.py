@@ -14,6 +14,7 @@ import keepstep
 from keepstep import Engine, step, workflow
 from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.keys import new_key
+from keepstep.codecs.restraint import Restraint
 from keepstep.journal import Unreadable
 
 OLD, NEW = new_key(), new_key()
@@ -138,10 +139,25 @@ async def parked_elsewhere(word: str) -> str:
     return await parked_remote(word)
 
 
-async def test_a_task_that_cannot_be_read_is_left_to_who_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keepstep.codecs.journal.TASK_RETRY_SECONDS", 0.2)
+async def test_a_task_that_cannot_be_read_is_left_to_who_can(tmp_path: Path) -> None:
     blind = Engine(f"sqlite:///{tmp_path}/a.db", queues=("sealed-tasks",), codec=keys("k2"))
     async with engine_on(tmp_path, keys("k2", "k1")) as engine, blind:
         handle = await engine.start(parked_elsewhere, "word", id="x")
         async with Engine(f"sqlite:///{tmp_path}/a.db", queues=("sealed-tasks",), codec=keys("k1", "k2")):
             assert await handle.result(timeout=10) == "WORD"
+
+
+def test_a_queue_is_left_alone_for_longer_each_time_until_something_on_it_is_read() -> None:
+    now = 0.0
+    restraint = Restraint(lambda: now)
+    pauses = []
+    for _ in range(7):
+        restraint.leave("q")
+        assert restraint.open_queues(["q", "r"]) == ["r"]
+        pauses.append(restraint.seconds_left(["q", "r"]))
+        now += pauses[-1]
+        assert restraint.open_queues(["q", "r"]) == ["q", "r"]
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    restraint.go_on("q")
+    restraint.leave("q")
+    assert restraint.seconds_left(["q"]) == 1.0

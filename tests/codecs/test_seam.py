@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -211,8 +212,13 @@ async def test_events_that_change_places_are_noticed(tmp_path: Path) -> None:
             await engine.get("run-0").result()
 
 
+TRIED: list[str] = []
+LARGE: Counter[int] = Counter()
+
+
 @step
 async def sealed_large(size: int) -> str:
+    LARGE[size] += 1
     return "x" * size
 
 
@@ -242,13 +248,17 @@ class SlowBlobs(FileBlobs):
     def put(self, reference: str, data: bytes) -> None:
         if self.failures:
             self.failures -= 1
+            TRIED.append(reference)
             raise keepstep.journal.StoreUnavailable("the bucket is closed for a moment")
         super().put(reference, data)
 
 
 async def test_a_place_for_blobs_that_fails_for_a_while_only_delays(tmp_path: Path) -> None:
+    LARGE.clear()
     async with engine_on(tmp_path, codec=Codec(blobs=SlowBlobs(tmp_path / "blobs"))) as engine:
         assert await engine.run(sealed_in_order, 2) == 100_012
+    assert len(TRIED) == 2
+    assert LARGE[100_000] == 1, "the step was done again"
 
 
 @pytest.fixture

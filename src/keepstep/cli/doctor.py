@@ -18,13 +18,19 @@ from .command import EXIT_FAILED, EXIT_WRONG_USE
 from .database import client, database_option, json_option, run
 from .file_findings import file_of, look_at_file
 from .finding import Finding
+from .sealing_findings import look_at_codec
 from .table import print_json, span
 
 CLOCK_JUMP_SECONDS_MAX = 1.0
 RUNS_LOOKED_AT_MAX = 10_000
 """Open runs, newest first, whose queues and parked steps are looked at."""
 
-EXTRAS = {"server": ("starlette", "uvicorn", "httpx2"), "pydantic": ("pydantic",)}
+EXTRAS = {
+    "server": ("starlette", "uvicorn", "httpx2"),
+    "pydantic": ("pydantic",),
+    "crypto": ("cryptography",),
+    "s3": ("obstore",),
+}
 """What each extra brings."""
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -40,7 +46,10 @@ def doctor_command(as_json: bool, url: str) -> int:
 
 async def _examine(as_json: bool, url: str) -> int:
     file = file_of(url)
-    findings = _installation()
+    findings = [*_installation(), *look_at_codec()]
+    if any(each.level == "problem" for each in findings):
+        _print(findings, as_json)
+        return EXIT_FAILED
     is_missing = file is not None and not file.exists()
     try:
         async with client(url) as engine:

@@ -5,7 +5,8 @@ through it, or carries none and is the store's own (``PASSED_ON``); a test holds
 that changes nothing still opens cells of others where it can; its writes are the store's own methods, at no cost.
 
 Order is kept: commits of a run that come behind one whose blobs are still being written wait for it, so that they reach
-the store in the order in which they were submitted.
+the store in the order in which they were submitted. A place for blobs that cannot be reached delays them for a while,
+because what they record would have to be done again.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ from .opening import (
     want_loaded,
     with_all_opened,
 )
+from .restraint import Restraint
 from .sealing import Sealing, sealed_deed
 from .storage import Storage, Wanted
 
@@ -82,8 +84,6 @@ WRITING = ("submit", "commit", "send", "release_task", "answer")
 """What a codec that changes nothing leaves to the store."""
 
 NAMES_KEPT_MAX = 100_000
-TASK_RETRY_SECONDS = 30.0
-"""After which a task that cannot be read here is offered again."""
 
 
 def sealed_journal(journal: Journal, codec: Codec) -> Journal:
@@ -97,6 +97,7 @@ class SealedJournal:
     def __init__(self, journal: Journal, codec: Codec) -> None:
         self._journal = journal
         self._storage = Storage(codec)
+        self._restraint = Restraint(journal.clock.monotonic)
         self._codec = codec
         self.value_bytes_max = codec.value_bytes_max
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
@@ -120,6 +121,7 @@ class SealedJournal:
 
     async def close(self) -> None:
         """Wait for what is on its way, and close the store."""
+        self._storage.is_closing = True
         if self._writing:
             await asyncio.wait(self._writing)
         await self._journal.close()
@@ -211,7 +213,7 @@ class SealedJournal:
             while waiting:
                 line = waiting[0]
                 try:
-                    await self._storage.keep(line.sealing.blobs)
+                    await self._storage.keep_at_last(line.sealing.blobs)
                 except JournalError as error:
                     line.promise.settle(None, error)
                 else:
@@ -274,20 +276,24 @@ class SealedJournal:
         return await self._runs(await self._journal.list_owned_runs(lease_id))
 
     async def claim_tasks(self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
-        return await self._opened_tasks(await self._journal.claim_tasks(lease_id, queues, kinds, limit))
+        return (await self.claim_work(lease_id, queues, kinds, limit)).tasks
 
     async def claim_work(
         self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int, types: Sequence[str] = ()
     ) -> Claimed:
-        claimed = await self._journal.claim_work(lease_id, queues, kinds, limit, types)
-        tasks, runs = await self._opened_tasks(claimed.tasks), await self._runs(claimed.runs)
+        open_queues = self._restraint.open_queues(queues)
+        if not open_queues and queues:
+            pause = round(self._restraint.seconds_left(queues) * 1e6)
+            return Claimed(again_at=self._journal.clock.now() + pause)
+        claimed = await self._journal.claim_work(lease_id, open_queues, kinds, limit, types)
+        tasks, runs = await self._opened_tasks(claimed.tasks, queues), await self._runs(claimed.runs)
         return Claimed(tasks, runs, claimed.again_at)
 
     async def list_held_tasks(self, lease_id: str) -> list[Task]:
         return await self._opened_tasks(await self._journal.list_held_tasks(lease_id))
 
-    async def _opened_tasks(self, tasks: list[Task]) -> list[Task]:
-        """Tasks in plain. One that cannot be read here is put back, to be offered again later, perhaps to others."""
+    async def _opened_tasks(self, tasks: list[Task], asked: Sequence[str] = ()) -> list[Task]:
+        """Tasks in plain. One that cannot be read here is put back for others."""
         wanted: list[Wanted] = [(task.data, (binding.of_task(task.run_id, task),)) for task in tasks]
         if self._codec.changes_something:
             self._tasks.update((task.token.task_id, task) for task in tasks)
@@ -299,15 +305,17 @@ class SealedJournal:
         for task, data in zip(tasks, await self._storage.open(wanted), strict=True):
             if isinstance(data, bytes):
                 plain.append(replace(task, data=data))
+                self._restraint.go_on(task.queue)
             else:
-                await self._put_back(task, data)
+                await self._put_back(task, data, asked)
         return plain
 
-    async def _put_back(self, task: Task, error: JournalError) -> None:
+    async def _put_back(self, task: Task, error: JournalError, asked: Sequence[str]) -> None:
         logger.warning("task %s of run %s cannot be read; it is offered again: %s", task.key, task.run_id, error)
         self._tasks.pop(task.token.task_id, None)
-        later = self._journal.clock.now() + round(TASK_RETRY_SECONDS * 1e6)
-        await self._journal.release_task(task.token, visible_at=later, attempt=task.attempt)
+        for queue in asked if task.queue not in asked else (task.queue,):  # one that fell back is on none of them
+            self._restraint.leave(queue)
+        await self._journal.release_task(task.token, visible_at=task.visible_at, attempt=task.attempt)
 
     # asks
 

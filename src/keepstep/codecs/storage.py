@@ -6,18 +6,24 @@ What was kept or fetched last is remembered, because who has written a large val
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
-from keepstep.journal import Cell, JournalError, Unreadable, cell_of
+from keepstep.journal import Cell, JournalError, StoreUnavailable, Unreadable, cell_of
 
 from .binding import Binding
 from .codec import Blobs, Codec
 
+logger = logging.getLogger("keepstep.codecs")
+
 REMEMBERED_BYTES_MAX = 32 * 1024 * 1024
 AT_ONCE_MAX = 8
 """Blobs that are moved at the same time."""
+
+KEEP_SECONDS_MAX = 120.0
+KEEP_PAUSE_SECONDS_FIRST, KEEP_PAUSE_SECONDS_MAX = 0.1, 5.0
 
 Wanted = tuple[bytes, tuple[Binding, ...]]
 """Data that may be a cell, and the places that it may have been made for."""
@@ -34,11 +40,15 @@ class Storage:
         self._remembered: OrderedDict[str, bytes] = OrderedDict()
         self._remembered_bytes = 0
         self._lock = threading.Lock()
+        self.is_closing = False
+        """Nothing is tried again any more."""
 
     # blobs
 
     async def keep(self, blobs: Blobs) -> None:
         """Make blobs durable. Raises ``StoreUnavailable``."""
+        if not blobs:
+            return
         gate = asyncio.Semaphore(AT_ONCE_MAX)
 
         async def one(reference: str, data: bytes) -> None:
@@ -46,6 +56,20 @@ class Storage:
                 await asyncio.to_thread(self.keep_now, {reference: data})
 
         await asyncio.gather(*(one(reference, data) for reference, data in blobs.items()))
+
+    async def keep_at_last(self, blobs: Blobs) -> None:
+        """``keep``, for what would have to be done again if it were not kept: tries again for a while."""
+        pause, left = KEEP_PAUSE_SECONDS_FIRST, KEEP_SECONDS_MAX
+        while True:
+            try:
+                return await self.keep(blobs)
+            except StoreUnavailable as error:
+                if self.is_closing or left <= 0:
+                    raise
+                logger.warning("%s; trying again in %.1f s", error, pause)
+            await asyncio.sleep(pause)
+            left -= pause
+            pause = min(pause * 2, KEEP_PAUSE_SECONDS_MAX)
 
     def keep_now(self, blobs: Blobs) -> None:
         """``keep``, on this thread."""
