@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from keepstep.codecs import Codec, FileBlobs, Keys
+from keepstep.codecs import Codec, FileBlobs, Keys, binding
+from keepstep.codecs.binding import of_kept
 from keepstep.codecs.codec import Blobs
 from keepstep.codecs.keys import new_key
-from keepstep.journal import Cell, InvalidInput, Unreadable, cell_of, seal_cell
+from keepstep.journal import Cell, InvalidInput, NewEvent, NewMessage, NewTask, Unreadable, cell_of, seal_cell
+from keepstep.journal.kept import Kept, KeptIn
 
 HERE, THERE = ("event", "run-1", "step_completed", "charge", 1), ("event", "run-2", "step_completed", "charge", 1)
 SECRET = b'["a card number: 4111 1111 1111 1111", "' + b"x" * 1000 + b'"]'
@@ -186,3 +189,39 @@ def test_an_encoding_of_a_later_version_is_named() -> None:
 def test_what_no_codec_can_be_is_refused(options: Any) -> None:
     with pytest.raises(InvalidInput, match=str(next(iter(options)))):
         Codec(**options)
+
+
+RUN = {"run_id": "r1", "namespace": "n1", "workflow_id": "w1", "kind": "k1", "key": "y1", "id": "i1", "time": 1}
+MATTERS = {
+    KeptIn.EVENTS: {"run_id", "kind", "key", "time"},
+    KeptIn.STATE: {"run_id", "kind", "key"},
+    KeptIn.TASKS: {"run_id", "kind", "key"},
+    KeptIn.MESSAGES: {"run_id", "kind", "key", "id"},
+    KeptIn.DETAILS: {"run_id"},
+    KeptIn.INPUTS: {"namespace", "workflow_id"},
+}
+
+
+@pytest.mark.parametrize("where", KeptIn)
+def test_a_cell_is_bound_to_all_that_says_where_it_is(where: KeptIn) -> None:
+    here = Kept(spot=(1,), **RUN)  # type: ignore[arg-type]
+    places = of_kept(where, here)
+    others = {
+        name: of_kept(where, msgspec.structs.replace(here, **{name: 2 if name == "time" else "other"})) for name in RUN
+    }
+    assert {name for name, other in others.items() if other[0] != places[0]} == MATTERS[where]
+    every = {of_kept(each, here)[0] for each in KeptIn}
+    assert len(every) == len(KeptIn), "no two kinds of data have a place in common"
+
+
+def test_the_places_of_pieces_are_those_that_are_sealed_for() -> None:
+    event, task = NewEvent("k1", 1, "y1", b""), NewTask(kind="k1", key="y1", queue="q")
+    message = NewMessage(run_id="r1", kind="k1", name="y1", id="i1")
+    here = Kept(spot=(1,), **RUN)  # type: ignore[arg-type]
+    assert of_kept(KeptIn.EVENTS, here) == (binding.of_event("r1", event),)
+    assert of_kept(KeptIn.TASKS, here) == (binding.of_task("r1", task),)
+    assert of_kept(KeptIn.STATE, here) == (binding.of_state_key("r1", "k1", "y1"),)
+    assert of_kept(KeptIn.MESSAGES, here) == (
+        binding.of_message_to_run("r1", message),
+        binding.of_message_to_workflow("n1", "w1", message),
+    )

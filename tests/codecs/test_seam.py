@@ -139,6 +139,39 @@ async def test_nothing_of_a_users_is_on_disk_in_plain(tmp_path: Path) -> None:
     assert CANARY.encode() not in everything_on_disk(tmp_path)
 
 
+@step(retry=Retry(max_attempts=3, initial=600.0))
+async def sealed_and_waiting(word: str) -> None:
+    raise ValueError(f"not yet, {word}")
+
+
+@workflow
+async def sealed_patience(word: str) -> None:
+    await sealed_and_waiting(word)
+
+
+async def test_what_a_run_waits_for_is_not_on_disk_in_plain(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, codec=codec()) as engine:
+        handle = await engine.start(sealed_patience, CANARY, id="patient")
+        while (await engine.journal.find_run("default", "patient")).detail == b"":  # type: ignore[union-attr]
+            await asyncio.sleep(0.02)
+        async with engine_on(tmp_path, codec=codec(), workers=False) as other:
+            [wait] = (await other.get(handle.id).describe()).waiting_for
+            assert CANARY in wait.error
+        assert CANARY.encode() not in everything_on_disk(tmp_path)
+
+
+async def test_what_other_processes_ask_and_are_answered_is_not_on_disk_in_plain(tmp_path: Path) -> None:
+    async with (
+        engine_on(tmp_path, codec=codec()) as engine,
+        engine_on(tmp_path, codec=codec(), workers=False) as other,
+    ):
+        await engine.start(SealedTalk, CANARY, id="asked")
+        asked = other.get("asked")
+        assert await asked.query("heard", CANARY) == [CANARY]
+        assert await asked.update("add", CANARY) == f"added {CANARY}"
+        assert CANARY.encode() not in everything_on_disk(tmp_path)
+
+
 async def test_without_a_codec_all_of_it_is_there_to_be_found(tmp_path: Path) -> None:
     """Else the test before would prove nothing."""
     async with engine_on(tmp_path) as engine:
