@@ -12,7 +12,7 @@ from keepstep.testing.simulation.enumeration import WAYS, enumerate_program, pro
 from keepstep.testing.simulation.handwritten import HANDWRITTEN
 from keepstep.testing.simulation.plants import planted
 
-TRIED_HERE = ("a signal", "once", "a saga that fails", "a child")
+TRIED_HERE = ("a signal", "once", "a saga that fails", "a child", "sync: branches", "sync: a saga that is cut off")
 
 
 @pytest.mark.parametrize("name", TRIED_HERE)

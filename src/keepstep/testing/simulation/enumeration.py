@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from keepstep.testing.scoreboard import Score
 
 from .customers import Customer
-from .handwritten import HANDWRITTEN
-from .language import NEWEST, TALK, WALK
+from .handwritten import HANDWRITTEN, IN_SYNC
+from .language import NEWEST, TALK, WALK, WALK_IN_SYNC
 from .operator import Operator
 from .process import Process
 from .programs import Node, count_changes, draw_program
@@ -89,6 +89,8 @@ def run_program(
             client = fleet.make()
             await client.open(fleet.is_surely_dead, has_worker=False)
         type_ = TALK if count_changes(program) else WALK
+        if any(program is each for each in IN_SYNC.values()):
+            type_ = WALK_IN_SYNC
         customer = Customer(Start("run", type_, program), fleet, random.Random("customer"), world.trace, client)
         await customer.visit_in_peace()
         await asyncio.gather(Operator(fleet, world.trace).look_after_runs(), customer.wait_for_promises())

@@ -9,6 +9,21 @@ FAILS: list[Any] = ["step", "fails", 0.01, True]
 SLOW: list[Any] = ["step", "slow", 0.5, False]
 NAP: list[Any] = ["sleep", 0.05]
 
+IN_SYNC: dict[str, list[Any]] = {
+    "sync: a chain of steps": ["sequence", [A, ["threaded", "t"], B]],
+    "sync: a step that fails, and one that is retried": ["sequence", [FAILS, ["retried", "stubborn", 2]]],
+    "sync: once, a nap and a signal": ["sequence", [["once", "o", 0.05], NAP, ["receive_at_last"], A]],
+    "sync: branches": ["gather", [A, ["sequence", [NAP, B]], FAILS, ["elsewhere", "e", 1]]],
+    "sync: a branch that is cancelled": ["cancelled", 0.1, ["sequence", [SLOW, A]]],
+    "sync: a time limit that is not met": ["sequence", [["timeout", 0.1, ["finally_", SLOW, A]], B]],
+    "sync: a callback": ["sequence", [["callback", 1.0], A]],
+    "sync: a saga that fails": ["sequence", [["saga", "saga", [A, B, C], True], D]],
+    "sync: a saga that is cut off": ["sequence", [["timeout", 0.1, ["saga", "saga", [A, SLOW], False]], B]],
+    "sync: two sagas at once": ["gather", [["saga", "one", [A, NAP], True], ["saga", "two", [B], True]]],
+    "sync: a child": ["sequence", [["child", ["saga", "saga", [A, B], True]], C]],
+}
+"""For a sync workflow."""
+
 HANDWRITTEN: dict[str, list[Any]] = {
     "nothing": ["chance"],
     "one step": A,
@@ -70,4 +85,5 @@ HANDWRITTEN: dict[str, list[Any]] = {
     "a child that is given up": ["sequence", [["timeout", 0.1, ["child", SLOW]], A]],
     "a child of a child": ["child", ["child", A]],
     "a saga in a child": ["sequence", [["child", ["saga", "saga", [A, B], True]], C]],
+    **IN_SYNC,
 }

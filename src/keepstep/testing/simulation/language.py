@@ -252,7 +252,11 @@ async def change(walk: Walk, name: str, seconds: float, fails: bool) -> str:
 
 
 def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
-    """The workflows as they are in that version of the code: without and with a timeout, and one that is spoken to."""
+    """The workflows as they are in that version of the code.
+
+    Without and with a timeout, one that is spoken to, and a sync one.
+    """
+    from .walking_in_sync import WalkInSync
 
     async def go_through(walk: Walk, program: list[Any]) -> list[str]:
         if version == CONTRADICTING:
@@ -294,12 +298,22 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
         def changed(self) -> list[str]:
             return self.walk.changes
 
+    def walk_in_sync(program: list[Any]) -> list[str]:
+        walking = WalkInSync(in_sync)
+        if version == CONTRADICTING:
+            walking.go(["step", CONTRADICTION, 0.0, False])
+        walking.go(program)
+        if version >= NEWEST:
+            walking.go(["step", "added", 0.0, False])
+        return [f"version {version}", *walking.trace]
+
     unlimited: Workflow[Any, Any] = workflow(name=PREFIX + "walk", guard=False)(walk)
+    in_sync: Workflow[Any, Any] = workflow(name=PREFIX + "walk_in_sync", guard=False)(walk_in_sync)
     talk = definition_of(Talk)
     assert talk is not None
-    return unlimited, workflow(name=PREFIX + "walk_in_time", timeout=6, guard=False)(walk), talk
+    return unlimited, workflow(name=PREFIX + "walk_in_time", timeout=6, guard=False)(walk), talk, in_sync
 
 
 VERSIONS = {version: _deploy(version) for version in (CONTRADICTING, *FITTING)}
 
-WALK, WALK_IN_TIME, TALK = (each.name for each in VERSIONS[NEWEST])
+WALK, WALK_IN_TIME, TALK, WALK_IN_SYNC = (each.name for each in VERSIONS[NEWEST])
