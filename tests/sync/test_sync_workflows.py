@@ -395,3 +395,67 @@ def test_code_that_contradicts_history_is_blocked_with_its_line_however_deep() -
     (asked,) = diff["asked"]
     assert asked["key"] == "sync_double"
     assert asked["site"] == {"file": __file__, "line": line, "function": "ask_for_another"}
+
+
+def double_after_a_while(n: int) -> int:
+    sync.sleep(1)
+    return sync_double.start(n).result()
+
+
+@sync.step
+def sync_halve(n: int, outcome: keepstep.Outcome) -> None:
+    done[f"undone {outcome.result}"] += 1
+
+
+@sync.workflow
+def run_own_functions_in_a_saga() -> str:
+    try:
+        with sync.saga() as saga:
+            doubled = saga.run(double_after_a_while, 3, undo=sync_halve)
+            raise LookupError(str(doubled))
+    except LookupError as error:
+        return str(error)
+
+
+def test_a_saga_runs_functions_of_the_workflow_which_may_wait() -> None:
+    async def program(engine: Engine) -> tuple[str, list[str | None]]:
+        handle = await engine.start(run_own_functions_in_a_saga, id="r")
+        return await handle.result(), [event.key async for event in handle.history()]
+
+    done.clear()
+    result, keys = on_an_engine(program)
+    assert (result, done) == ("6", {"undone 6": 1})
+    assert [key for key in keys if key] == ["timer", "timer", "sync_double", "undo()/sync_halve"]
+
+
+def original_with_a_saga() -> str:
+    with sync.saga() as saga:
+        saga.run(double_after_a_while, 3, undo=sync_halve)
+        sync.receive("go")
+        return sync_note("two")
+
+
+def edited_within_the_function() -> str:
+    with sync.saga() as saga:
+        saga.run(ask_for_another, "3", undo=sync_halve)
+        return ""
+
+
+def test_the_line_of_a_block_is_found_within_a_function_that_a_saga_runs() -> None:
+    _, diff, _ = after_deploying(original_with_a_saga, edited_within_the_function, block_of)
+    assert diff["asked"][0]["site"]["line"] == ask_for_another.__code__.co_firstlineno + 1
+
+
+def edited_behind_the_function() -> str:
+    with sync.saga() as saga:
+        saga.run(give_back, 3, undo=sync_halve)
+        return str(sync_double.start(4).result())
+
+
+def give_back(n: int) -> int:
+    return n
+
+
+def test_the_line_of_a_block_is_found_behind_a_function_that_a_saga_has_run() -> None:
+    _, diff, _ = after_deploying(original_with_a_saga, edited_behind_the_function, block_of)
+    assert diff["asked"][0]["site"]["line"] == edited_behind_the_function.__code__.co_firstlineno + 3

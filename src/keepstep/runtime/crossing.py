@@ -46,55 +46,46 @@ F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 class Crossing:
     """One call of a sync function on a loop. See the module's docstring."""
 
-    __slots__ = ("_fiber", "_getcurrent", "_loop")
+    __slots__ = ("_getcurrent", "_loop", "_outer", "fiber")
 
     def __init__(self, loop: WorkflowLoop, call: Callable[[], Any]) -> None:
         from greenlet import getcurrent, greenlet
 
         self._loop = loop
         self._getcurrent: Callable[[], greenlet] = getcurrent
-        self._fiber: greenlet = greenlet(call)
-        self._fiber.gr_context = getcurrent().gr_context
+        self._outer: greenlet = getcurrent()
+        """Who has switched to the function."""
+        self.fiber: greenlet = greenlet(call)
+        self.fiber.gr_context = self._outer.gr_context
 
     @property
     def frame(self) -> FrameType | None:
         """Where the function stands while it waits."""
-        frame: FrameType | None = self._fiber.gr_frame
+        frame: FrameType | None = self.fiber.gr_frame
         return frame
 
-    @property
-    def is_over(self) -> bool:
-        """The function has returned or raised."""
-        return self._fiber.dead
+    def enter(self, switch: Callable[..., Any], *arguments: Any) -> Any:
+        """Run the function until it waits, which gives what it waits for, or ends, which gives what it returns.
 
-    def go_on(self, *value: Any) -> Any:
-        """Run the function until it waits, which gives what it waits for, or ends, which gives what it returns."""
-        return self._enter(self._fiber.switch, value)
-
-    def fail(self, error: BaseException) -> Any:
-        """The same, with an error raised where the function waits."""
-        return self._enter(self._fiber.throw, (error,))
-
-    def _enter(self, switch: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        here, loop = self._getcurrent(), self._loop
-        if self._fiber.parent is not here:
-            self._fiber.parent = here
-        loop.crossing = self
+        ``switch`` is the greenlet's ``switch``, with what was waited for, or its ``throw``, with an error to raise.
+        """
+        here = self._getcurrent()
+        if here is not self._outer:
+            self._outer = self.fiber.parent = here
+        self._loop.crossing = self
         try:
             return switch(*arguments)
         finally:
-            loop.crossing = None
+            self._loop.crossing = None
 
     def wait(self, awaited: Awaitable[R]) -> R:
         """Called by the function: wait for something on the loop; its result."""
-        if self._getcurrent() is not self._fiber:
+        if self._getcurrent() is not self.fiber:
             close = getattr(awaited, "close", None)
             if close is not None:
                 close()
             raise RuntimeError("a durable call of a sync workflow was made from another greenlet than the workflow's")
-        parent = self._fiber.parent
-        assert parent is not None
-        result: R = parent.switch(awaited)
+        result: R = self._outer.switch(awaited)
         return result
 
 
@@ -103,17 +94,18 @@ async def cross(fn: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     loop = _get_running_loop()
     assert isinstance(loop, WorkflowLoop)
     crossing = Crossing(loop, functools.partial(fn, *args, **kwargs))
+    fiber, enter = crossing.fiber, crossing.enter
     task: Any = asyncio.current_task()
     around, task.crossing = task.crossing, crossing
     try:
-        awaited = crossing.go_on()
-        while not crossing.is_over:
+        awaited = enter(fiber.switch)
+        while not fiber.dead:
             try:
                 value = await awaited
             except BaseException as error:
-                awaited = crossing.fail(error)
+                awaited = enter(fiber.throw, error)
             else:
-                awaited = crossing.go_on(value)
+                awaited = enter(fiber.switch, value)
     finally:
         task.crossing = around
     if asyncio.iscoroutine(awaited):

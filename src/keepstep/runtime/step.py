@@ -13,7 +13,7 @@ from keepstep.journal import InvalidInput
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
 from .branch import Handle
-from .call import DurableCall, current, made, required
+from .call import DurableCall, current, required
 from .data import Duration, Retry, Signature, checked_name, to_seconds, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
@@ -84,7 +84,9 @@ class Step(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        return made(StepCall(execution, self, args, kwargs))  # type: ignore[no-any-return]
+        call = StepCall(execution, self, args, kwargs)
+        crossing = execution.loop.crossing
+        return call if crossing is None else crossing.wait(call)
 
     def start(self, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Start the step now and return a handle to await later; in sync workflows call its ``result()``."""
