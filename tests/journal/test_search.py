@@ -264,6 +264,18 @@ async def test_runs_that_retention_removes_are_not_found_any_more(shelf: Journal
     assert await found(shelf, "paid IS NOT NULL") == ["w2"]
 
 
+async def test_a_run_that_gets_the_number_of_a_removed_one_is_not_found_by_what_that_had(scene: Scene) -> None:
+    """A process that comes later counts on from the runs that are there."""
+    one = await scene.open()
+    started = await one.start(new_run("old", attributes={"customer": "c7", "tags": ["a", "b"]}))
+    await one.commit(Commit(run_id=started.run_id, version=started.version, status=Status.COMPLETED))
+    assert await one.purge("default", START + 1000 * SECOND) == 1
+    other = await scene.open()
+    await other.start(new_run("new"))
+    assert await found(other, "customer = 'c7' OR tags = 'a'") == []
+    assert await found(other, "customer IS NULL") == ["new"]
+
+
 async def test_a_run_that_goes_on_as_another_is_found_by_what_each_has(journal: Journal) -> None:
     run = await start_owned(journal, attributes={"round": 1})
     following = new_run(run.workflow_id, continued_from=run.run_id, attributes={"round": 2})

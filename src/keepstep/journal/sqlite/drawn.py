@@ -100,6 +100,6 @@ def _write_attributes(db: Connection, drawing: Drawing, created: Container[int])
         for value in found:
             values += (head.namespace, name, value, run)
     if gone:
-        db.executemany(sql.DELETE_ATTRIBUTE_VALUES, gone)
+        db.execute(sql.DELETE_ATTRIBUTE_VALUES, (json_text(gone),))
     if values:
         sql.INSERT_ATTRIBUTE_VALUES.execute(db, values)

@@ -101,8 +101,9 @@ INSERT_ATTRIBUTE_VALUES = MultiRow(
 )
 
 DELETE_ATTRIBUTE_VALUES = """
-DELETE FROM attribute_values WHERE run = ?1 AND attribute = (
-    SELECT attribute FROM attributes WHERE namespace = ?2 AND name = ?3)
+DELETE FROM attribute_values WHERE (run, attribute) IN (
+    SELECT json_extract(gone.value, '$[0]'), a.attribute FROM json_each(?) AS gone CROSS JOIN attributes AS a
+    ON a.namespace = json_extract(gone.value, '$[1]') AND a.name = json_extract(gone.value, '$[2]'))
 """
 
 ATTRIBUTE_TYPES = "SELECT json_group_array(json_array(name, type)) FROM attributes WHERE namespace = ?"
@@ -114,7 +115,10 @@ SELECT json_group_array(json_array(name, type))
 FROM (SELECT name, type FROM attributes WHERE namespace = ? ORDER BY name)
 """
 
-REGISTER_ATTRIBUTE = "INSERT INTO attributes (namespace, name, type) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+REGISTER_ATTRIBUTES = """
+INSERT INTO attributes (namespace, name, type)
+SELECT ?1, json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?2) WHERE TRUE ON CONFLICT DO NOTHING
+"""
 
 INSERT_COMMIT_IDS = _insert("commit_ids", "id, time", "ON CONFLICT DO UPDATE SET time = excluded.time")
 

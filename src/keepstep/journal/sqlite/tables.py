@@ -114,7 +114,7 @@ class SqliteTables:
         return known
 
     def register_attributes(self, namespace: str, new: Mapping[str, FieldType]) -> Mapping[str, FieldType]:
-        self._db.executemany(sql.REGISTER_ATTRIBUTE, [(namespace, name, type_) for name, type_ in new.items()])
+        self._db.execute(sql.REGISTER_ATTRIBUTES, (namespace, json_text(list(new.items()))))
         self._attribute_types.pop(namespace, None)
         return self.attribute_types(namespace, new)
 
