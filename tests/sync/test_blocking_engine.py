@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -192,6 +192,23 @@ def test_lists_are_lazy_and_fetch_a_bounded_number_ahead(engine: BlockingEngine)
         next(engine.list("status ="))
 
 
+def test_an_iterator_that_is_left_early_closes_what_it_iterates(engine: BlockingEngine) -> None:
+    closed = threading.Event()
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            for n in range(1000):
+                yield n
+        finally:
+            closed.set()
+
+    iterating = engine._thread.iterate(numbers)
+    assert next(iterating) == 0
+    assert not closed.is_set()
+    iterating.close()  # type: ignore[attr-defined]
+    assert closed.is_set()
+
+
 def test_many_threads_use_one_engine_at_once(engine: BlockingEngine) -> None:
     with ThreadPoolExecutor(16) as pool:
         results = list(pool.map(lambda n: engine.run(blocking_twice, n, id=f"t-{n}"), range(64)))
@@ -300,7 +317,7 @@ def test_whoever_waits_hears_that_the_engine_was_closed(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import os, signal, sys, threading
+import asyncio, os, sys
 from keepstep import BlockingEngine, StoreUnavailable, sync
 
 @sync.workflow
@@ -332,7 +349,8 @@ else:
         print("waiting", flush=True)
         handle.result()
     except KeyboardInterrupt:
-        print(handle.describe().status)
+        left = [task for task in asyncio.all_tasks(engine._thread._loop) if "RunHandle" in str(task)]
+        print(handle.describe().status, len(left))
 """
 
 
@@ -357,6 +375,7 @@ def test_control_c_ends_a_wait_at_once_and_the_engine_can_still_be_used_and_clos
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     said, complaints = process.communicate(timeout=30)
-    assert (said, complaints, process.returncode) == ("running\n", "", 0)
+    assert (said, complaints, process.returncode) == ("running 0\n", "", 0)
     with BlockingEngine(f"sqlite:///{tmp_path}/runs.db", workers=False) as engine:
         assert engine.get("never").describe().status == "running"
+        assert engine._thread.call(engine._it.journal.list_leases) == []  # it was given back

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 
 import keepstep
 from keepstep import Engine, InvalidInput, Nondeterminism, WorkflowFailed, sync
 from keepstep.runtime import crossing
+from keepstep.runtime.loop import WorkflowLoop
 from tests.runtime.deploying import after_deploying, block_of
 from tests.runtime.programs import on_an_engine
 
@@ -459,3 +461,46 @@ def give_back(n: int) -> int:
 def test_the_line_of_a_block_is_found_behind_a_function_that_a_saga_has_run() -> None:
     _, diff, _ = after_deploying(original_with_a_saga, edited_behind_the_function, block_of)
     assert diff["asked"][0]["site"]["line"] == edited_behind_the_function.__code__.co_firstlineno + 3
+
+
+def test_an_engine_may_run_in_greenlets_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn in another one."""
+    real = WorkflowLoop.run_until_quiet
+    monkeypatch.setattr(WorkflowLoop, "run_until_quiet", lambda *turn: greenlet(real).switch(*turn))
+    test_context_variables_belong_to_the_run_and_to_the_branch()
+    test_branches_are_waited_for_given_up_and_raise_what_they_raise()
+
+
+class _Alone:
+    """What a loop asks of the run that it belongs to."""
+
+    class identity:
+        run_id = "alone"
+
+    class handling:
+        is_answering = False
+
+
+def test_a_run_that_is_thrown_away_while_it_waits_does_nothing_any_more() -> None:
+    """Nobody has unwound it, and the garbage collector does not run its ``finally``."""
+
+    def wait_for_ever(future: Any) -> None:
+        waiting = crossing.crossing_now()
+        assert waiting is not None
+        done["began"] += 1
+        try:
+            waiting.wait(future)
+        finally:
+            done["cleaned up"] += 1
+
+    def throw_away() -> None:
+        loop = WorkflowLoop(_Alone())  # type: ignore[abstract, arg-type]
+        with loop._entered():
+            task = loop.task(crossing.cross(wait_for_ever, loop.future()), loop.root, None, None)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        loop.run_until_quiet(0.0)
+
+    done.clear()
+    throw_away()
+    gc.collect()
+    assert done == {"began": 1}

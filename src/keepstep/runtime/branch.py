@@ -96,8 +96,7 @@ class timeout:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        crossing = crossing_now()
-        return None if crossing is None else crossing.wait(self._timeout.__aexit__(kind, error, trace))
+        return needs_sync("timeout").wait(self._timeout.__aexit__(kind, error, trace))
 
 
 def needs_sync(what: str) -> Crossing:

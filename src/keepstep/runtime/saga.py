@@ -115,10 +115,8 @@ class Saga:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         crossing = crossing_now()
-        if crossing is None:  # the run has left memory
-            self._execution.open_sagas.pop(self, None)
-        else:
-            crossing.wait(self.__aexit__(kind, error, trace))
+        assert crossing is not None
+        crossing.wait(self.__aexit__(kind, error, trace))
 
     async def __aenter__(self) -> Saga:
         return self._enter()
