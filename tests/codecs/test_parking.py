@@ -161,3 +161,49 @@ def test_a_queue_is_left_alone_for_longer_each_time_until_something_on_it_is_rea
     restraint.go_on("q")
     restraint.leave("q")
     assert restraint.seconds_left(["q"]) == 1.0
+
+
+async def test_who_cannot_read_a_run_cannot_fork_it(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, keys("k1")) as engine:
+        handle = await engine.start(parked_run, SECRET, id="x")
+        await handle.signal("go", "")
+        await handle.result()
+    for codec in (None, keys("k2")):
+        async with engine_on(tmp_path, codec, workers=False) as engine:
+            with pytest.raises(Unreadable, match="'k1'"):
+                await engine.get("x").fork(at=2)
+            assert [info.id async for info in engine.list()] == ["x"]
+
+
+async def test_a_schedule_that_cannot_be_read_stands_in_nobodys_way(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, keys("k1"), workers=False) as engine:
+        await engine.schedule("sealed", parked_elsewhere, "word", every="1s")
+        await engine.schedule("sealed-too", parked_elsewhere, "word", every="1s")
+    async with engine_on(tmp_path, keys("k2")) as engine:
+        handle = await engine.start(parked_run, "other", id="x")
+        await handle.signal("go", " went")
+        assert await handle.result(timeout=10) == "other went"
+        async with engine_on(tmp_path, keys("k1", "k2"), queues=("default", "sealed-tasks")) as better:
+            await eventually(lambda: has_fired(better), seconds=20)
+
+
+async def has_fired(engine: Engine) -> bool:
+    return any([info.id.startswith("sealed-") async for info in engine.list("WorkflowType = 'parked_elsewhere'")])
+
+
+@workflow
+class ParkedAsk:
+    @keepstep.query
+    def word(self) -> str:
+        return "word"
+
+    async def run(self) -> None:
+        await keepstep.sleep("1h")
+
+
+async def test_a_sleeping_run_that_cannot_be_read_says_so_to_who_asks_it(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, keys("k1")) as engine:
+        await (await engine.start(ParkedAsk, id="x")).query("word")
+    async with engine_on(tmp_path, keys("k2")) as engine:
+        with pytest.raises(keepstep.Blocked, match="'k1'"):
+            await engine.get("x").query("word", timeout=5)

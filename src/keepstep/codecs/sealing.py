@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Commit, Deed, NewEvent, NewMessage, NewRun, NewTask, StateChange
+from keepstep.journal import Commit, Deed, NewEvent, NewMessage, NewRun, NewTask, StateChange, Unreadable, cell_of
 
 from . import binding
 from .codec import Blobs, Codec
@@ -26,14 +26,19 @@ class Sealing:
         self.blobs: Blobs = {}
 
     def data(self, data: bytes, bound_to: binding.Binding) -> bytes:
+        """Raises ``Unreadable`` for what was read from elsewhere and could not be opened: it would be lost here."""
+        cell = cell_of(data)
+        if cell is not None:
+            raise Unreadable(
+                f"what was to be written is {cell}, and could not be opened to be sealed for its new place"
+            )
         return self._codec.seal(data, bound_to, self.blobs)
 
     def events(self, run_id: str, events: Sequence[NewEvent]) -> tuple[NewEvent, ...]:
         return tuple([self._event(run_id, event) for event in events])
 
     def _event(self, run_id: str, event: NewEvent) -> NewEvent:
-        data = self._codec.seal(event.data, binding.of_event(run_id, event), self.blobs)
-        return NewEvent(event.type, event.time, event.key, data)
+        return NewEvent(event.type, event.time, event.key, self.data(event.data, binding.of_event(run_id, event)))
 
     def message(self, message: NewMessage) -> NewMessage:
         if message.run_id is not None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from keepstep.journal import Unreadable, cell_of
+
 from .overlap import Overlap
 from .spec import Spec
 
@@ -56,4 +58,7 @@ def encode_opening(opening: Opening) -> bytes:
 
 
 def decode_opening(data: bytes) -> Opening:
+    cell = cell_of(data)
+    if cell is not None:
+        raise Unreadable(f"the plan of a schedule is {cell}, which cannot be read here; give the engine its codec")
     return msgspec.msgpack.decode(data, type=Opening)

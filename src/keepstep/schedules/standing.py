@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from keepstep.journal import Event, Run
+from keepstep.journal import Event, Run, Unreadable, cell_of
 
 from .overlap import Overlap
 from .plan import Action, Plan, decode_opening
@@ -120,7 +120,12 @@ def encode_standing(standing: Standing) -> bytes:
 
 
 def standing_of(run: Run) -> Standing | None:
-    """None if nobody has written one yet: the schedule has just been created."""
+    """None if nobody has written one yet: the schedule has just been created. Raises ``Unreadable``."""
+    cell = cell_of(run.detail)
+    if cell is not None:
+        raise Unreadable(
+            f"schedule {run.workflow_id!r} is {cell}, which cannot be read here; give the engine its codec"
+        )
     return msgspec.json.decode(run.detail, type=Standing) if run.detail else None
 
 

@@ -31,6 +31,7 @@ from keepstep.journal import (
     Run,
     RunClosed,
     Status,
+    Unreadable,
 )
 from keepstep.runtime.blocked import Contradiction
 from keepstep.runtime.data import describe, encode_failure
@@ -160,6 +161,8 @@ class Asks:
             loaded = await self._worker.journal.load(run_id)
         except NotFound as error:
             return Reply(ReplyKind.INVALID, text=str(error))
+        except Unreadable as error:
+            return Reply(ReplyKind.BLOCKED, text=str(error))
         obstacle = self._obstacle_of(loaded, kind)
         if obstacle is not None:
             return obstacle
