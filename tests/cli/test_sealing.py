@@ -103,3 +103,19 @@ def test_the_doctor_tells_which_keys_are_there_and_what_is_wrong_with_them(keeps
     ill = keepstep("doctor")
     assert ill.returncode == 1
     assert "the codec of the environment cannot be made: key 'k1'" in ill.stdout
+
+
+def test_a_run_that_is_parked_for_its_key_is_shown_with_what_is_missing(keepstep: Command, tmp_path: Path) -> None:
+    assert keepstep("start", "wait_for_webhook", "--id", "a").returncode == 0
+    mine = (tmp_path / "keys").read_text()
+    (tmp_path / "keys").write_text(keepstep("new-key", "k2").stdout)
+    with keepstep.worker():
+        keepstep.until(lambda: "blocked" in keepstep("list").stdout)
+        shown = keepstep("show", "a").stdout
+        assert "It is blocked: event 1 (workflow_started) cannot be read: it is encrypted with key 'k1'" in shown
+        assert "It goes on by itself when a worker has what is missing." in shown
+        assert "Input: <encrypted with key 'k1'>" in shown
+        blind = without_keys(tmp_path)("show", "a")
+        assert "what it waits for is encrypted with key 'k2', which cannot be read here" in blind.stdout, blind.stderr
+        (tmp_path / "keys").write_text(mine + (tmp_path / "keys").read_text())
+        keepstep.until(lambda: "It waits for the callback" in keepstep("show", "a").stdout)

@@ -11,6 +11,7 @@ import msgspec
 from keepstep.client.engine import Engine
 from keepstep.client.info import RunInfo, history_event, moment
 from keepstep.client.progress import Surroundings, progress
+from keepstep.journal import Event
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
 
@@ -130,18 +131,20 @@ async def _version(engine: Engine, info: RunInfo) -> str:
     if info.version:
         return f"{info.version}; it stays with it"
     [first] = await engine.journal.read_events(info.run_id, 0, 1)
-    was = history.unpack(first.type, first.data).version if first.type == history.WORKFLOW_STARTED else ""
+    started = history.known_of(first.type, first.data) if first.type == history.WORKFLOW_STARTED else None
+    was = "" if started is None else started.version
     return f"the newest; {was} when it was started" if was else ""
 
 
 async def _origin(engine: Engine, info: RunInfo) -> dict[str, Any] | None:
     """Where the run was forked, if it was."""
     [first] = await engine.journal.read_events(info.run_id, 0, 1)
-    at = history.unpack(first.type, first.data).forked_at if first.type == history.WORKFLOW_STARTED else 0
+    started = history.known_of(first.type, first.data) if first.type == history.WORKFLOW_STARTED else None
+    at = 0 if started is None else started.forked_at
     if not at or not (found := await engine.journal.read_events(info.run_id, at, 1)):
         return None
-    forked = history.unpack(found[0].type, found[0].data)
-    return {"id": forked.workflow_id, "run_id": forked.run_id, "at": forked.at, "replaced": forked.replaced}
+    forked = history.known_of(found[0].type, found[0].data)
+    return forked and {"id": forked.workflow_id, "run_id": forked.run_id, "at": forked.at, "replaced": forked.replaced}
 
 
 async def _values(engine: Engine, info: RunInfo) -> list[str]:
@@ -150,12 +153,17 @@ async def _values(engine: Engine, info: RunInfo) -> list[str]:
     [last] = await engine.journal.read_events(info.run_id, info.events - 1, 1)
     said = []
     if first.type == history.WORKFLOW_STARTED:
-        said.append(f"Input: {_plain(history_event(first).data.get('payload'))}")
+        said.append(f"Input: {_payload(first)}")
     if last.type == history.WORKFLOW_COMPLETED:
-        said.append(f"Result: {_plain(history_event(last).data.get('payload'))}")
+        said.append(f"Result: {_payload(last)}")
     if last.type == history.WORKFLOW_FAILED:
-        said += _traceback(history_event(last).data["failure"])
+        said += _traceback(history_event(last).data.get("failure"))
     return said
+
+
+def _payload(event: Event) -> str:
+    data = history_event(event).data
+    return str(data["sealed"]) if "sealed" in data else _plain(data.get("payload"))
 
 
 def _traceback(failure: Any) -> list[str]:

@@ -15,7 +15,7 @@ import msgspec
 from keepstep.journal import Condition, Journal, LeaseState, Run, Status, is_surely_dead
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
-from keepstep.worker.words import Wait
+from keepstep.worker.words import Detail, Wait
 
 from .closing import last_event
 from .info import RunInfo, moment
@@ -65,14 +65,16 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _is_undone(journal: Journal, run: Run) -> bool:
     closing = await last_event(journal, run)
-    return closing.type == history.WORKFLOW_FAILED and bool(history.unpack(closing.type, closing.data).compensated)
+    failed = history.known_of(closing.type, closing.data) if closing.type == history.WORKFLOW_FAILED else None
+    return failed is not None and bool(failed.compensated)
 
 
 async def _timeout_of(journal: Journal, run: Run) -> datetime | None:
     first = await journal.read_events(run.run_id, 0, 1)
     if not first or first[0].type != history.WORKFLOW_STARTED:
         return None
-    seconds = history.unpack(first[0].type, first[0].data).timeout_seconds
+    started = history.known_of(first[0].type, first[0].data)
+    seconds = None if started is None else started.timeout_seconds
     return None if seconds is None else moment(run.started_at) + timedelta(seconds=seconds)
 
 
@@ -80,6 +82,8 @@ def progress(info: RunInfo, around: Surroundings) -> list[str]:
     """Sentences, the most important first."""
     if info.status is not Status.RUNNING:
         return _closed(info, around)
+    if info.error is not None and info.detail == Detail():  # why, or for what, it waits cannot be read here
+        return [f"It is {info.condition or info.status}; {info.error}.", *_ownership(info, around)]
     said = _PARKED[info.condition](info) if info.condition in _PARKED else []
     for wait in info.waiting_for:
         said += _waiting(wait, info, around)
@@ -124,7 +128,9 @@ def _blocked(info: RunInfo) -> list[str]:
     return [
         f"It is blocked: {first}",
         *rest,
-        "Nothing was written. It goes on by itself when a worker with fitting code starts.",
+        "Nothing was written. It goes on by itself when a worker has what is missing."
+        if info.detail.is_sealed
+        else "Nothing was written. It goes on by itself when a worker with fitting code starts.",
     ]
 
 

@@ -363,6 +363,14 @@ def unpack(type_: str, data: bytes) -> Any:
         raise Unreadable(f"the event {type_} is {cell}, which cannot be read here; give the engine its codec") from None
 
 
+def known_of(type_: str, data: bytes) -> Any:
+    """The data of an event, for whoever only shows them; None where they are sealed by what is not here."""
+    try:
+        return unpack(type_, data)
+    except Unreadable:
+        return None
+
+
 def decoder_of(type_: str) -> Callable[[bytes], Any]:
     """What reads the data of events of that type."""
     return _decoders[type_].decode

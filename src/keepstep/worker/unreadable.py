@@ -40,7 +40,7 @@ class UnreadableRuns:
     async def park(self, run: Run, error: Unreadable) -> None:
         """Give a run back that was claimed and cannot be read."""
         logger.warning("run %s (%s) is blocked: %s", run.run_id, run.workflow_id, error)
-        detail = encode_detail(Detail(blocked=msgspec.to_builtins(Diff(str(error)))))
+        detail = encode_detail(Detail(blocked=msgspec.to_builtins(Diff(str(error))), is_sealed=True))
         parked = Commit(
             run_id=run.run_id,
             epoch=run.epoch,

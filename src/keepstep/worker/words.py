@@ -47,6 +47,8 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many things it waits for beside these."""
     blocked: dict[str, Any] | None = None
     """The diff, as ``runtime.blocked.Diff``."""
+    is_sealed: bool = False
+    """Of a blocked run: nothing is wrong with it, but a key or a blob is missing."""
     because: str = ""
     """Of a run that is undoing what it did: why, in one line."""
 
