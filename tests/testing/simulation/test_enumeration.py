@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from keepstep.schedules import Overlap
 from keepstep.testing.scoreboard import read_score
-from keepstep.testing.simulation.enumeration import WAYS, enumerate_program, programs
+from keepstep.testing.simulation.enumeration import WAYS, enumerate_program, enumerate_schedule, programs
 from keepstep.testing.simulation.handwritten import HANDWRITTEN
 from keepstep.testing.simulation.plants import planted
 
@@ -29,6 +30,18 @@ def test_a_claim_whose_answer_was_lost_costs_nobody_their_run() -> None:
     assert {case: wrong for case, wrong in cases.items() if wrong} == {}
     assert any(case.endswith("-claim_runs-lost") for case in cases)
     assert any(case.endswith("-claim_work-lost") for case in cases)
+
+
+@pytest.mark.parametrize("overlap", [Overlap.TERMINATE, Overlap.BUFFER_ONE])
+def test_no_failure_of_a_store_call_changes_what_a_schedule_starts(overlap: Overlap) -> None:
+    cases = dict(enumerate_schedule(overlap, "memory"))
+    assert {case: wrong for case, wrong in cases.items() if wrong} == {}
+    assert len(cases) > 50 * len(WAYS)
+
+
+def test_a_schedule_that_does_not_tell_runs_to_end_is_found() -> None:
+    with planted("overlap-unsaid"):
+        assert any(wrong for _, wrong in enumerate_schedule(Overlap.TERMINATE, "memory"))
 
 
 def test_nor_does_it_on_sqlite() -> None:

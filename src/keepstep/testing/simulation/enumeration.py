@@ -6,7 +6,7 @@ A program runs once undisturbed, on one worker that is its own client, and every
 journal is counted, from the opening to the end. (Generated programs are started by a process of their own, so that the
 worker must claim them.) Then it runs again for each call and each way in which that call can go
 wrong: it is refused, lost, timed out; the process dies before it, or when it has happened and nobody has heard of it.
-After each, the same checkers judge as after a simulation.
+After each, the same checkers judge as after a simulation. The same is done to one schedule of each policy.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Protocol
 
+from keepstep.schedules import Overlap
 from keepstep.testing.scoreboard import Score
 
 from .customers import Customer
-from .handwritten import HANDWRITTEN, IN_SYNC
+from .handwritten import HANDWRITTEN, IN_SYNC, SCHEDULE_SECONDS, SCHEDULES, write_schedule
 from .language import NEWEST, TALK, WALK, WALK_IN_SYNC
 from .operator import Operator
+from .planners import Planner
 from .process import Process
 from .programs import Node, count_changes, draw_program
 from .record import Start
@@ -101,6 +105,26 @@ def run_program(
     return violations
 
 
+def run_schedule(
+    overlap: Overlap, store: str, strike: Strike, *, write: Callable[[str], None] | None = None
+) -> list[str]:
+    """The same with a schedule. Calls count until it has ended: what follows is how its runs come to their end."""
+
+    async def plot(world: World) -> None:
+        fleet = world.fleet
+        fleet.version = NEWEST
+        supervisor = asyncio.create_task(_supervise(world, strike))
+        planner = Planner(write_schedule(overlap), fleet, world.seed, random.Random("planner"), world.trace)
+        await planner.visit_in_peace()
+        await asyncio.sleep(SCHEDULE_SECONDS / 2)
+        strike.end()
+        await Operator(fleet, world.trace).look_after_runs()
+        supervisor.cancel()
+
+    _, violations = play(plot, "enumeration", store, workers=1, write=write)
+    return violations
+
+
 async def _supervise(world: World, strike: Strike) -> None:
     """Start a worker, and another one whenever it has died."""
     while True:
@@ -111,22 +135,36 @@ async def _supervise(world: World, strike: Strike) -> None:
         world.trace(f"{process} is dead and will be replaced")
 
 
+class Story(Protocol):
+    """What is played again and again: what was wrong while that call went wrong."""
+
+    def __call__(self, strike: Strike, *, write: Callable[[str], None] | None = None) -> list[str]: ...
+
+
 def enumerate_program(
     program: Node, store: str, *, is_claimed: bool = False, only: str | None = None
 ) -> Iterator[tuple[str, list[str]]]:
     """Every case of a program, or only that one: how it is called, and what was wrong."""
+    return _enumerate(partial(run_program, program, store, is_claimed=is_claimed), only)
+
+
+def enumerate_schedule(overlap: Overlap, store: str, *, only: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """The same of a schedule."""
+    return _enumerate(partial(run_schedule, overlap, store), only)
+
+
+def _enumerate(story: Story, only: str | None) -> Iterator[tuple[str, list[str]]]:
     undisturbed = Strike()
-    violations = run_program(program, store, undisturbed, is_claimed=is_claimed)
+    violations = story(undisturbed)
     calls = list(undisturbed.calls)
-    assert 0 < len(calls) <= CALLS_MAX, f"{program} makes {len(calls)} calls"
+    assert 0 < len(calls) <= CALLS_MAX, f"{story} makes {len(calls)} calls"
     if only is None:
         yield "undisturbed", violations
     for at, call in enumerate(calls, 1):
         for way in WAYS:
             case = f"{at}-{call}-{way.name}".lower()
             if only in (None, case):
-                write = None if only is None else print
-                yield case, run_program(program, store, Strike(at, way), is_claimed=is_claimed, write=write)
+                yield case, story(Strike(at, way), write=None if only is None else print)
 
 
 def programs(count: int) -> dict[str, Node]:
@@ -186,15 +224,19 @@ class Tally:
 
 def main() -> None:
     arguments = parse_arguments()
-    chosen = programs(arguments.programs)
+    chosen: dict[str, Node | Overlap] = {**programs(arguments.programs), **SCHEDULES}
     if arguments.only is not None:
-        chosen = {arguments.only: programs(len(HANDWRITTEN) + 1000)[arguments.only]}
+        known: dict[str, Node | Overlap] = {**programs(len(HANDWRITTEN) + 1000), **SCHEDULES}
+        chosen = {arguments.only: known[arguments.only]}
     gc.freeze()
     bury_quietly()
     tally = Tally(arguments.store)
-    for name, program in chosen.items():
-        is_claimed = name not in HANDWRITTEN
-        cases = enumerate_program(program, arguments.store, is_claimed=is_claimed, only=arguments.case)
+    for name, each in chosen.items():
+        if isinstance(each, Overlap):
+            cases = enumerate_schedule(each, arguments.store, only=arguments.case)
+        else:
+            is_claimed = name not in HANDWRITTEN
+            cases = enumerate_program(each, arguments.store, is_claimed=is_claimed, only=arguments.case)
         for case, violations in cases:
             tally.add(name, case, violations)
     print(tally.score(len(chosen)).line())

@@ -1,8 +1,15 @@
-"""Handwritten programs: small ones, one for each thing that can be interrupted in its middle."""
+"""Handwritten programs: small ones, one for each thing that can be interrupted in its middle; and schedules."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from keepstep.schedules import Overlap
+from keepstep.testing.virtual import EPOCH_MICROSECONDS
+
+from .language import WALK
+from .planners import moment
+from .record import Planned
 
 A, B, C, D = (["step", name, 0.01, False] for name in "abcd")
 FAILS: list[Any] = ["step", "fails", 0.01, True]
@@ -87,3 +94,24 @@ HANDWRITTEN: dict[str, list[Any]] = {
     "a saga in a child": ["sequence", [["child", ["saga", "saga", [A, B], True]], C]],
     **IN_SYNC,
 }
+
+SCHEDULES = {f"a schedule whose overlap is {each}": each for each in Overlap}
+
+SCHEDULE_SECONDS = 4
+
+
+def write_schedule(overlap: Overlap) -> Planned:
+    """One that fires while the run before goes on."""
+    end = EPOCH_MICROSECONDS + SCHEDULE_SECONDS * 1_000_000
+    return Planned(
+        id="plan",
+        words={"every": 1, "overlap": overlap, "end_at": moment(end)},
+        every=1_000_000,
+        offset=0,
+        jitter=0,
+        end=end,
+        catchup=86_400_000_000,
+        overlap=overlap,
+        workflow=WALK,
+        program=["sequence", [A, ["sleep", 1.2], B]],
+    )

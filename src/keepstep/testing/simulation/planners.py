@@ -123,6 +123,12 @@ class Planner:
         if chance.random() < DELETED:
             await self._do(Deed("delete", self._fleet.now()), lambda handle: handle.delete())
 
+    async def visit_in_peace(self) -> None:
+        """Only make it, and trigger it once while a run of it goes on."""
+        await self._ask(self._make)
+        await asyncio.sleep((self._planned.end - self._fleet.now()) / 2e6)
+        await self._trigger(0, seconds=0.1)
+
     async def _make(self, engine: Engine) -> None:
         planned = self._planned
         await engine.schedule(
@@ -140,8 +146,8 @@ class Planner:
             await asyncio.sleep(chance.random() * 3.0)
             await self._do(Deed("resume", self._fleet.now()), lambda handle: handle.resume())
 
-    async def _trigger(self, n: int) -> None:
-        await asyncio.sleep(self._chance.random() * 8.0)
+    async def _trigger(self, n: int, seconds: float = 8.0) -> None:
+        await asyncio.sleep(self._chance.random() * seconds)
         overlap = self._chance.choice(list(Overlap)) if self._chance.random() < 0.5 else self._planned.overlap
         run = f"{self._planned.id}-by-hand-{n}"
         deed = Deed("trigger", self._fleet.now(), run=run, overlap=overlap)
