@@ -13,7 +13,7 @@ from keepstep.journal.postgres import PostgresJournal
 from tests.journal.postgres.conftest import Open
 from tests.journal.scene import START, event, get, lease, new_run
 
-UNSHARDED = {"meta", "processes", "leases", "answers", "definitions", "outbox"}
+UNSHARDED = {"meta", "processes", "leases", "answers", "definitions", "attributes", "outbox"}
 """Tables that are the same for all shards."""
 
 UNIQUE_INDEXES = """

@@ -236,6 +236,15 @@ async def test_a_read_only_folder_is_refused(spawn: Spawn, tmp_path: Path) -> No
     assert "folder" in said
 
 
+async def test_a_folder_that_cannot_be_entered_is_refused(spawn: Spawn, tmp_path: Path) -> None:
+    open_up(tmp_path)
+    (tmp_path / "locked" / "inner").mkdir(parents=True)
+    (tmp_path / "locked").chmod(0o700)
+    said = next_line(spawn("open_as_nobody", tmp_path / "locked" / "inner" / "journal.db"))
+    assert said.startswith("StoreUnavailable")
+    assert "may not enter" in said
+
+
 def open_up(folder: Path) -> None:
     """Let every user reach what is in pytest's private folders."""
     for place in [folder, *folder.parents]:

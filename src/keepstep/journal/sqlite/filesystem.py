@@ -19,7 +19,11 @@ MOUNTS = Path("/proc/mounts")
 
 def check_place(path: Path, create: bool) -> None:
     """Raises ``StoreUnavailable`` if no database can be opened at this path."""
-    if not path.parent.is_dir():
+    try:
+        has_folder = path.parent.is_dir()
+    except PermissionError as error:
+        raise StoreUnavailable(f"{path}: this user may not enter the folders that lead to it") from error
+    if not has_folder:
         raise StoreUnavailable(f"{path}: the folder {path.parent} does not exist; create it, or correct the path")
     kind = file_system(path.parent.resolve())
     if kind in NETWORK_FILE_SYSTEMS:
