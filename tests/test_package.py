@@ -14,7 +14,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 IMPORT_MILLISECONDS_MAX = 150
-OPTIONAL = {"starlette", "uvicorn", "httpx2", "pydantic", "attrs", "rich", "click", "greenlet"}
+OPTIONAL = {
+    "starlette",
+    "uvicorn",
+    "httpx2",
+    "pydantic",
+    "attrs",
+    "rich",
+    "click",
+    "greenlet",
+    "cryptography",
+    "obstore",
+}
 
 # Processor time, not wall time: the same on a quiet machine, and not disturbed by the tests that run beside this one.
 _IMPORT = """

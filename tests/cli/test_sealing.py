@@ -99,6 +99,10 @@ def test_the_doctor_tells_which_keys_are_there_and_what_is_wrong_with_them(keeps
     said = keepstep("doctor").stdout
     assert "KEEPSTEP_KEYS: 'k1'; 'k1' writes" in said
     assert "with nothing in it yet" in said
+    (tmp_path / "keys").chmod(0o640)
+    assert "chmod 600 keys" in keepstep("doctor").stdout
+    (tmp_path / "keys").chmod(0o600)
+    assert "chmod" not in keepstep("doctor").stdout
     (tmp_path / "keys").write_text("k1 short\n")
     ill = keepstep("doctor")
     assert ill.returncode == 1

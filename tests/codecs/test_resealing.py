@@ -11,6 +11,7 @@ import pytest
 
 import keepstep
 from keepstep import Engine, step, workflow
+from keepstep.client.promotion import promote
 from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.binding import of_event, of_kept
 from keepstep.codecs.keys import new_key
@@ -186,3 +187,19 @@ async def test_events_look_the_same_before_and_after(tmp_path: Path) -> None:
             assert kept.data[:2] == CELL_MARK
             event = next(each for each in before.events if each.seq == kept.spot[1])
             assert of_kept(KeptIn.EVENTS, kept) == (of_event(run.run_id, event),)
+
+
+async def test_a_sealed_journal_moves_to_a_server_and_is_sealed_anew_there(tmp_path: Path, postgres_url: str) -> None:
+    blobs = FileBlobs(tmp_path / "blobs")
+    old = codec("k1", blobs=blobs, inline_bytes_max=100)
+    await begin(tmp_path, old)
+    url = f"sqlite:///{tmp_path}/a.db"
+    await asyncio.to_thread(promote, url, postgres_url, wait=True, tell=lambda progress: None, say=lambda text: None)
+    both, new = (codec(*ids, blobs=blobs, inline_bytes_max=100) for ids in (("k1", "k2"), ("k2",)))
+    async with Engine(postgres_url, codec=both, workers=False) as engine:
+        done = await reseal(engine.journal, both, untold)
+        assert (done.unreadable_count, done.left) == (0, {})
+        assert done.sealed > 20
+    async with Engine(postgres_url, codec=new, queues=("default", "resealed-elsewhere")) as engine:
+        for n in range(5):
+            assert await engine.get(f"run-{n}").result(timeout=20) == f"word {n} " * 20 + "more " + f"word {n} "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from itertools import islice
 
@@ -21,6 +23,7 @@ def look_at_codec() -> Iterator[Finding]:
     if codec.keys is not None:
         ids = ", ".join(map(repr, codec.keys.ids))
         yield Finding("ok", f"{KEYS}: {ids}; {codec.keys.primary!r} writes")
+        yield from _look_at_file(os.environ[KEYS])
     if codec.blobs is not None:
         try:
             any_blob = any(True for _ in islice(codec.blobs.list(), 1))
@@ -28,3 +31,8 @@ def look_at_codec() -> Iterator[Finding]:
             yield Finding("problem", f"{BLOBS}: {error}", "runs with large values are parked until it is back")
         else:
             yield Finding("ok", f"{BLOBS}: {codec.blobs!r}" + ("" if any_blob else ", with nothing in it yet"))
+
+
+def _look_at_file(path: str) -> Iterator[Finding]:
+    if os.name == "posix" and os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        yield Finding("warning", f"{KEYS}: {path} is not its owner's alone", f"chmod 600 {path}")
