@@ -317,7 +317,7 @@ def test_whoever_waits_hears_that_the_engine_was_closed(tmp_path: Path) -> None:
 
 
 PROGRAM = """
-import asyncio, os, sys
+import asyncio, os, sys, threading
 from keepstep import BlockingEngine, StoreUnavailable, sync
 
 @sync.workflow
@@ -345,12 +345,21 @@ if what == "fork":
     print(engine.run(forked, 2))
 else:
     handle = engine.start(never, id="never")
-    try:
+
+    def calls():
+        there = asyncio.all_tasks(engine._thread._loop)
+        return [task for task in there if "EngineThread.call" in str(task) and not task.done()]
+
+    def tell():
+        while not calls():
+            pass
         print("waiting", flush=True)
+
+    threading.Thread(target=tell).start()
+    try:
         handle.result()
     except KeyboardInterrupt:
-        left = [task for task in asyncio.all_tasks(engine._thread._loop) if "RunHandle" in str(task)]
-        print(handle.describe().status, len(left))
+        print(handle.describe().status, len(calls()))
 """
 
 

@@ -15,7 +15,8 @@ Invariants
   it returns or raises arrives there.
 * ``loop.crossing`` is the crossing whose function runs right now, and None while anything else does: the loop, async
   code, a predicate. It is how a durable call knows whether to wait or to return an awaitable.
-* A function that is suspended is never freed: what it would do then would be done outside of the run.
+* A function that is suspended is never freed, as its own stack holds it: freeing it would run its ``finally`` blocks
+  outside of the run, where steps are plain functions. It returns, or it is unwound.
 * The function runs in the context (``contextvars``) of its task.
 
 Prior art: SQLAlchemy's ``greenlet_spawn``. The other way, a thread for each run that is in memory, was not taken: every
@@ -25,7 +26,6 @@ durable call would pay two hand-overs between threads, and to unwind a run for e
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import functools
 from asyncio.events import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine
@@ -99,40 +99,22 @@ async def cross(fn: Callable[..., R], *args: Any, **kwargs: Any) -> R:
     fiber, enter = crossing.fiber, crossing.enter
     task: Any = asyncio.current_task()
     around, task.crossing = task.crossing, crossing
-    _keep(fiber)
     try:
         awaited = enter(fiber.switch)
         while not fiber.dead:
             try:
                 value = await awaited
             except BaseException as error:
-                if _get_running_loop() is not loop:  # nobody unwinds it: whoever ran it has been thrown away
-                    raise
                 awaited = enter(fiber.throw, error)
             else:
                 awaited = enter(fiber.switch, value)
     finally:
         task.crossing = around
-        if fiber.dead:
-            _let_go(fiber)
     if asyncio.iscoroutine(awaited):
         awaited.close()
         raise TypeError(f"{getattr(fn, '__qualname__', fn)} is no async function, and has returned a coroutine")
     result: R = awaited
     return result
-
-
-def _keep(fiber: greenlet) -> None:
-    """Never free it while it is suspended.
-
-    Freeing would run the function's ``finally`` blocks outside of the run, where steps are plain functions: they would
-    do for real what the run may never come to. It ends by returning, or by being unwound.
-    """
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(fiber))
-
-
-def _let_go(fiber: greenlet) -> None:
-    ctypes.pythonapi.Py_DecRef(ctypes.py_object(fiber))
 
 
 def awaitable(fn: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
