@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from keepstep.journal.attribute import Attribute
-from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES, WAITING, lease_of, queue_of
+from keepstep.journal.deciding.codes import lease_of, queue_of
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
@@ -24,6 +24,8 @@ from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.searching import list_runs as read_runs
+from keepstep.journal.searching import predicate_of
 from keepstep.journal.searching import search as read_page
 from keepstep.journal.task import Task
 
@@ -80,9 +82,9 @@ class Queries:
         before: tuple[int, str] | None,
         limit: int,
     ) -> list[Run]:
-        asked, walked, walk = _filter(namespace, statuses, conditions, types)
-        rows = db.ask(readings.LIST_RUNS[walk], *asked, *(before or (None, None)), limit, *walked)
-        return [run_of(row) for row in rows]
+        with _snapshot(db):
+            found = PostgresSearcher(db, namespace, self._shards)
+            return read_runs(found, statuses, conditions, types, before, limit)
 
     def count_runs(
         self,
@@ -92,8 +94,7 @@ class Queries:
         conditions: Sequence[Condition],
         types: Sequence[str],
     ) -> int:
-        asked, walked, walk = _filter(namespace, statuses, conditions, types)
-        return int(db.ask(readings.COUNT_RUNS[walk], *asked, *walked)[0][0])
+        return self.count_found(db, namespace, predicate_of(statuses, conditions, types))
 
     def read_kept(self, db: Wire, where: KeptIn, after: Spot | None) -> list[Kept]:
         return kept.read_kept(db, where, after)
@@ -240,16 +241,3 @@ def _snapshot(db: Wire) -> Iterator[None]:
 def _one_run(db: Wire, statement: Statement, *values: Any) -> Run | None:
     found = db.ask(statement, *values)
     return run_of(found[0]) if found else None
-
-
-def _filter(
-    namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
-) -> tuple[tuple[Any, ...], tuple[Any, ...], str]:
-    """Parameters of a listing, the values that are walked, and by which column."""
-    codes = [CONDITION_CODES[one] for one in dict.fromkeys(conditions)]
-    asked = (namespace, list(dict.fromkeys(types)) or None, codes or None)
-    if statuses:
-        return asked, ([STATUS_CODES[one] for one in dict.fromkeys(statuses)],), "status"
-    if codes and min(codes) > WAITING:
-        return asked, (codes,), "condition"
-    return asked, (), ""

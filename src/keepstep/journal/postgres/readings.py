@@ -102,51 +102,6 @@ PULSE = Statement(
 """All that a process without work wants to know, once a second, in one statement: who is there, when the next run is
 due that its worker could claim, and whether there are asks and tasks. It also renews the leases that are due."""
 
-_FILTER = """
-    r.namespace = $1 AND ($2::text[] IS NULL OR r.type = ANY($2)) AND ($3::bigint[] IS NULL OR r.condition = ANY($3))
-"""
-
-_BEFORE = "AND ($4::bigint IS NULL OR (r.started_at, r.run_id) < ($4, $5))"
-
-_FILTER_TYPES = ("text", "text[]", "int8[]")
-
-
-def _list(walk: str) -> Statement:
-    """A page of runs, newest first. ``walk`` names the column whose values ($7) are walked, each its own stretch."""
-    stretch = f"""
-        SELECT r.shard, r.run, r.started_at, r.run_id FROM runs AS r WHERE {_FILTER} {_BEFORE} {{walked}}
-        ORDER BY r.started_at DESC, r.run_id DESC LIMIT $6
-    """
-    if walk:
-        stretches = f"unnest($7) AS walk(value) CROSS JOIN LATERAL ({stretch.format(walked=walk)}) AS page"
-    else:
-        stretches = f"({stretch.format(walked='')}) AS page"
-    text = f"""
-        SELECT {_RUN} FROM (SELECT page.* FROM {stretches} ORDER BY page.started_at DESC, page.run_id DESC LIMIT $6)
-        AS page JOIN runs AS r ON r.shard = page.shard AND r.run = page.run
-        ORDER BY page.started_at DESC, page.run_id DESC
-    """
-    return Statement(text, *_FILTER_TYPES, "int8", "text", "int8", *(("int8[]",) if walk else ()))
-
-
-def _count(walk: str) -> Statement:
-    return Statement(
-        f"SELECT count(*) FROM runs AS r WHERE {_FILTER} {walk}", *_FILTER_TYPES, *(("int8[]",) if walk else ())
-    )
-
-
-LIST_RUNS = {
-    "": _list(""),
-    "status": _list("AND r.status = walk.value"),
-    "condition": _list("AND r.parked = walk.value"),
-}
-
-COUNT_RUNS = {
-    "": _count(""),
-    "status": _count("AND r.status = ANY($4)"),
-    "condition": _count("AND r.parked = ANY($4)"),
-}
-
 _RUN_NUMBER = "(SELECT run FROM runs WHERE run_id = $1)"
 
 

@@ -12,9 +12,6 @@ import msgspec
 
 from keepstep.journal.attribute import Attribute
 from keepstep.journal.deciding.codes import (
-    CONDITION_CODES,
-    STATUS_CODES,
-    WAITING,
     from_json,
     json_text,
     lease_of,
@@ -30,6 +27,8 @@ from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.searching import list_runs as read_runs
+from keepstep.journal.searching import predicate_of
 from keepstep.journal.searching import search as read_page
 from keepstep.journal.task import Task
 
@@ -70,27 +69,6 @@ def find_run(db: Connection, namespace: str, workflow_id: str) -> Run | None:
     return None if row is None else run_of(from_json(row[0]))
 
 
-def _filter(
-    namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
-) -> tuple[dict[str, Any], int, str]:
-    """Parameters of a listing, and which index is to be walked how often for it."""
-    codes = [CONDITION_CODES[one] for one in dict.fromkeys(conditions)]
-    asked: dict[str, Any] = {
-        "namespace": namespace,
-        "types": json_text(types) if types else None,
-        "conditions": json_text(codes) if codes else None,
-        "before": None,
-        "before_run_id": None,
-    }
-    if statuses:
-        walks, by = [STATUS_CODES[one] for one in dict.fromkeys(statuses)], "status"
-    elif codes and min(codes) > WAITING:
-        walks, by = codes, "condition"
-    else:
-        walks, by = [], ""
-    return asked | {f"walk{i}": code for i, code in enumerate(walks)}, len(walks), by
-
-
 def list_runs(
     db: Connection,
     namespace: str,
@@ -100,22 +78,14 @@ def list_runs(
     before: tuple[int, str] | None,
     limit: int,
 ) -> list[Run]:
-    asked, walks, by = _filter(namespace, statuses, conditions, types)
-
-    def read(place: tuple[int, str] | None, rows_max: int) -> list[Run]:
-        asked["before"], asked["before_run_id"] = place or (None, None)
-        asked["limit"] = rows_max
-        (rows,) = db.execute(sql.list_runs(walks, by), asked).fetchone()
-        return [run_of(row) for row in from_json(rows)]
-
-    return read_pages(read, before, limit, lambda run: (run.started_at, run.run_id))
+    with _snapshot(db):
+        return read_runs(SqliteSearcher(db, namespace), statuses, conditions, types, before, limit)
 
 
 def count_runs(
     db: Connection, namespace: str, statuses: Sequence[Status], conditions: Sequence[Condition], types: Sequence[str]
 ) -> int:
-    asked, walks, by = _filter(namespace, statuses, conditions, types)
-    return int(db.execute(sql.count_runs(walks, by), asked).fetchone()[0])
+    return count_found(db, namespace, predicate_of(statuses, conditions, types))
 
 
 def search_runs(db: Connection, namespace: str, search: Search, after: Place | None, limit: int) -> Page:

@@ -517,45 +517,6 @@ SELECT {_RUN} FROM runs AS r WHERE r.run = coalesce(
     (SELECT max(run) FROM runs WHERE namespace = ?1 AND workflow_id = ?2))
 """
 
-_FILTER = """
-    AND (:types IS NULL OR r.type IN (SELECT value FROM json_each(:types)))
-    AND (:conditions IS NULL OR r.condition IN (SELECT value FROM json_each(:conditions)))
-    AND (:before IS NULL OR r.started_at < :before OR (r.started_at = :before AND r.run_id < :before_run_id))
-"""
-
-
-_WALKED = {"status": "runs_of_kind", "condition": "runs_of_condition"}
-
-
-def _list(walks: int, by: str, ids: str) -> str:
-    """Runs that fit; each of several statuses (or conditions) walks its own stretch of an index."""
-    if not walks:
-        return f"SELECT {ids} FROM runs AS r WHERE r.namespace = :namespace {_FILTER}"
-    partial = "AND r.condition > 1" if by == "condition" else ""
-    return " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {ids} FROM runs AS r INDEXED BY {_WALKED[by]} "
-        f"WHERE r.namespace = :namespace AND r.{by} = :walk{i} {partial} {_FILTER} {{order}})"
-        for i in range(walks)
-    )
-
-
-@cache
-def list_runs(walks: int, by: str) -> str:
-    """A page of runs, newest first."""
-    order = "ORDER BY r.started_at DESC, r.run_id DESC LIMIT :limit"
-    chosen = _list(walks, by, "r.run AS run, r.started_at AS started_at, r.run_id AS run_id").format(order=order)
-    return (
-        f"SELECT json_group_array({_RUN}) FROM (SELECT run FROM ({chosen} {'' if walks else order}) "
-        "ORDER BY started_at DESC, run_id DESC LIMIT :limit) AS page CROSS JOIN runs AS r ON r.run = page.run"
-    )
-
-
-@cache
-def count_runs(walks: int, by: str) -> str:
-    """How many runs fit."""
-    return f"SELECT count(*) FROM ({_list(walks, by, 'r.run').format(order='')})"
-
-
 READ_EVENTS = """
 SELECT json_group_array(json_array(seq, type, time, key, length(data))), CAST(group_concat(data, '') AS BLOB)
 FROM (SELECT seq, type, time, key, data FROM events
