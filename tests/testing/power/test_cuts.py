@@ -36,7 +36,7 @@ async def test_no_power_cut_loses_what_was_acknowledged_or_spoils_the_file() -> 
     assert report.replay == []
     assert report.cuts >= CUTS
     assert report.cuts_in_recovery >= CUTS // 10
-    assert report.acknowledged > CUTS
+    assert report.acknowledged > CUTS // 2  # each writes several pages, those of indexes among them
 
 
 def test_a_program_is_told_the_counts() -> None:
