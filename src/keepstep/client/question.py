@@ -44,10 +44,10 @@ class Patience:
 
     @property
     def left(self) -> float:
-        """Seconds that are left; may be negative."""
+        """Seconds that are left; may be negative. Less than a microsecond is nothing: no clock of a loop gets there."""
         if self.seconds is None:
             return math.inf
-        return self._began + self.seconds - asyncio.get_running_loop().time()
+        return round(self._began + self.seconds - asyncio.get_running_loop().time(), 6)
 
 
 class Question:
