@@ -53,6 +53,16 @@ async def test_transactions(tmp_path: Path) -> None:
     assert db.execute("SELECT * FROM stock").fetchall() == [("teapot", 2)]
 
 
+async def test_observability(tmp_path: Path) -> None:
+    example: Any = code_of("observability.md", tmp_path)
+    async with Engine(f"sqlite:///{tmp_path}/parcels.db") as engine:
+        handle = await engine.start(example.send_parcel, "a large crate", id="parcel")
+        assert await handle.result() == 6.5
+        history = [event async for event in handle.history()]
+    assert [each.type for each in history] == ["workflow_started", "step_completed", "note_added", "workflow_completed"]
+    assert history[2].data == {"text": "heavy: 6.5 kg, goes by freight", "asked_seq": 2}
+
+
 async def test_transactions_by_sql(postgres_url: str) -> None:
     statements, grants = re.findall(r"```sql\n(.*?)```", (DOCUMENTS / "transactions.md").read_text(), flags=re.DOTALL)
     start, send, *_ = statements.splitlines()

@@ -45,12 +45,14 @@ from keepstep.runtime.guard import Nondeterminism, unsafe
 from keepstep.runtime.handler import Query, Signal, Update, query, signal, update
 from keepstep.runtime.human_task import HumanTask, human_task
 from keepstep.runtime.marker import deprecate_patch, patched, version
+from keepstep.runtime.note import note
 from keepstep.runtime.relative import OtherRun, get_run
 from keepstep.runtime.saga import Outcome, Saga, saga
 from keepstep.runtime.step import Step, step
 from keepstep.runtime.waiting import receive, sleep, wait_for
 from keepstep.runtime.workflow import Workflow, workflow
 from keepstep.search import FilterError
+from keepstep.telemetry.logger import logger
 from keepstep.worker.attempt import StepInfo, heartbeat, step_info
 
 __all__ = [
@@ -109,6 +111,8 @@ __all__ = [
     "heartbeat",
     "human_task",
     "info",
+    "logger",
+    "note",
     "now",
     "patched",
     "query",

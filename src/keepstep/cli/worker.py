@@ -16,6 +16,7 @@ from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import Hint, InvalidInput, StoreUnavailable
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
+from keepstep.telemetry.json_lines import JsonFormatter
 
 from .database import database_option, run
 from .module import import_module
@@ -34,6 +35,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 @click.option("--lease-seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @database_option
 def worker_command(
     module: str,
@@ -43,6 +45,7 @@ def worker_command(
     lease_seconds: float,
     grace_seconds: float,
     log_level: str,
+    log_format: str,
     url: str,
 ) -> int:
     """Run the workflows and steps of MODULE: a dotted name, or a .py file. The current folder is on the path.
@@ -51,7 +54,7 @@ def worker_command(
 
     SIGTERM and Ctrl-C stop it gracefully; a second one stops it at once.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    _write_logs(log_level, log_format)
     import_module(module)
     if not any(workflows()) and not any(steps()):
         raise InvalidInput(f"module {module!r} defines no @workflow and no @step, so there is nothing to run")
@@ -60,6 +63,13 @@ def worker_command(
         callback_url = base_url(*address)
     options = {"queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module}
     return run(_work(url, address, grace_seconds, options))
+
+
+def _write_logs(level: str, format: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    if format == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
 
 
 async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float, options: dict[str, Any]) -> int:

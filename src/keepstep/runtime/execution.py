@@ -40,6 +40,7 @@ from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .handling import Handling, UpdateOutcome, begin
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
+from .note import Notes
 from .operation import CallbackOperation, ChildOperation, MessageOperation, Operation, StepOperation, TimerOperation
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ class Execution:
         self._detached = False
         self._refusals = 0
         self.markers = Markers(self)
+        self.notes = Notes(self)
         self._contradiction: Contradiction | None = None
         """Found while code was running, which may have caught the error."""
         self._known: dict[str, Event] = {}
@@ -178,6 +180,7 @@ class Execution:
         """
         self.markers.read(events, is_first=is_first)
         events, self._loose = without_superseded(events)
+        self.notes.read(events)
         for event in events:
             if event.type == history.CALLBACK_CREATED and event.key is not None:
                 self._known[event.key] = event
@@ -365,6 +368,14 @@ class Execution:
     def seen_seq(self) -> int:
         """The last event delivered."""
         return self._seq
+
+    @property
+    def is_quiet(self) -> bool:
+        """True in a turn that an earlier owner may have run before, and in code that was cut off from its run.
+
+        A query is asked now, and not replayed.
+        """
+        return self._detached or (self._seq < self.markers.live_from and not self.handling.is_answering)
 
     # what the worker takes
 

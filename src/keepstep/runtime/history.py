@@ -31,6 +31,7 @@ CHILD_STARTED: Final = "child_started"
 CHILD_REFUSED: Final = "child_refused"
 CHILD_CLOSED: Final = "child_closed"
 VERSION_MARKED: Final = "version_marked"
+NOTE_ADDED: Final = "note_added"
 MESSAGE_SENT: Final = "message_sent"
 MESSAGE_REFUSED: Final = "message_refused"
 CANCEL_REQUESTED: Final = "cancel_requested"
@@ -216,6 +217,14 @@ class VersionMarked(_Data, frozen=True, array_like=True, gc=False):
     """Seq of the event during whose delivery it was chosen; before that the run has none."""
 
 
+class NoteAdded(_Data, frozen=True, array_like=True, gc=False):
+    """What the code has said to people."""
+
+    text: str
+    asked_seq: int
+    """Seq of the event during whose delivery it was made."""
+
+
 class MessageSent(_Data, frozen=True, array_like=True, gc=False):
     """Another run was signalled, or asked to stop, in the same commit."""
 
@@ -315,6 +324,7 @@ DATA: Final[dict[str, type[_Data]]] = {
     CHILD_REFUSED: ChildRefused,
     CHILD_CLOSED: ChildClosed,
     VERSION_MARKED: VersionMarked,
+    NOTE_ADDED: NoteAdded,
     MESSAGE_SENT: MessageSent,
     MESSAGE_REFUSED: MessageRefused,
     CANCEL_REQUESTED: CancelRequested,

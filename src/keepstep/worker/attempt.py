@@ -173,10 +173,16 @@ enter_step = _current_step.set
 
 def step_info() -> StepInfo:
     """The step being executed. Raises ``RuntimeError`` outside of a step."""
-    informed = _current_step.get(None)
-    if informed is None or current() is not None:
+    info = None if current() is not None else current_step_info()
+    if info is None:
         raise RuntimeError("step_info() can only be used inside a step that a worker executes")
-    return informed.info()
+    return info
+
+
+def current_step_info() -> StepInfo | None:
+    """The step in whose context this is called, if any."""
+    informed = _current_step.get(None)
+    return None if informed is None else informed.info()
 
 
 def heartbeat(details: Any = None) -> None:

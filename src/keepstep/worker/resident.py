@@ -200,6 +200,8 @@ class Resident:
                 self._let_go(operation)
         if execution.markers.unconfirmed:
             self._record_markers()
+        if execution.notes.new:
+            self._record_notes()
         if execution.outcome is not None or self.terminated_because is not None:
             self._close()
             return
@@ -243,6 +245,11 @@ class Resident:
         ]
         if events:
             self.append(*events)
+
+    def _record_notes(self) -> None:
+        """Record what the code has said to people."""
+        notes = self.execution.notes.take_new()
+        self.append(*(self.event(history.NOTE_ADDED, None, pack(each)) for each in notes))
 
     def _hold_back(self, new: Sequence[Operation]) -> Sequence[Operation]:
         """What may be begun now: nothing while a choice of version is not durable, since a crash may undo that.
