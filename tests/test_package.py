@@ -83,8 +83,14 @@ def test_the_wheel_carries_every_file_of_the_example(wheel: zipfile.ZipFile) -> 
     assert not [p for p in files if f"keepstep/examples/order_fulfilment/{p.relative_to(example)}" not in packed]
 
 
-def test_the_wheel_holds_nothing_but_keepstep_and_its_metadata(wheel: zipfile.ZipFile) -> None:
-    assert {name.partition("/")[0] for name in wheel.namelist()} == {"keepstep", "keepstep-0.1.0.dist-info"}
+def test_the_wheel_holds_nothing_but_keepstep_its_door_for_pytest_and_its_metadata(wheel: zipfile.ZipFile) -> None:
+    tops = {name.partition("/")[0] for name in wheel.namelist()}
+    assert tops == {"keepstep", "pytest_keepstep.py", "keepstep-0.1.0.dist-info"}
+
+
+def test_pytest_finds_the_testing_kit_by_itself(wheel: zipfile.ZipFile) -> None:
+    entries = wheel.read("keepstep-0.1.0.dist-info/entry_points.txt").decode()
+    assert "[pytest11]\nkeepstep = pytest_keepstep" in entries
 
 
 def test_the_wheel_carries_the_licence(wheel: zipfile.ZipFile) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from keepstep.client.recording import decode_recording
 from tests.cli.command import Command, free_port
 
 ORDER = '{"id": 7, "item": "disc"}'
@@ -105,6 +106,11 @@ def test_a_run_is_followed_from_start_to_end(keepstep: Command) -> None:
         kinds = [event["type"] for event in keepstep.json("history", "order-7")]
         assert kinds[0] == "workflow_started"
         assert kinds[-1] == "workflow_completed"
+        assert f"{len(kinds)} events of order-7" in keepstep("history", "order-7", "--export", "order.json").stdout
+        exported = decode_recording((keepstep.folder / "order.json").read_bytes(), "order.json")
+        assert [event.type for event in exported.events] == kinds
+        nowhere = keepstep("history", "order-7", "--export", "no/where.json")
+        assert (nowhere.returncode, "cannot be written" in one_line(nowhere.stderr)) == (2, True)
         assert [info["id"] for info in keepstep.json("list", "Status = 'completed'")] == ["order-7"]
         late = keepstep("signal", "order-7", "pieces", "4")
         assert (late.returncode, "completed" in one_line(late.stderr)) == (1, True)

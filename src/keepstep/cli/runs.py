@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +13,8 @@ import msgspec
 from keepstep.client.engine import Engine
 from keepstep.client.info import RunInfo, history_event, moment
 from keepstep.client.progress import Surroundings, progress
-from keepstep.journal import Event
+from keepstep.client.recording import encode_recording
+from keepstep.journal import Event, InvalidInput
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
 
@@ -177,11 +180,29 @@ def _traceback(failure: Any) -> list[str]:
 
 @click.command("history")
 @click.argument("id")
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write it to a file that tests can replay, see docs/testing.md. It holds the run's data in plain text.",
+)
 @json_option
 @database_option
-def history_command(id: str, as_json: bool, url: str) -> int:
+def history_command(id: str, export_to: Path | None, as_json: bool, url: str) -> int:
     """Print a run's history, event by event."""
-    return run(_history(id, as_json, url))
+    return run(_history(id, as_json, url) if export_to is None else _export(id, export_to, url))
+
+
+async def _export(id: str, file: Path, url: str) -> None:
+    async with client(url) as engine:
+        info = await (await existing(engine, id)).describe()
+        loaded = await engine.journal.load(info.run_id)
+    try:
+        await asyncio.to_thread(file.write_bytes, encode_recording(loaded))
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}") from error
+    click.echo(f"{len(loaded.events)} events of {id} ({loaded.run.status}) are in {file}")
 
 
 async def _history(id: str, as_json: bool, url: str) -> None:

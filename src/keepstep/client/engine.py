@@ -131,7 +131,7 @@ class Engine:
         else:
             journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
             self.journal = sealed_journal(journal, self._codec or Codec())
-        self.closings = Closings(self.journal)
+        self.closings = Closings(self.journal, self._options.poll_seconds)
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)
         self.attributes = Attributes(self.journal, self.namespace)

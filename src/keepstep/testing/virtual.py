@@ -192,7 +192,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 def refuse(what: str) -> NoReturn:
-    raise RealInputOutput(f"{what} has no place in virtual time; hand in something simulated instead")
+    raise RealInputOutput(
+        f"{what} has no place in virtual time; hand in something simulated instead, or mock the step that does it"
+    )
 
 
 def _refusing(name: str) -> Callable[..., NoReturn]:

@@ -80,7 +80,7 @@ class Asks:
     async def serve(self) -> None:
         """Take what is asked and answer it, for ever."""
         while True:
-            await self._news.wait(POLL_SECONDS)
+            await self._news.wait(max(POLL_SECONDS, self._worker.options.poll_seconds))
             self._news.clear()
             try:
                 await self._take()
