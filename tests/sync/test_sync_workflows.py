@@ -284,6 +284,54 @@ def wait_in_a_greenlet_of_its_own() -> str:
     return "waited"
 
 
+@sync.workflow
+class HandsOver:
+    """Hands a handle to async code, and something else to ``gather``."""
+
+    def __init__(self) -> None:
+        self.handle: sync.Handle[int] | None = None
+        self.told: list[Any] = []
+
+    def run(self) -> list[Any]:
+        self.handle = sync_double_later.start(21)
+        self.told.append(repr(self.handle))
+        try:
+            sync.gather(self.handle, 3)  # type: ignore[arg-type]
+        except InvalidInput as error:
+            self.told.append(str(error))
+        sync.wait_for(lambda: len(self.told) == 4)
+        return self.told
+
+    @sync.update
+    async def wait(self) -> None:
+        assert self.handle is not None
+        try:
+            self.handle.result()
+        except RuntimeError as error:
+            self.told.append(str(error))
+        self.told.append(await self.handle)
+
+
+@sync.step
+async def sync_double_later(n: int) -> int:
+    await asyncio.sleep(1)
+    return 2 * n
+
+
+def test_async_code_of_a_sync_run_awaits_its_handles() -> None:
+    async def program(engine: Engine) -> list[Any]:
+        handle = await engine.start(HandsOver, id="r")
+        await handle.update(HandsOver.wait)
+        return await handle.result()
+
+    assert on_an_engine(program) == [
+        "<handle of step sync_double_later>",
+        "gather takes handles, as some_step.start(...) returns them, not 3",
+        "handle.result() waits, which only sync workflow code can; await the handle",
+        42,
+    ]
+
+
 def test_mistakes_with_colours_are_told() -> None:
     async def program(engine: Engine) -> None:
         with pytest.raises(WorkflowFailed, match="return_a_coroutine is no async function, and has returned a corout"):

@@ -15,7 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
@@ -41,6 +41,9 @@ class EngineThread:
     def __init__(self) -> None:
         self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
+        self._pool = ThreadPoolExecutor(thread_name_prefix="keepstep-engine")
+        self._pool.submit(int)  # a process that is ending starts no thread any more, and closing wants one
+        self._loop.set_default_executor(self._pool)
         self._thread = threading.Thread(target=self._run, name="keepstep-engine", daemon=True)
         self._thread.start()
 
@@ -54,7 +57,7 @@ class EngineThread:
                     task.cancel()
                 self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING_SECONDS_MAX))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._pool.shutdown()
             self._loop.close()
 
     @property
