@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from keepstep import Engine, Retry, WorkflowFailed, step, workflow
 from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.journal import PASSED_ON, SealedJournal
 from keepstep.codecs.keys import new_key
-from keepstep.journal import Journal, Unreadable, cell_of
+from keepstep.journal import Commit, Journal, StateChange, Unreadable, cell_of
 from keepstep.journal.kept import KeptIn
 from keepstep.journal.payload import CELL_MARK
 
@@ -383,3 +384,51 @@ async def sealed_large_result() -> str:
 @step(retry=Retry(max_attempts=1))
 async def sealed_larger() -> str:
     return "z" * 3_000_001
+
+
+@workflow
+async def sealed_for_a_person(word: str) -> str:
+    return str(await keepstep.human_task(f"Decide on {word}", form=str))
+
+
+async def test_tasks_for_people_are_listed_with_the_key_and_name_it_without(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, codec=codec()) as engine:
+        handle = await engine.start(sealed_for_a_person, "it", id="person")
+        while not (tasks := [task async for task in engine.human_tasks()]):
+            await asyncio.sleep(0.02)
+        async with engine_on(tmp_path, workers=False) as blind:
+            with pytest.raises(Unreadable, match="'k1'"):
+                [task async for task in blind.human_tasks()]
+        await engine.complete_callback(tasks[0].token, "yes")
+        assert await handle.result() == "yes"
+
+
+class HeldBlobs(FileBlobs):
+    """A place that takes its time, until it is told to go on."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.may_go_on = threading.Event()
+        self.is_asked = threading.Event()
+
+    def put(self, reference: str, data: bytes) -> None:
+        self.is_asked.set()
+        assert self.may_go_on.wait(10)
+        super().put(reference, data)
+
+
+async def test_whether_a_commit_happened_is_known_when_its_blob_is_there(tmp_path: Path) -> None:
+    blobs = HeldBlobs(tmp_path / "blobs")
+    async with engine_on(tmp_path, codec=Codec(blobs=blobs, inline_bytes_max=100), workers=False) as engine:
+        handle = await engine.start(sealed_child, "x", id="held")
+        run = await engine.journal.read_run((await handle.describe()).run_id)
+        assert run is not None
+        promise = engine.journal.submit(
+            Commit(run_id=run.run_id, version=run.version, id="mine", state=(StateChange("k", "k", b"x" * 1000),))
+        )
+        await asyncio.to_thread(blobs.is_asked.wait, 10)
+        asked = asyncio.ensure_future(engine.journal.was_committed("mine"))
+        assert not promise.done()
+        blobs.may_go_on.set()
+        assert await asked
+        await promise

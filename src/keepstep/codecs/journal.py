@@ -73,7 +73,7 @@ logger = logging.getLogger("keepstep.codecs")
 replace = msgspec.structs.replace
 
 PASSED_ON = frozenset(
-    "clock performs_deeds was_committed open_lease close_lease reap probe declare_queues change_queue "
+    "clock performs_deeds open_lease close_lease reap probe declare_queues change_queue "
     "list_queues find_place next_wake count_runs count_found list_attributes register_attributes read_audit "
     "list_leases save_cursor read_cursor publish "
     "list_definitions rebuild purge read_kept swap_kept".split()
@@ -180,6 +180,12 @@ class SealedJournal:
 
     async def commit(self, commit: Commit) -> Committed:
         return await self.submit(commit)
+
+    async def was_committed(self, commit_id: str) -> bool:
+        """Asked behind what is on its way."""
+        if self._writing:
+            await asyncio.wait(self._writing)
+        return await self._journal.was_committed(commit_id)
 
     def submit(self, commit: Commit) -> Promise:
         sealing = Sealing(self._codec)
@@ -393,7 +399,7 @@ class SealedJournal:
         rows = await self._journal.list_state(namespace, kind, after=after, limit=limit)
         wanted = [(data, (binding.of_state_key(run_id, kind, key),)) for run_id, key, data in rows]
         opened = zip(rows, await self._storage.open(wanted), strict=True)
-        return [(run_id, key, data if isinstance(data, bytes) else was) for (run_id, key, was), data in opened]
+        return [(run_id, key, readable(data, f"the {kind} of run {run_id}")) for (run_id, key, _), data in opened]
 
     async def read_messages(self, run_id: str) -> list[Message]:
         return await self._messages(await self._journal.read_messages(run_id))
