@@ -32,6 +32,8 @@ def defined_in_stub() -> dict[str, ast.stmt]:
 def test_the_stub_names_what_the_module_has() -> None:
     names = set(vars(sync)["__all__"])
     assert set(defined_in_stub()) == names
+    functions = {name for name in keepstep.__all__ if not isinstance(getattr(keepstep, name), type)}
+    assert functions <= names
     assert all(getattr(sync, name) is getattr(keepstep, name) for name in names & set(keepstep.__all__))
 
 
