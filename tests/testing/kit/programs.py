@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from keepstep import Retry, sleep, step, workflow
+from keepstep import Retry, query, receive, sleep, start_child, step, update, workflow
 
 EFFECTS: list[str] = []
 """What the steps really did."""
@@ -50,3 +50,41 @@ async def kit_stubbornly() -> str:
 
 
 MONTH = timedelta(days=30)
+
+
+@workflow
+class KitBasket:
+    """Spoken to."""
+
+    def __init__(self) -> None:
+        self.things: list[str] = []
+
+    async def run(self) -> list[str]:
+        await receive("pay")
+        return [await kit_wrap(each) for each in self.things]
+
+    @update
+    async def add(self, thing: str) -> int:
+        self.things.append(thing)
+        return len(self.things)
+
+    @query
+    def count(self) -> int:
+        return len(self.things)
+
+
+@step(queue="kit-wrapping")
+def kit_wrap(thing: str) -> str:
+    return f"wrapped {thing}"
+
+
+@workflow
+async def kit_family(children: int) -> int:
+    handles = [await start_child(kit_child, each) for each in range(children)]
+    return sum([await each for each in handles])
+
+
+@workflow
+async def kit_child(number: int) -> int:
+    await sleep("1h")
+    return number

@@ -18,7 +18,7 @@ CRASH: pytest.StashKey[Crash | None] = pytest.StashKey()
 """Where the worker of the test is to die this time."""
 
 STAGED: pytest.StashKey[Stage] = pytest.StashKey()
-"""The stage on which the test was played last."""
+"""The stage on which a test with crashes was played last."""
 
 
 @contextmanager
@@ -31,7 +31,8 @@ def stage_for(item: pytest.Item) -> Iterator[Stage]:
         options.update(marker.kwargs)
     mocked_only = options.pop("mocked_only", False)
     with Stage(item.stash.get(CRASH, None), **options) as stage:
-        item.stash[STAGED] = stage
+        if CRASH in item.stash:
+            item.stash[STAGED] = stage
         if not mocked_only:
             yield stage
             return
@@ -41,7 +42,7 @@ def stage_for(item: pytest.Item) -> Iterator[Stage]:
 
 def call_in_virtual_time(item: pytest.Function, stage: Stage) -> bool | None:
     """Call an async test; sync tests are left to pytest."""
-    test = _async_test(item.obj)
+    test = _async_test(item)
     names = item._fixtureinfo.argnames
     _refuse_wrong_kind(item, names, is_async=test is not None)
     if test is None:
@@ -51,13 +52,10 @@ def call_in_virtual_time(item: pytest.Function, stage: Stage) -> bool | None:
     return True
 
 
-def _async_test(function: Any) -> Any:
-    """The coroutine function, which a plugin for async tests may have wrapped; None for a sync test."""
-    while not inspect.iscoroutinefunction(function):
-        function = getattr(function, "__wrapped__", None)
-        if function is None:
-            return None
-    return function
+def _async_test(item: pytest.Function) -> Any:
+    """The test as it was written, which a plugin for async tests may have wrapped; None for a sync test."""
+    written = getattr(item.module if item.instance is None else item.instance, item.originalname)
+    return written if inspect.iscoroutinefunction(written) else None
 
 
 FOR_ASYNC_TESTS = ("keepstep_engine", "keepstep_time", "keepstep_crash")

@@ -28,6 +28,9 @@ def run_with_crashes(item: pytest.Item, nextitem: pytest.Item | None, marker: py
         reports = _run(item, Crash.parse(only)) if only else _run_all(item, limit)
     finally:
         bury()
+        del item.stash[CRASH]
+        if STAGED in item.stash:
+            del item.stash[STAGED]
     # Each run left the fixtures of modules and sessions alone; those that the next test does not need end here.
     ending = pytest.CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(nextitem), "teardown")
     if ending.excinfo is not None:

@@ -47,6 +47,9 @@ LEASE_SECONDS = 30 * DAY_SECONDS
 IDLE_SECONDS_MAX = 2 * DAY_SECONDS
 """A run that sleeps for longer is given back, and replayed when it wakes up."""
 
+OWNED = ("url", "create", "journal", "clock", "surroundings", "workers")
+"""Options of ``Engine`` that nobody else can give."""
+
 PATIENT = {
     "lease_seconds": LEASE_SECONDS,
     "poll_seconds": POLL_SECONDS,
@@ -108,6 +111,8 @@ class Stage:
     """
 
     def __init__(self, crash: Crash | None = None, **options: Any) -> None:
+        if owned := [name for name in OWNED if name in options]:
+            raise InvalidInput(f"{owned[0]}= is the test's own: its store is in memory and its time is virtual")
         self.loop = SimulationLoop()
         self.clock = VirtualClock(self.loop)
         self.time = VirtualTime(self)
