@@ -16,9 +16,14 @@ from greenlet import greenlet
 
 import keepstep
 from keepstep import Engine, InvalidInput, Nondeterminism, WorkflowFailed, sync
+from keepstep.client.checking.verdict import Verdict, verdict_on
+from keepstep.journal import Condition
 from keepstep.runtime import crossing
 from keepstep.runtime.loop import WorkflowLoop
-from tests.runtime.deploying import after_deploying, block_of
+from keepstep.testing import run
+from keepstep.worker.watchdog import Watchdog
+from tests.runtime.crashing import World
+from tests.runtime.deploying import NAME, after_deploying, block_of, deploy, until_shown
 from tests.runtime.programs import on_an_engine
 
 done: Counter[str] = Counter()
@@ -552,3 +557,58 @@ def test_a_run_that_is_thrown_away_while_it_waits_does_nothing_any_more() -> Non
     throw_away()
     gc.collect()
     assert done == {"began": 1}
+
+
+@keepstep.workflow(guard=False)
+def never_come_back_in_sync(how: str) -> None:
+    sync_note("began")
+    if how == "plainly":
+        spin()
+    if how == "in a branch":
+        sync.start(spin).result()
+    while True:
+        try:
+            spin()
+        except Exception:
+            return
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("how", ["plainly", "in a branch", "catching everything"])
+async def test_an_endless_loop_is_interrupted_and_its_run_blocked_while_others_go_on(how: str) -> None:
+    async with Engine("memory:") as engine, asyncio.timeout(30):
+        assert engine.worker is not None
+        engine.worker.watchdog._limit = 0.2
+        bad = await engine.start(never_come_back_in_sync, how, id="bad")
+        while (await bad.describe()).condition != "blocked":
+            await asyncio.sleep(0.01)
+        info = await bad.describe()
+        assert info.status == "running"
+        assert "without waiting" in (info.error or "")
+        assert await engine.run(sync_leaf, 7) == 21
+
+
+def goes_on_in_sync() -> str:
+    first = sync_note("one")
+    sync.receive("go")
+    return first + sync_note("something else")
+
+
+@pytest.mark.parametrize(("new", "seq"), [(original_in_sync, 0), (goes_on_in_sync, 0), (edited_in_sync, 2)])
+def test_a_check_replays_sync_runs_against_new_code(new: Any, seq: int) -> None:
+    async def check() -> Verdict:
+        world, watchdog = World(), Watchdog()
+        engine = await world.open()
+        handle = await engine.start(deploy(original_in_sync), id=NAME)
+        await until_shown(engine, Condition.WAITING)
+        verdict = verdict_on(await engine.journal.load(str(handle.run_id)), deploy(new), watchdog)
+        watchdog.stop()
+        await world.close()
+        return verdict
+
+    verdict = run(check)
+    assert [each.diff.seq for each in verdict.troubles] == ([seq] if seq else [])
