@@ -17,6 +17,7 @@ from keepstep.journal import Hint, InvalidInput, StoreUnavailable
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
 from keepstep.telemetry.json_lines import JsonFormatter
+from keepstep.worker.observer import Observer
 
 from .database import database_option, run
 from .module import import_module
@@ -32,6 +33,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 @click.option("--queue", "queues", multiple=True, default=("default",), show_default=True, help="A queue to serve.")
 @click.option("--http", metavar="[HOST:]PORT", help="Receive callbacks by HTTP at this address.")
 @click.option("--callback-url", metavar="URL", help="Base of the URLs handed out; by default the --http address.")
+@click.option("--metrics", is_flag=True, help="Serve Prometheus metrics at /metrics of the --http address.")
 @click.option("--lease-seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
@@ -42,6 +44,7 @@ def worker_command(
     queues: tuple[str, ...],
     http: str | None,
     callback_url: str | None,
+    metrics: bool,
     lease_seconds: float,
     grace_seconds: float,
     log_level: str,
@@ -61,8 +64,22 @@ def worker_command(
     address = parse_address(http) if http else None
     if address is not None and not callback_url:
         callback_url = base_url(*address)
-    options = {"queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module}
+    options: dict[str, Any] = {
+        "queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module
+    }  # fmt: skip
+    if metrics:
+        options["observers"] = [_metrics(address)]
     return run(_work(url, address, grace_seconds, options))
+
+
+def _metrics(address: tuple[str, int] | None) -> Observer:
+    if address is None:
+        raise InvalidInput("--metrics are served at /metrics of an address; say which: --http [HOST:]PORT")
+    try:
+        from keepstep.telemetry.metrics import PrometheusMetrics
+    except ImportError as error:
+        raise InvalidInput(f"--metrics needs more packages ({error.name}): pip install 'keepstep[metrics]'") from error
+    return PrometheusMetrics()
 
 
 def _write_logs(level: str, format: str) -> None:

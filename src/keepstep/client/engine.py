@@ -33,6 +33,7 @@ from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import definition_of
 from keepstep.runtime.workflow import Runs, RunsSync, Workflow
 from keepstep.schedules.guest import Schedules
+from keepstep.worker.observer import Observer
 from keepstep.worker.reply import UPDATE
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.worker import Worker, WorkerOptions
@@ -77,6 +78,7 @@ class Engine:
     :param create: make a missing database.
     :param codec: compress, encrypt, or keep large values elsewhere, see ``docs/data.md``.
     :param clock: and ``surroundings``: where time, chance and identity come from; for tests and simulations.
+    :param observers: who hears what this engine's worker does: metrics, traces; see ``docs/observability.md``.
     :param options: limits of the worker, see ``WorkerOptions``.
     """
 
@@ -95,8 +97,10 @@ class Engine:
         clock: Clock | None = None,
         surroundings: Surroundings | None = None,
         journal: Journal | None = None,
+        observers: Sequence[Observer] = (),
         **options: Any,
     ) -> None:
+        self.observers = tuple(observers)
         self.url = url
         self.namespace = namespace
         self._clock = clock
@@ -138,7 +142,12 @@ class Engine:
         self._is_open = True
         if self._has_worker:
             self.worker = Worker(
-                self.journal, self._options, surroundings=self._surroundings, serve=self._serve, guests=(Schedules,)
+                self.journal,
+                self._options,
+                surroundings=self._surroundings,
+                serve=self._serve,
+                guests=(Schedules,),
+                observers=self.observers,
             )
             try:
                 await self.worker.start()

@@ -29,6 +29,8 @@ from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed, To
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.runtime.callback import parse_token
 
+from .metrics import metrics_routes
+
 logger = logging.getLogger("keepstep.server")
 
 RETRY_AFTER_SECONDS = 2
@@ -61,6 +63,7 @@ def callback_app(engine: Engine, *, body_seconds_max: float = BODY_SECONDS_MAX) 
         routes=[
             Route("/callbacks/{token}", complete, methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
+            *metrics_routes(engine),
         ],
         exception_handlers={ClientDisconnect: _gone},
     )

@@ -110,7 +110,7 @@ class StepInfo:
 class Attempt:
     """One execution of a step in this process, from its begin to its end; ``Resident.running`` holds it."""
 
-    __slots__ = ("_heart", "_info", "is_cancelled", "number", "operation", "resident", "task")
+    __slots__ = ("_heart", "_info", "failure", "is_cancelled", "number", "operation", "resident", "task")
 
     def __init__(self, resident: Resident, operation: StepOperation) -> None:
         self.resident = resident
@@ -121,6 +121,8 @@ class Attempt:
         """The engine does not want its result any more."""
         self.task: asyncio.Task[Any] | None = None
         """The task it waits in, once it waits for something."""
+        self.failure: BaseException | None = None
+        """What it ended with, for those who observe."""
         self._heart: Heart | None = None
         self._info: StepInfo | None = None
 

@@ -35,7 +35,8 @@ class Lane:
 
     def submit(self, commit: Commit, heard: Callable[[Promise], None], alone: HandIn | None = None) -> Promise:
         """Hand in a commit, or have it wait for its turn. One that travels alone is handed in by ``alone``."""
-        promise = self._submit(commit, heard, alone)
+        watching = self._worker.watching
+        promise = self._submit(commit, heard if watching is None else watching.timed(heard), alone)
         while self._submitted and self._submitted[0].done():
             self._submitted.popleft()
         self._submitted.append(promise)

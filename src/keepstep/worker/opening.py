@@ -21,6 +21,7 @@ from keepstep.runtime.operation import (
 from keepstep.runtime.step import published_options
 
 from .kinship import send_message
+from .remote_work import RemoteWork
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -82,7 +83,13 @@ class Opening:
             return
         workflow_id = self.resident.execution.identity.workflow_id
         data = msgspec.msgpack.encode(
-            (operation.step.name, operation.arguments, workflow_id, published_options(operation.step))
+            RemoteWork(
+                operation.step.name,
+                operation.arguments,
+                workflow_id,
+                published_options(operation.step),
+                offered_at=self._worker.journal.clock.now(),
+            )
         )
         task = NewTask(
             kind="step",

@@ -44,6 +44,7 @@ from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sea
 from .bell import Bell
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
+from .remote_work import RemoteWork
 from .unheard import Doubt
 
 if TYPE_CHECKING:
@@ -64,23 +65,6 @@ TELLINGS_MAX = 8
 
 SUSPECTED = "suspected"
 """State kind: how often a suspect was about to be executed when this was written, by the step's key."""
-
-
-class RemoteWork(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The data of a step's task. The name, arguments and options come from the run, the rest from earlier attempts."""
-
-    step: str
-    arguments: bytes
-    workflow_id: str
-    options: dict[str, Any] | None = None
-    """What ``options(...)`` has changed, as ``published_options`` writes it."""
-    record: AttemptRecord = AttemptRecord()
-    put_back_at: int = 0
-    """The task's epoch when a worker last put it back; since then it has grown by two with each death of an owner."""
-
-    def deaths(self, task: Task) -> int:
-        """How many workers have died with the task since then."""
-        return (task.token.epoch - self.put_back_at - 1) // 2
 
 
 _decode = msgspec.msgpack.Decoder(RemoteWork).decode
@@ -232,7 +216,9 @@ class RemoteSteps:
         details = await self._last_heartbeat(task)
         enter_step(StepInfo(task.run_id, work.workflow_id, task.key, work.record.attempts + 1, details, heart.beat))
         args, kwargs = step.signature.decode_args(work.arguments)
-        return await self._worker.steps.limited_call(step, args, kwargs, work.record, heart)
+        call = self._worker.steps.limited_call(step, args, kwargs, work.record, heart)
+        watching = self._worker.watching
+        return await (call if watching is None else watching.remote(task, step, work, call))
 
     async def _last_heartbeat(self, task: Task) -> bytes:
         """What an earlier attempt has noted; a task that was never claimed before had none."""

@@ -125,6 +125,8 @@ class Resident:
         """Somebody has resumed it before it was given back: it is not left paused then."""
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
+        self._is_replayed = False
+        """It was replayed, and observers have not heard of that."""
         self.terminated_because: str | None = None
         """Its parent has ended, and wants it ended by force: why."""
         self.terminated_by: list[int] = []
@@ -159,8 +161,16 @@ class Resident:
                 self.attempts[key] = decode_attempt(data)
             elif kind == HEARTBEAT:
                 self.heartbeats[key] = data
+        if self.worker.watching is not None:
+            self.worker.watching.begin(self, is_first=is_first)
         replay = partial(self.execution.replay, is_first=is_first, went_on=self.worker.watchdog.go_on)
+        self._is_replayed = not is_first and self.worker.watching is not None
         self._guarded(replay, events)
+
+    def _tell_replayed(self) -> None:
+        self._is_replayed = False
+        if self.worker.watching is not None:
+            self.worker.watching.replayed(self)
 
     def _guarded(self, advance: Callable[[Any], None], what: Any) -> None:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
@@ -182,6 +192,8 @@ class Resident:
         """Do what follows from a turn. What the code has asked for may be such that it cannot be taken up."""
         try:
             if self.blocked is None:
+                if self._is_replayed:
+                    self._tell_replayed()
                 self._follow_up()
         except Exception as error:
             self._block_for(error)
@@ -671,6 +683,8 @@ class Resident:
         if error is None:
             if self._updating is not None and handling.unrecorded:
                 self._updating.tell_all(handling.unrecorded)
+            if self.worker.watching is not None and done.commit.status is not None:
+                self.worker.watching.closed(self, done.commit.status, done.commit.events[-1].time)
             self.worker.forget(self)
             return
         handling.give_back(
@@ -704,6 +718,8 @@ class Resident:
         """The run cannot go on with this code. Steps that are being executed end first, and are recorded."""
         if self.blocked is None and not self.is_dropped:
             self.blocked = diff
+            if self.worker.watching is not None:
+                self.worker.watching.blocked(self)
             logger.warning("run %s (%s) is blocked: %s", self.run_id, self.execution.identity.workflow_id, diff)
 
     def _finish_parking(self) -> None:

@@ -103,6 +103,10 @@ class Steps:
         if attempt.is_cancelled or attempt.resident.is_dropped or attempt.operation.abandoned:
             self.freed()
             return None
+        watching = self._worker.watching
+        return self._work_of(attempt) if watching is None else watching.attempt(attempt, self._work_of(attempt))
+
+    def _work_of(self, attempt: Attempt) -> Coroutine[Any, Any, None]:
         options = attempt.operation.step.run_options
         if options.transaction:
             return self._transactions.execute(attempt)
@@ -152,6 +156,7 @@ class Steps:
             return
         del resident.running[operation.key]
         if failure is not None:
+            attempt.failure = failure
             self.failed(resident, operation, record, began, failure)
         elif not attempt.is_cancelled:
             resident.complete_step(operation, payload, attempt.number)
@@ -171,12 +176,15 @@ class Steps:
             payload = self.sealed(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
             if not attempt.is_cancelled:  # by the step's own code: nobody knows how far it came
+                attempt.failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
                 self._resolution.begin(resident, operation, record)
         except TimedOut as error:
+            attempt.failure = error
             self._resolution.begin(resident, operation, msgspec.structs.replace(record, failure=sealed_error(error)))
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:
+            attempt.failure = error
             fail_once(attempt, error)
         else:
             resident.complete_step(operation, payload, 1)

@@ -162,6 +162,7 @@ class Transactions:
         is_wanted = attempt.is_current() and not attempt.is_cancelled and not trial.over.done()
         self._ended(trial)
         if is_wanted:
+            attempt.failure = error
             self._steps.failed(resident, operation, trial.record, trial.began, error)
         if resident.is_parking:
             resident.attempt_ended(operation.key)

@@ -43,6 +43,7 @@ from .alarms import Alarms
 from .asks import Asks
 from .bell import Bell
 from .guest import Guest
+from .observer import Observer, Observers
 from .preparing import prepare_to_run
 from .probe import Probe
 from .publish import code_fingerprint, definitions_of, not_superseded
@@ -54,6 +55,7 @@ from .surroundings import Surroundings
 from .unheard import Doubt
 from .unreadable import UnreadableRuns
 from .waits import condition_of, detail_of
+from .watching import Watching
 from .words import encode_detail
 
 logger = logging.getLogger("keepstep.worker")
@@ -102,6 +104,7 @@ class Worker:
         surroundings: Surroundings | None = None,
         serve: Sequence[Workflow[Any, Any]] | None = None,
         guests: Sequence[Callable[[Worker], Guest]] = (),
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.journal = journal
         self.options = options or WorkerOptions()
@@ -110,6 +113,8 @@ class Worker:
         self.random = surroundings.random
         self.served = Served(serve)
         self.lease_id = self.ids()
+        self.watching = Watching(self, Observers(observers)) if observers else None
+        """None while nobody observes."""
         self.alarms = Alarms(journal.clock)
         self.steps = Steps(self, self.options.concurrent_steps_max, self.options.step_threads_max)
         self.remote = RemoteSteps(self)
@@ -264,6 +269,8 @@ class Worker:
         One that could not be opened may be open nevertheless, and its store would renew it for ever: it is closed.
         """
         self._has_lease = False
+        if self.watching is not None:
+            self.watching.lease_lost()
         logger.warning("the lease of this worker was taken over; beginning anew")
         for resident in list(self.residents.values()):
             self.drop(resident)
