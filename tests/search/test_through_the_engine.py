@@ -44,6 +44,11 @@ async def say_price(price: Any) -> None:
 
 
 @workflow
+async def say_price_at_the_end(price: Any) -> None:
+    keepstep.set_attributes(price=price)
+
+
+@workflow
 async def take_a_name(name: str) -> None:
     keepstep.set_attributes(**{name: "x"})
 
@@ -104,6 +109,21 @@ def test_a_value_that_does_not_fit_blocks_the_run_which_says_why_and_goes_on_wit
             await asyncio.sleep(0.1)
         assert "attribute 'price' is registered as double, which 'dear' does not fit" in (info.error or "")
         assert await ids(engine, "price IS NULL AND Condition = 'blocked'") == ["second"]
+        await world.close()
+
+    run(program)
+
+
+def test_a_value_that_does_not_fit_blocks_a_run_that_ends_with_it() -> None:
+    async def program() -> None:
+        world = World()
+        engine = await world.open()
+        await engine.run(say_price_at_the_end, 5, id="first")
+        handle = await engine.start(say_price_at_the_end, "dear", id="second")
+        async with asyncio.timeout(60):
+            while (info := await handle.describe()).condition != "blocked":
+                await asyncio.sleep(0.1)
+        assert "attribute 'price' is registered as double, which 'dear' does not fit" in (info.error or "")
         await world.close()
 
     run(program)
