@@ -39,6 +39,9 @@ from .head import Head
 from .news import News
 from .tables import Tables
 
+SOON_MICROSECONDS = 2_000_000
+"""Of a run that is due so soon, processes are told at once: they poll no more often."""
+
 HEADS_KEPT_MAX = 100_000
 
 Perform = Callable[[Deed], AbstractContextManager[Sequence[NewEvent]]]
@@ -361,11 +364,11 @@ class Picture:
             head.has_tasks = False
 
     def wake(self, head: Head, wake_at: int | None) -> None:
-        """Set when a run without an owner next wants a decider."""
+        """Set when a run without an owner next wants a decider. Who polls may hear of it too late if it is soon."""
         if head.wake_at != wake_at:
             head.wake_at = wake_at
             self.change(head)
-        if wake_at is not None and wake_at <= self.now and head.condition not in UNOFFERED:
+        if wake_at is not None and wake_at <= self.now + SOON_MICROSECONDS and head.condition not in UNOFFERED:
             self.news.tell(HintKind.READY, head.run_id)
 
     def next_wake(self, head: Head, *others: int | None) -> int | None:

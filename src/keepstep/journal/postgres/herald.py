@@ -78,6 +78,7 @@ class Herald:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hear: Hear | None = None
         self._closing = threading.Event()
+        self.is_listening = False
         self._awaited, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         self._thread = threading.Thread(target=self._run, name="keepstep-herald", daemon=True)
@@ -124,6 +125,7 @@ class Herald:
     def _serve_until_lost(self, wire: Wire) -> None:
         try:
             wire.ask(self._listen)
+            self.is_listening = True
             self._pass_on(EVERYTHING)  # whatever was told before we listened
             poll = select.poll()
             poll.register(wire.socket, select.POLLIN)
@@ -137,6 +139,7 @@ class Herald:
         except psycopg.Error as error:
             log.info("hints from other processes are not heard for a moment: %s", error)
         finally:
+            self.is_listening = False
             wire.close()
 
     def _send(self, wire: Wire) -> None:
@@ -162,6 +165,8 @@ class Herald:
 
 class NoHerald:
     """For a pooler in transaction mode, and nothing else: nobody hears anything."""
+
+    is_listening = False
 
     def listen(self, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
         """Nothing will come."""

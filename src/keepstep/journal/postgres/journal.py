@@ -13,18 +13,20 @@ from keepstep.journal.hint import Hint
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.lease import LeaseState, ProcessIdentity
 from keepstep.journal.outbox import Outbox
+from keepstep.journal.process import surely_lives
 from keepstep.journal.queue import TICKET, Claimed
 from keepstep.journal.writing.bus import Bus
 from keepstep.journal.writing.journal import GroupJournal
 from keepstep.journal.writing.questions import Reader
 
 from . import statements as sql
+from .looks import Looks
 from .outbox import PostgresOutbox, asking
 from .query import Queries
 from .transaction import Sessions
 from .wire import Wire
 
-RENEWED_AHEAD_SECONDS = 1.2
+RENEWED_AHEAD_SECONDS = 2.2
 """Leases that would be due before the next look at all of them are renewed by this one."""
 
 
@@ -43,9 +45,12 @@ class PostgresJournal(GroupJournal[Wire]):
         sessions: Sessions,
         is_surely_dead: Callable[[ProcessIdentity], bool],
         schema: str,
+        is_listening: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``is_listening`` says whether hints of other processes reach this one."""
         super().__init__(clock, ids, reader, queries, herald, is_surely_dead)
         self._queries = queries
+        self._looks = Looks(is_listening, surely_lives, queries.monotonic)
         self._sessions = sessions
         self._schema = schema
         self._id: str | None = None
@@ -87,9 +92,23 @@ class PostgresJournal(GroupJournal[Wire]):
         return await super().claim_work(lease_id, queues, kinds, limit, types)
 
     async def next_wake(self, lease_id: str, types: Sequence[str] | None = None) -> int | None:
+        news = self._queries.news
+        if self._looks.is_good(news):
+            wake = self._queries.wake_of(lease_id, types)
+            if wake is not None and wake.is_known(news) and not wake.is_due(self.clock.now()):
+                return wake.wake_at
         wake_at = await super().next_wake(lease_id, types)
         self._queries.finds += wake_at is not None and wake_at <= self.clock.now()
         return wake_at
+
+    async def reap(self) -> list[str]:
+        if await self._read(self._can_wait):
+            return []
+        return await super().reap()
+
+    def _can_wait(self, db: Wire) -> bool:
+        """Whether a look at the leases can wait until the next poll. The server is not asked, but this system is."""
+        return self._looks.can_wait(self._queries.news)
 
     def _probed(self, state: LeaseState) -> str | None:
         return state.probing
@@ -102,7 +121,9 @@ class PostgresJournal(GroupJournal[Wire]):
         renewals = self._writer.renewals
         began = renewals.now()
         due = renewals.lease_ids() if renewals.seconds_left() < RENEWED_AHEAD_SECONDS else []
+        news = self._queries.news
         pulse = self._queries.take_pulse(db, due, self.clock.now())
+        self._looks.note(pulse.leases, news)
         renewals.note(pulse.renewed, began)
         for kind in pulse.found:  # whose hint was lost, or could not be given
             self._loop.call_soon_threadsafe(self._hear, Hint(kind))

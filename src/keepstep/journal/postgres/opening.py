@@ -19,7 +19,6 @@ from keepstep.journal.errors import StoreUnavailable
 from keepstep.journal.identifier import IdFactory, uuid7
 from keepstep.journal.lease import ProcessIdentity
 from keepstep.journal.process import is_surely_dead, this_process
-from keepstep.journal.writing.bus import Bus
 from keepstep.journal.writing.drive import ThreadDrive
 from keepstep.journal.writing.renewal import Renewals
 from keepstep.journal.writing.writer import Writer
@@ -80,12 +79,14 @@ class _Opened:
         sessions = Sessions(address, self._shards, clock.now)
         queries = Queries(self._shards)
         herald = self._herald(Calls(lambda: queries.finds, REAL.monotonic))
-        journal = PostgresJournal(clock, ids, reader, queries, herald, sessions, is_surely_dead, address.schema)
+        journal = PostgresJournal(
+            clock, ids, reader, queries, herald, sessions, is_surely_dead, address.schema, lambda: herald.is_listening
+        )
         writer = Writer(self._flusher, self._renewals, clock, journal.resolve, REAL.monotonic)
         journal.attach(writer, ThreadDrive(writer))
         return journal
 
-    def _herald(self, calls: Calls) -> Bus:
+    def _herald(self, calls: Calls) -> Herald | NoHerald:
         address = self._address.behind_the_pooler()
         if address is None:
             return NoHerald()

@@ -93,7 +93,10 @@ class Parts:
             )  # fmt: skip
 
     def begin_next(self, wire: Wire) -> None:
-        """Let new runs go to the next part, if the one that is being filled is old enough."""
+        """Let new runs go to the next part, if the one that is being filled is old enough. Most often it is not."""
+        begun = wire.ask(sql.READ_META, "part begun")
+        if begun and self._now() - int(begun[0][0]) <= PART_MICROSECONDS:
+            return
         with wire.transaction():
             wire.ask(readings.LOCK_PARTS)
             begun, now = wire.ask(sql.READ_META, "part begun"), self._now()
@@ -109,7 +112,7 @@ class Parts:
         for name in wire.ask(readings.LOOSE_PARTS):
             wire.ask(Statement(f"DROP TABLE IF EXISTS {name[0]}", is_kept=False))
         filling = self._filling(wire)
-        full = sorted(part for part in self._there(wire) if part < filling)
+        full = sorted(part for part in self._there(wire) if part < filling) if filling > 0 else []
         is_emptied = False
         for part in full[:PARTS_EXAMINED_MAX]:
             [(runs, closed)] = wire.ask(readings.RUNS_BETWEEN, _begin(part), _begin(part + 1))

@@ -1,10 +1,11 @@
-"""Pulse: what an idle process asks once a second, and what is remembered of the answer for a moment.
+"""Pulse: what an idle process asks every second or two, and what is remembered of the answer for a moment.
 
 A worker without work looks for dead owners every second, and then when the next run is due; beside that it looks for
 tasks and for asks. Each is a question of its own. The first one's statement answers all of them, so that an idle
-process costs the server one statement a second. When the next run is due is good for the one question that follows at
-once. That there are neither tasks nor asks is good for whoever polls for them (and not for one who asks twice in a
-moment) until the next pulse; where there are some, the process is told so as by a hint. Any hint ends all of it.
+process costs the server one statement a second, or one every other second where hints reach it (``looks``). When the
+next run is due is good for the one question that follows at once, and until the next pulse for those who poll. That
+there are neither tasks nor asks is good for whoever polls for them (and not for one who asks twice in a moment) until
+the next pulse; where there are some, the process is told so as by a hint. Any hint ends all of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from keepstep.journal.lease import Lease, LeaseState
 
 FRESH_SECONDS = 0.25
 
-NONE_SECONDS = 1.5
+NONE_SECONDS = 2.5
 """Longer than from one pulse to the next."""
 
 POLL_SECONDS_MIN = 0.5
@@ -47,19 +48,27 @@ class Wake:
         queues, languages = [queue for queue, _ in pairs], [language for _, language in pairs]
         self.parameters: tuple[Any, ...] = (queues, languages, self.lease_id, types)
         """Of ``statements.NEXT_WAKE``."""
-        self._wake_at: int | None = None
-        self._news = -1
+        self.wake_at: int | None = None
+        self._news = self._known_news = -1
         self._fresh_until = 0.0
 
     def note(self, wake_at: int | None, news: int) -> None:
-        self._wake_at, self._news, self._fresh_until = wake_at, news, self._monotonic() + FRESH_SECONDS
+        self.wake_at, self._news, self._fresh_until = wake_at, news, self._monotonic() + FRESH_SECONDS
+        self._known_news = news
+
+    def is_known(self, news: int) -> bool:
+        """Whether nothing was hinted of since it was noted."""
+        return news == self._known_news
+
+    def is_due(self, now: int) -> bool:
+        return self.wake_at is not None and self.wake_at <= now
 
     def is_fresh(self, news: int) -> bool:
         return news == self._news and self._monotonic() < self._fresh_until
 
     def take(self) -> int | None:
         self._news = -1
-        return self._wake_at
+        return self.wake_at
 
 
 class Watch:

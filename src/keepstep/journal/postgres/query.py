@@ -49,7 +49,7 @@ class Queries:
 
     def __init__(self, shards: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._shards = shards
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._inboxes: dict[str, Inbox] = {}
         self._wakes: dict[str, Wake] = {}
         self._no_wake = Wake(None, None, monotonic)
@@ -153,11 +153,16 @@ class Queries:
             found = db.ask(sql.READ_LEASE, lease_id)
             if not found:
                 return None
-            wake = self._wakes[lease_id] = Wake(lease_of(found[0][0]), types, self._monotonic)
+            wake = self._wakes[lease_id] = Wake(lease_of(found[0][0]), types, self.monotonic)
         elif wake.is_fresh(self.news):
             return wake.take()
         [(wake_at,)] = db.ask(sql.NEXT_WAKE, *wake.parameters)
         return None if wake_at is None else int(wake_at)
+
+    def wake_of(self, lease_id: str, types: Sequence[str] | None) -> Wake | None:
+        """When the next run is due, if that was asked before."""
+        wake = self._wakes.get(lease_id)
+        return wake if wake is not None and wake.types == types else None
 
     def any_tasks(self, db: Wire, lease_id: str, queues: Sequence[str], kinds: Sequence[str], now: int) -> bool:
         if self._tasks.is_surely_none(self.news, (lease_id, *queues, "", *kinds)):
