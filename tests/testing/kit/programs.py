@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from keepstep import Retry, query, receive, sleep, start_child, step, update, workflow
@@ -88,3 +89,18 @@ async def kit_family(children: int) -> int:
 async def kit_child(number: int) -> int:
     await sleep("1h")
     return number
+
+
+@step
+async def kit_dawdle() -> str:
+    try:
+        await asyncio.sleep(3600)
+        EFFECTS.append("dawdled")
+    finally:
+        EFFECTS.append("left")
+    return "late"
+
+
+@workflow
+async def kit_dawdler() -> str:
+    return await kit_dawdle()

@@ -12,7 +12,8 @@ from keepstep import Engine, InvalidInput
 from keepstep.testing import RealInputOutput, Stuck
 from keepstep.testing.kit import Crash, Stage
 from keepstep.testing.kit.blocking import BlockingVirtualTime, StagedBlockingEngine
-from tests.testing.kit.programs import EFFECTS, MONTH, kit_order
+from keepstep.testing.simulation import scheduler
+from tests.testing.kit.programs import EFFECTS, MONTH, kit_child, kit_dawdler, kit_order
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +84,31 @@ def test_a_worker_can_be_killed_by_hand() -> None:
         assert stage.play(act) == "receipt 7"
         assert len(stage.workers) == 2
     assert EFFECTS == ["charged 7 eur", "mailed receipt 7"]
+
+
+def test_nothing_of_a_dead_worker_runs_any_more_not_even_a_finally() -> None:
+    async def act() -> str:
+        run = await stage.engine.start(kit_dawdler)
+        await stage.time.advance("10m")
+        await stage.crash_worker()
+        assert EFFECTS == []
+        return await run.result()
+
+    with Stage() as stage:
+        assert stage.play(act) == "late"
+        assert EFFECTS == ["dawdled", "left"]
+
+
+def test_a_long_story_that_gets_on_is_no_livelock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "ITERATIONS_MAX", 500)
+
+    async def act() -> int:
+        for number in range(100):
+            await (await stage.engine.start(kit_child, number)).result()
+        return stage.commits
+
+    with Stage() as stage:
+        assert stage.play(act) >= 200
 
 
 async def wait_for_ever() -> None:
