@@ -124,13 +124,16 @@ class TestAlone:
         run = await keepstep_engine.start(kit_order, 7)
         await run.result()
         assert EFFECTS.count("mailed receipt 7") == 1
+
+def test_the_class_was_left():
+    assert ENTERED[-1] == "room left"
 """
 
 
 def test_chaos_repeats_a_test_with_fresh_fixtures_and_names_the_crash_that_breaks_it(tmp_path: Path) -> None:
     code, said = run_pytest(tmp_path, CHAOTIC)
     assert code == 1, said
-    assert "1 failed, 3 passed" in said
+    assert "1 failed, 4 passed" in said
     assert "the test failed when the worker was killed before commit" in said
     assert "which writes step_completed kit_mail" in said
     [line] = [line for line in said.splitlines() if line.startswith("run just that: pytest ")]
