@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -88,13 +89,16 @@ async def test_what_cannot_be_reached_is_named_without_its_password(postgres_url
 async def test_a_server_without_a_free_connection_is_waited_for(own_server: PostgresServer) -> None:
     own_server.set_config({"max_connections": "6", "superuser_reserved_connections": "0"})
     own_server.restart()
-    taken = []
+    taken: list[psycopg.Connection] = []
+
+    def are_taken() -> bool:
+        """A session that somebody else has closed may take a while to end; then its place is to be taken, too."""
+        with suppress(psycopg.OperationalError):
+            taken.append(psycopg.connect(own_server.url))
+        return len(taken) == 6
+
     try:
-        while True:
-            try:
-                taken.append(psycopg.connect(own_server.url))
-            except psycopg.OperationalError:
-                break
+        await wait_until(are_taken)
         opened = asyncio.ensure_future(open_postgres(own_server.url))
         await asyncio.wait({opened}, timeout=0.3)
         assert not opened.done()
@@ -103,8 +107,11 @@ async def test_a_server_without_a_free_connection_is_waited_for(own_server: Post
         journal = await opened
         await journal.close()
     finally:
+        for each in taken:
+            each.close()
+        own_server.stop()  # it may have no place yet for one who would have it read its settings
         own_server.set_config({"max_connections": "100", "superuser_reserved_connections": "3"})
-        own_server.restart()
+        own_server.start()
 
 
 async def test_waiting_for_a_connection_has_an_end(own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
