@@ -33,7 +33,7 @@ from keepstep.runtime.human_task import HumanTask
 from keepstep.runtime.registry import definition_of
 from keepstep.runtime.workflow import Runs, RunsSync, Workflow
 from keepstep.schedules.guest import Schedules
-from keepstep.worker.observer import Observer
+from keepstep.worker.observer import Observer, Observers
 from keepstep.worker.reply import UPDATE
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.worker import Worker, WorkerOptions
@@ -101,6 +101,7 @@ class Engine:
         **options: Any,
     ) -> None:
         self.observers = tuple(observers)
+        self._observers = Observers(observers) if observers else None
         self.url = url
         self.namespace = namespace
         self._clock = clock
@@ -319,6 +320,8 @@ class Engine:
             if self.worker is not None and new.lease_id is not None:
                 self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
             raise
+        if self._observers is not None and started.created:
+            self._observers.tell(lambda each: each.run_started(started.run_id, new.workflow_id, new.type))
         if started.leased and self.worker is not None:
             self.worker.admission.adopt(new, started)
         return started

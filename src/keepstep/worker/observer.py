@@ -28,7 +28,9 @@ class AttemptOutcome(StrEnum):
     PARKED = "parked"
     """Nobody knows what came of it, or its undo is used up: a resolver or a person says how it goes on."""
     CANCELLED = "cancelled"
-    """Its result is not wanted any more, here at least."""
+    """The run does not want its result any more."""
+    LEFT = "left"
+    """It was cut off: the run was given back, lost, or ended elsewhere. Who takes the run over hears of it."""
 
 
 class ObservedAttempt(msgspec.Struct, frozen=True):
@@ -58,6 +60,9 @@ class LostAttempt(msgspec.Struct, frozen=True):
 
 class Observer:
     """Told of moments on the worker's event loop; what it does takes no time. Each method may be left as it is."""
+
+    def run_started(self, run_id: str, workflow_id: str, workflow: str) -> None:
+        """A run was started by this engine; told in the context of who started it."""
 
     def run_begun(self, run: Identity, waited_seconds: float) -> None:
         """The code of a run is about to run for the first time, so long after it was started."""

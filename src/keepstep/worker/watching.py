@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 
+EPOCHS_BETWEEN_OWNERS = 2
+"""By so much a run's epoch grows from owner to owner: one when it is taken or given back, one when it is claimed."""
+
+
 class Watching:
     """The eyes of one worker."""
 
@@ -42,7 +46,7 @@ class Watching:
         """A run was replayed here, and nothing of it has been begun yet."""
         run = resident.execution.identity
         lost = [
-            LostAttempt(self._observed(resident, each, resident.epoch - 1), each.asked_at)
+            LostAttempt(self._observed(resident, each, resident.epoch - EPOCHS_BETWEEN_OWNERS), each.asked_at)
             for each in resident.execution.pending.values()
             if isinstance(each, StepOperation) and each.step.run_options.queue is None and _was_in_hand(resident, each)
         ]
@@ -140,7 +144,9 @@ def _was_in_hand(resident: Resident, operation: StepOperation) -> bool:
 
 def _outcome_of(attempt: Attempt, number: int) -> AttemptOutcome:
     """What came of it, by what the run remembers of it now."""
-    if attempt.is_cancelled or attempt.resident.is_dropped:
+    if attempt.resident.is_dropped and not attempt.resident.is_closing:
+        return AttemptOutcome.LEFT
+    if attempt.is_cancelled:
         return AttemptOutcome.CANCELLED
     if attempt.failure is None:
         return AttemptOutcome.COMPLETED
