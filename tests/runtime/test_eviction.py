@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 from collections import Counter
 from typing import Any
 
@@ -167,3 +169,44 @@ def test_when_the_garbage_collector_comes_makes_no_difference_to_a_run() -> None
 
     assert on_an_engine(program) == []
     assert not done
+
+
+@step
+def say_aloud(what: str) -> None:
+    print(what, flush=True)
+
+
+@workflow
+async def wait_and_say_something() -> None:
+    await say_aloud("began")
+    try:
+        await keepstep.receive("never")
+    finally:
+        await say_aloud("done outside of the run")
+
+
+THROW_AWAY = """
+import asyncio, gc, sys
+from keepstep import Engine
+from tests.runtime.test_eviction import wait_and_say_something
+
+async def main():
+    engine = await Engine("memory:").__aenter__()
+    run = await engine.start(wait_and_say_something)
+    while (await run.describe()).condition != "waiting":
+        await asyncio.sleep(0.01)
+
+asyncio.run(main()) if sys.argv[1] == "cancelled" else asyncio.new_event_loop().run_until_complete(main())
+if sys.argv[2] == "collected":
+    gc.collect()
+"""
+
+
+@pytest.mark.parametrize("when", ["collected", "at exit"])
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+def test_code_of_a_run_does_nothing_when_its_engine_is_thrown_away(how: str, when: str) -> None:
+    """Nobody closes the engine. Outside of a run steps are plain functions, and would do what they do."""
+    ended = subprocess.run(
+        [sys.executable, "-c", THROW_AWAY, how, when], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "began\n"), ended.stderr

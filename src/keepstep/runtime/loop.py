@@ -210,6 +210,15 @@ class WorkflowLoop(OwnerOfGenerators):
         self._tasks.clear()
         self._ready.clear()
 
+    def __del__(self) -> None:
+        """Thrown away, as by an engine that nobody closes. Made before all that runs on it, it is finalized first.
+
+        Coroutines that are freed while they are suspended run their ``finally`` blocks, and would do so outside of the
+        run, where steps are plain functions.
+        """
+        if not self._closed:
+            self.execution.detach()
+
     def _close_coroutine(self, coroutine: Any) -> None:
         """Close a coroutine to its end, here and now: what ran later would take itself for code outside of a workflow.
 
