@@ -267,6 +267,40 @@ def test_a_handle_speaks_to_the_run_that_goes_on() -> None:
     assert on_an_engine(program) == ["a", "b", "d", "e", "c"]
 
 
+@workflow
+async def say_round(rounds: int) -> str:
+    await mark(f"child of round {rounds}")
+    return f"said {rounds}"
+
+
+@workflow
+async def have_it_said_in_rounds(rounds: int, said: list[str]) -> list[str]:
+    by_itself = await say_round(rounds)
+    by_name = await (await keepstep.start_child(say_round, rounds * 10, id="by-name"))
+    said = [*said, by_itself, by_name]
+    if rounds > 1:
+        keepstep.continue_as_new(rounds - 1, said)
+    return said
+
+
+async def have_three_rounds(engine: Engine) -> list[str]:
+    said: list[str] = await engine.run(have_it_said_in_rounds, 3, [], id="rounds")
+    assert await engine.count("WorkflowType = 'say_round'") == 6
+    return said
+
+
+def test_each_run_that_continues_has_children_of_its_own_whatever_crashes() -> None:
+    """Their ids are those of the children of the run before, which have ended."""
+
+    def check(said: list[str], crashes: int) -> None:
+        assert said == ["said 3", "said 30", "said 2", "said 20", "said 1", "said 10"]
+        assert set(effects) == {f"child of round {n}" for n in (1, 2, 3, 10, 20, 30)}
+        effects.clear()
+
+    effects.clear()
+    assert crash_at_every_commit(have_three_rounds, check) >= 20
+
+
 def test_a_parent_waits_for_a_child_that_continues() -> None:
     @workflow
     async def count_down(n: int) -> str:

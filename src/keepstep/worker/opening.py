@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from keepstep.journal import JournalError, NewEvent, NewRun, NewTask, ParentLink, StateChange, Status
+from keepstep.journal import IfClosed, JournalError, NewEvent, NewRun, NewTask, ParentLink, StateChange, Status
 from keepstep.runtime import history
 from keepstep.runtime.child import CANCEL
 from keepstep.runtime.history import pack
@@ -134,6 +134,7 @@ class Opening:
                 namespace=self.resident.execution.identity.namespace,
                 queue=operation.options.get("queue") or operation.workflow.queue,
                 parent=ParentLink(self.resident.run_id, operation.key),
+                if_closed=IfClosed.RESTART,  # of an earlier run of its parent's id, or of whoever had its name
             )
         )
         self._started_bytes += len(operation.arguments)
