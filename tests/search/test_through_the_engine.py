@@ -15,14 +15,14 @@ from tests.runtime.crashing import World, crash_at_every_commit
 
 
 @step
-async def look_up_price(item: str) -> float:
+async def look_up_the_price(item: str) -> float:
     return len(item) * 1.5
 
 
 @workflow
 async def sell(item: str) -> float:
     keepstep.set_attributes(item=item, stage="priced", sold_at=datetime(2026, 11, 27, tzinfo=UTC))
-    price = await look_up_price(item)
+    price = await look_up_the_price(item)
     keepstep.set_attributes(price=price, stage="waiting")
     await keepstep.receive("paid")
     keepstep.set_attributes(stage=None, tags=["paid", "new"])

@@ -144,7 +144,7 @@ def test_runs_are_started_spoken_to_and_waited_for(engine: BlockingEngine) -> No
 
 
 def test_callbacks_people_schedules_and_queues(engine: BlockingEngine) -> None:
-    waiting = engine.start(ask_a_person, id="ask")
+    waiting = engine.start(ask_a_person_and_wait, id="ask")
     while not (tasks := list(engine.human_tasks())):
         pass
     engine.complete_callback(tasks[0].token, 5)
@@ -166,7 +166,7 @@ def test_callbacks_people_schedules_and_queues(engine: BlockingEngine) -> None:
 
 
 @sync.workflow
-def ask_a_person() -> int:
+def ask_a_person_and_wait() -> int:
     return sync.human_task("How many?", int)
 
 

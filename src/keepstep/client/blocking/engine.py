@@ -21,6 +21,7 @@ from keepstep.journal import Clock, InvalidInput, Journal, StoreUnavailable
 from keepstep.runtime.data import Duration
 from keepstep.runtime.handler import Signal
 from keepstep.runtime.workflow import Runs, RunsSync, Workflow
+from keepstep.worker.observer import Observer
 from keepstep.worker.surroundings import Surroundings
 
 from .attributes import BlockingAttributes
@@ -62,6 +63,7 @@ class BlockingEngine(Blocking):
         clock: Clock | None = None,
         surroundings: Surroundings | None = None,
         journal: Journal | None = None,
+        observers: Sequence[Observer] = (),
         **options: Any,
     ) -> None:
         self._make_engine = partial(
@@ -78,6 +80,7 @@ class BlockingEngine(Blocking):
             clock=clock,
             surroundings=surroundings,
             journal=journal,
+            observers=observers,
             **options,
         )
         self._it: Engine = self._make_engine()  # so that options that do not fit are refused here
