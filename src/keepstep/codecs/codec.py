@@ -7,6 +7,7 @@ so that every codec reads what another one wrote, as long as it has the key and 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import TYPE_CHECKING
 
 from keepstep.journal import Cell, InvalidInput, Unreadable, cell_of, seal_cell
@@ -25,6 +26,7 @@ COMPRESS_BYTES_MIN = 512
 INLINE_BYTES_MAX = 64 * 1024
 VALUE_BYTES_MAX = 64 * 1024 * 1024
 ENCRYPTED = "aes256gcm"
+SALT_BYTES = 8
 
 Blobs = dict[str, bytes]
 """By reference."""
@@ -75,11 +77,12 @@ class Codec:
         key_id = self.keys.primary if self.keys is not None else ""
         if self.keys is not None:
             encoding += "+" + ENCRYPTED if encoding else ENCRYPTED
-            content = self.keys.encrypt(content, _bound(encoding, key_id, binding))
+            content = self.keys.encrypt(key_id, content, _bound(encoding, key_id, binding))
         if self.blobs is not None and len(content) > self.inline_bytes_max:
-            reference = _reference(content, binding)
+            salt = secrets.token_bytes(SALT_BYTES)
+            reference = _reference(content, binding, salt)
             blobs[reference] = content
-            return seal_cell(Cell(encoding, key_id, reference))
+            return seal_cell(Cell(encoding, key_id, reference, salt))
         if not encoding and cell_of(data) is None:
             return data
         return seal_cell(Cell(encoding, key_id, "", content))
@@ -100,7 +103,7 @@ class Codec:
         if cell.blob:
             if blob is None:
                 raise Unreadable(f"its blob {cell.blob} is not here; look where the blobs of this journal are kept")
-            if not any(_reference(blob, each) == cell.blob for each in bindings):
+            if not any(_reference(blob, each, cell.content) == cell.blob for each in bindings):
                 raise Unreadable(f"its blob {cell.blob} has other bytes than were written, or belongs to another place")
             content = blob
         for name in reversed(cell.encoding.split("+") if cell.encoding else ()):
@@ -120,7 +123,8 @@ class Codec:
             if plain is not None:
                 return plain
         raise Unreadable(
-            f"it is not what was encrypted here with key {cell.key_id!r}: it was damaged, or comes from another place"
+            f"it is not what was encrypted here with key {cell.key_id!r}: it was damaged, or comes from "
+            "another place; restore it from a backup, or move it back"
         )
 
     def is_current(self, cell: Cell | None) -> bool:
@@ -133,6 +137,8 @@ def _bound(encoding: str, key_id: str, binding: Binding) -> bytes:
     return encode_binding((encoding, key_id, *binding))
 
 
-def _reference(content: bytes, binding: Binding) -> str:
-    """By its content and its place: no two cells share a blob, which can go when its cell goes."""
-    return hashlib.sha256(encode_binding(binding) + content).hexdigest()
+def _reference(content: bytes, binding: Binding, salt: bytes) -> str:
+    """By its content, its place, and a salt that the cell keeps: no two cells share a blob, which can go when its cell
+    goes. A place that is given the same content again gets another blob, since the first one may be going just then.
+    """
+    return hashlib.sha256(salt + encode_binding(binding) + content).hexdigest()

@@ -194,10 +194,18 @@ class SealedJournal:
             sealed.deed = sealed_deed(commit.deed, commit.run_id, self._codec, self._storage.keep_now)
         for new in commit.start:
             self._remember(new.run_id, new.namespace, new.workflow_id)
+        promise = self._submit(sealed, sealing)
         if commit.task_token is not None and not commit.keep_task:
-            self._tasks.pop(commit.task_token.task_id, None)
-        waiting = self._behind.get(commit.run_id)
-        if waiting is None and not sealing.blobs and commit.deed is None:
+            promise.add_done_callback(partial(self._forget_task, commit.task_token.task_id))
+        return promise
+
+    def _forget_task(self, task_id: int, done: Promise) -> None:
+        if done.exception() is None:
+            self._tasks.pop(task_id, None)
+
+    def _submit(self, sealed: Commit, sealing: Sealing) -> Promise:
+        waiting = self._behind.get(sealed.run_id)
+        if waiting is None and not sealing.blobs and sealed.deed is None:
             return self._journal.submit(sealed)
         promise = Promise(loop=asyncio.get_running_loop())
         line = _Waiting(sealed, sealing, promise)
@@ -206,29 +214,36 @@ class SealedJournal:
         elif waiting is not None:
             waiting.append(line)
         else:
-            self._behind[commit.run_id] = deque((line,))
-            task = asyncio.get_running_loop().create_task(self._work_off(commit.run_id))
+            self._behind[sealed.run_id] = deque((line,))
+            task = asyncio.get_running_loop().create_task(self._work_off(sealed.run_id))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
         return promise
 
     async def _work_off(self, run_id: str) -> None:
-        """Write the blobs of a run's commits and hand these in, one after the other."""
+        """Write the blobs of a run's commits and hand these in, one after the other; none behind one that failed."""
         waiting = self._behind[run_id]
+        failed: JournalError | None = None
         try:
             while waiting:
                 line = waiting[0]
-                try:
-                    await self._storage.keep_at_last(line.sealing.blobs)
-                except JournalError as error:
-                    line.promise.settle(None, error)
-                else:
+                if failed is None:
+                    try:
+                        await self._storage.keep_at_last(line.sealing.blobs)
+                    except JournalError as error:
+                        failed = error
+                if failed is None:
                     self._hand_in(line)
+                else:
+                    line.promise.settle(None, failed)
                 waiting.popleft()
         finally:
             del self._behind[run_id]
             for line in waiting:  # the event loop is being closed
-                line.promise.settle(None, StoreUnavailable("the process ended before this was written"))
+                line.promise.settle(
+                    None,
+                    StoreUnavailable("the process ended before this was written; its run goes on by itself elsewhere"),
+                )
 
     def _hand_in(self, line: _Waiting) -> None:
         try:
@@ -266,12 +281,17 @@ class SealedJournal:
         return self._transaction(is_async)
 
     async def release_task(self, token: TaskToken, *, visible_at: int, attempt: int, data: bytes | None = None) -> None:
-        task = self._tasks.pop(token.task_id, None)
+        """One that is not known here goes back with the data that it has: others could not be sealed for its place."""
+        task = self._tasks.get(token.task_id)
         if data is not None and task is not None:
             sealing = Sealing(self._codec)
             data = sealing.data(data, binding.of_task(task.run_id, task))
             await self._storage.keep(sealing.blobs)
+        elif data is not None and self._codec.changes_something:
+            logger.warning("task %d goes back without a record of its attempts: it was not claimed here", token.task_id)
+            data = None
         await self._journal.release_task(token, visible_at=visible_at, attempt=attempt, data=data)
+        self._tasks.pop(token.task_id, None)
 
     # claiming
 
@@ -349,12 +369,17 @@ class SealedJournal:
         return plain
 
     async def answer(self, ask_id: str, data: bytes) -> None:
-        ask = self._asks.pop(ask_id, None)
+        """An ask that is not known here is not answered: the answer could not be sealed for its place."""
+        ask = self._asks.get(ask_id)
+        if ask is None and self._codec.changes_something:
+            logger.warning("ask %s is not answered: it was not taken here", ask_id)
+            return
         if ask is not None:
             sealing = Sealing(self._codec)
             data = sealing.data(data, binding.of_answer(ask.run_id, ask.kind, ask.name))
             await self._storage.keep(sealing.blobs)
         await self._journal.answer(ask_id, data)
+        self._asks.pop(ask_id, None)
 
     # reading
 
@@ -432,10 +457,14 @@ class SealedJournal:
             self._names.popitem(last=False)
 
     async def read_log(self, after: Position, limit: int = 1000) -> list[LogEntry]:
+        """The log in plain. An event that cannot be read is left as it is."""
         entries = await self._journal.read_log(after, limit)
         wanted = [(each.event.data, (binding.of_event(each.run_id, each.event),)) for each in entries]
         plain: list[LogEntry] = []
         for entry, data in zip(entries, await self._storage.open(wanted), strict=True):
+            if isinstance(data, Unreadable):  # whoever reads on must not be held up by it for ever
+                plain.append(entry)
+                continue
             read = readable(data, f"event {entry.event.seq} of run {entry.run_id}")
             plain.append(replace(entry, event=replace(entry.event, data=read)))
         return plain

@@ -55,7 +55,8 @@ class Keys:
         primary = list(ciphers)[-1] if primary is None else primary
         if primary not in ciphers:
             raise InvalidInput(f"the primary key {primary!r} is not among the keys {', '.join(ciphers)}")
-        self._ciphers, self.primary = ciphers, primary
+        self._ciphers = {**self._ciphers, **ciphers}  # before it can be the primary one; others may be reading
+        self.primary = primary
 
     def __repr__(self) -> str:
         return f"<Keys {', '.join(self._ciphers)}; {self.primary!r} writes>"
@@ -67,10 +68,10 @@ class Keys:
     def ids(self) -> tuple[str, ...]:
         return tuple(self._ciphers)
 
-    def encrypt(self, data: bytes, bound_to: bytes) -> bytes:
-        """Nonce, ciphertext and tag, by the primary key."""
+    def encrypt(self, key_id: str, data: bytes, bound_to: bytes) -> bytes:
+        """Nonce, ciphertext and tag. The key is named: which one is the primary may change at any moment."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        sealed: bytes = self._ciphers[self.primary].encrypt(nonce, data, bound_to)
+        sealed: bytes = self._ciphers[key_id].encrypt(nonce, data, bound_to)
         return nonce + sealed
 
     def decrypt(self, key_id: str, data: bytes, bound_to: bytes) -> bytes | None:
@@ -93,7 +94,9 @@ class Keys:
             return None
         self._looked_at = now
         try:
-            self._take(self._again(), None)
+            found = self._again()
+            if key_id in found:  # what has not got it may be half of a file that is being written
+                self._take(found, None)
         except InvalidInput:  # somebody may be writing it just now
             return None
         return self._ciphers.get(key_id)

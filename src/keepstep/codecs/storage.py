@@ -76,7 +76,12 @@ class Storage:
         assert self.codec.blobs is not None or not blobs
         for reference, data in blobs.items():
             assert self.codec.blobs is not None
-            self.codec.blobs.put(reference, data)
+            try:
+                self.codec.blobs.put(reference, data)
+            except JournalError:
+                raise
+            except Exception as error:
+                raise StoreUnavailable(f"{self.codec.blobs!r} failed to keep a blob: {error}") from error
             self._remember(reference, data)
 
     def _remember(self, reference: str, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 They are left by commits that did not happen, by cells that were sealed anew, and by runs whose retention has ended. A
 blob is written before the cell that refers to it, so one that is young is left alone, whatever the journal says. A
-reference is never moved from one cell to another, so that one look at all cells is enough.
+reference is never made twice, nor moved from one cell to another, so that one look at all cells is enough.
 
 A place for blobs belongs to one database: another one's blobs would be taken for garbage.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from keepstep.journal import StoreUnavailable
@@ -25,6 +26,8 @@ class FileBlobs:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder).expanduser().absolute()
+        self._flushed: set[Path] = set()
+        """Folders whose own names are known to be on disk."""
 
     def __repr__(self) -> str:
         return f"<blobs in {self._folder}>"
@@ -36,7 +39,7 @@ class FileBlobs:
         place = self._place(reference)
         unfinished = place.with_name(f"{reference}.{secrets.token_hex(4)}")
         try:
-            if not place.parent.is_dir():
+            if place.parent not in self._flushed:
                 self._make_folder(place.parent)
             with open(unfinished, "xb") as file:
                 file.write(data)
@@ -45,13 +48,18 @@ class FileBlobs:
             os.replace(unfinished, place)
             _flush_folder(place.parent)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            self._flushed.discard(place.parent)  # it may have been removed
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise StoreUnavailable(f"a blob cannot be written to {self._folder}: {error}") from error
 
     def _make_folder(self, folder: Path) -> None:
+        """Also of a folder that is there: who has made it may not have flushed it yet."""
+        made = [each for each in (folder, *folder.parents) if not each.is_dir()]
         folder.mkdir(parents=True, exist_ok=True)
-        for each in (self._folder, self._folder.parent):
-            _flush_folder(each)
+        for each in dict.fromkeys((folder, self._folder, *made)):
+            _flush_folder(each.parent)
+        self._flushed.add(folder)
 
     def get(self, reference: str) -> bytes:
         try:
