@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 import signal
@@ -21,6 +22,7 @@ import pytest
 import keepstep
 from keepstep import BlockingEngine, BlockingRunHandle, Engine, InvalidInput, RunHandle, StoreUnavailable, sync
 from keepstep.client.attributes import Attributes
+from keepstep.client.blocking import thread
 from keepstep.client.blocking.attributes import BlockingAttributes
 from keepstep.client.blocking.queues import BlockingQueues
 from keepstep.client.blocking.schedule import BlockingScheduleHandle
@@ -302,6 +304,57 @@ def test_an_engine_that_cannot_be_opened_leaves_no_thread(tmp_path: Path) -> Non
     with pytest.raises(InvalidInput, match="lease_seconds"):
         BlockingEngine("memory:", lease_seconds=0)
     assert threading.active_count() == threads
+
+
+def test_whoever_asks_while_the_engine_ends_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that does not let itself be cancelled, and a caller who comes when the loop has stopped."""
+    monkeypatch.setattr(thread, "ENDING_SECONDS_MAX", 0.1)
+    ending = thread.EngineThread()
+    began, outcomes = threading.Event(), list[BaseException]()
+
+    async def hold_on() -> None:
+        began.set()
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    def ask() -> None:
+        try:
+            ending.call(hold_on)
+        except StoreUnavailable as error:
+            outcomes.append(error)
+
+    def ask_late(wait: bool = True, shut_down: Any = ending._pool.shutdown) -> None:
+        if wait:
+            late = threading.Thread(target=ask)
+            late.start()
+            late.join(20)
+        shut_down(wait)
+
+    monkeypatch.setattr(ending._pool, "shutdown", ask_late)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert began.wait(20)
+    ending.end()
+    asking.join(20)
+    assert not asking.is_alive()
+    assert sorted(str(each)[:26] for each in outcomes) == ["the engine was closed whil", "this engine is closed; ope"]
+
+
+def test_an_iterator_that_is_thrown_away_on_the_loop_itself_is_closed(engine: BlockingEngine) -> None:
+    closed = threading.Event()
+
+    async def count() -> AsyncIterator[int]:
+        try:
+            for n in range(1000):
+                yield n
+        finally:
+            closed.set()
+
+    left = [engine._thread.iterate(count)]
+    assert next(left[0]) == 0
+    engine._thread._loop.call_soon_threadsafe(left.clear)
+    assert closed.wait(20)
 
 
 def test_whoever_waits_hears_that_the_engine_was_closed(tmp_path: Path) -> None:

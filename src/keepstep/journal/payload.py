@@ -12,7 +12,8 @@ Wire format, final since version 0.1:
 * 0x02 begins a *cell*: what a language wrote (the data of an event, a message, a task, a state …) sealed as a whole
   by a codec. That byte, and a MessagePack array ``[encoding, key_id, blob, content]``: ``encoding`` names what was
   done, in order, joined by ``+`` (``zlib``, ``zstd``, ``aes256gcm``); ``blob`` refers to the content where it is kept
-  elsewhere, and ``content`` is then what its reference was salted with. A cell is bound to its place, and says nothing in another one (``keepstep.codecs``).
+  elsewhere, and ``content`` is then what the reference was salted with. A cell is bound to its place, and says nothing
+  in another one (``keepstep.codecs``).
 * First bytes 0x03 to 0x1F are reserved for later formats; a reader that meets one says so and changes nothing.
 """
 

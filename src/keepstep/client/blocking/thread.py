@@ -5,6 +5,7 @@ Invariants
 * Nothing waits for itself: a call on the engine's own loop, or by workflow code, is refused.
 * A process that was forked off has the engine's memory, but not its thread. Whatever it asks for is refused, and
   closing the engine there does nothing.
+* A caller that has been let in is answered, however the engine ends: nobody is let in once it is ending.
 * A caller that is interrupted (Ctrl-C) leaves at once, and what it had asked for is cancelled.
 """
 
@@ -31,6 +32,8 @@ ITEMS_AT_ONCE_MAX = 200
 ENDING_SECONDS_MAX = 5.0
 """So long may what is left on the loop take to be cancelled."""
 
+CLOSED = "this engine is closed; open it again: with BlockingEngine(...) as engine"
+
 LOOKS_EACH_SECONDS = 0.5 if sys.platform == "win32" else None
 """Where a signal does not interrupt a wait, it is ended so often to let Python see it."""
 
@@ -40,6 +43,9 @@ class EngineThread:
 
     def __init__(self) -> None:
         self._process = os.getpid()
+        self._letting_in = threading.RLock()  # an iterator may be thrown away in the middle of it
+        self._is_ending = False
+        self._called: set[Future[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._pool = ThreadPoolExecutor(thread_name_prefix="keepstep-engine")
         self._pool.submit(int)  # a process that is ending starts no thread any more, and closing wants one
@@ -57,6 +63,8 @@ class EngineThread:
                     task.cancel()
                 self._loop.run_until_complete(asyncio.wait(left, timeout=ENDING_SECONDS_MAX))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            for called in list(self._called):  # also those that cannot be cancelled in time, or came at the last moment
+                called.cancel()
             self._pool.shutdown()
             self._loop.close()
 
@@ -72,14 +80,26 @@ class EngineThread:
         async def call() -> R:
             return await method(*args, **kwargs)
 
-        called = asyncio.run_coroutine_threadsafe(call(), self._loop)
+        called = self._begin(call)
         try:
             return _outcome_of(called)
         except CancelledError:
-            raise StoreUnavailable("the engine was closed while it was being waited for") from None
+            raise StoreUnavailable(
+                "the engine was closed while it was being waited for; what was asked may have been done: "
+                "open an engine, and ask again"
+            ) from None
         except BaseException:
             called.cancel()
             raise
+
+    def _begin(self, call: Callable[[], Coroutine[Any, Any, R]]) -> Future[R]:
+        with self._letting_in:
+            if self._is_ending:
+                raise StoreUnavailable(CLOSED)
+            called = asyncio.run_coroutine_threadsafe(call(), self._loop)
+            self._called.add(called)
+        called.add_done_callback(self._called.discard)
+        return called
 
     def iterate(self, method: Callable[P, AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         """What an async iterator yields, fetched a few at a time, when they are asked for."""
@@ -106,7 +126,10 @@ class EngineThread:
                     break
         finally:
             with suppress(StoreUnavailable):  # it was closed meanwhile, and its iterators with it
-                self.call(close)
+                try:
+                    self.call(close)
+                except InvalidInput:  # it is garbage, and was collected where nobody may wait
+                    self._begin(close)
 
     def _check_may_wait(self) -> None:
         if not self.is_here:
@@ -121,14 +144,18 @@ class EngineThread:
                 "a BlockingEngine was called on its own event loop, which would wait for itself for ever; "
                 "call it from a sync step (def, not async def)"
             )
-        if self._loop.is_closed() or not self._thread.is_alive():
-            raise StoreUnavailable("this engine is closed; open it again: with BlockingEngine(...) as engine")
+        if self._is_ending:
+            raise StoreUnavailable(CLOSED)
 
     def end(self) -> None:
         """Stop the loop, and wait for its thread."""
-        if self.is_here and not self._loop.is_closed():
+        if not self.is_here:
+            return
+        with self._letting_in:
+            is_first, self._is_ending = not self._is_ending, True
+        if is_first:
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(2 * ENDING_SECONDS_MAX)
+        self._thread.join(2 * ENDING_SECONDS_MAX)
 
 
 def _outcome_of(called: Future[R]) -> R:
@@ -136,5 +163,5 @@ def _outcome_of(called: Future[R]) -> R:
         try:
             return called.result(LOOKS_EACH_SECONDS)
         except TimeoutError:
-            if called.done():  # it is what was raised there
-                raise
+            if called.done():
+                return called.result()
