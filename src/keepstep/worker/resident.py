@@ -811,8 +811,8 @@ class Resident:
             if not self.has_begun or is_over or self.in_flight or self._unoffered or self._has_work_to_do():
                 changes |= {"condition": Condition.NONE, "detail": b"", "wake_at": 0}
         commit = Commit(run_id=self.run_id, epoch=self.epoch, timers=self.timers(), release=True, **changes)
-        self.worker.drop(self)
         self._lane.submit(commit, self.worker.released)
+        self.worker.drop(self)  # whoever takes the run up here waits for what is on its way, and so for that, too
 
     def _has_work_to_do(self) -> bool:
         """True if something is cut off or not begun: whoever takes the run next must do that at once."""

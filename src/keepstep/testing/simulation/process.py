@@ -14,7 +14,7 @@ from keepstep.testing.virtual import EPOCH_MICROSECONDS, VirtualClock
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.watchdog import Watchdog
 
-from .language import REMOTE_QUEUE, TALK_QUEUE, VERSIONS
+from .language import CONTRADICTING, REMOTE_QUEUE, TALK_QUEUE, VERSIONS
 from .outside import Outside
 from .record import Acknowledged, Record
 from .scheduler import Fate, SimulationLoop, fate
@@ -97,6 +97,7 @@ class Process(Fate):
         self.outside = outside
         self.loop = loop
         self.record = record
+        record.contradicted |= version == CONTRADICTING
         self.is_slandered = False
         """Others take it for dead."""
         self.is_death_noticed = True

@@ -135,6 +135,8 @@ class Record:
     answers: list[Answer] = field(default_factory=list)
     planned: dict[str, Planned] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
+    contradicted: bool = False
+    """A process has had code that contradicts what other processes do."""
     acknowledged: list[Acknowledged] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
     """The events as a subscriber read them while things happened."""

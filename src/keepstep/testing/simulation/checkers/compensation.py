@@ -1,4 +1,8 @@
-"""Sagas: where one failed, exactly what it had begun is undone, each act once, the last one first."""
+"""Sagas: where one failed, exactly what it had begun is undone, each act once, the last one first.
+
+Code that contradicts others' goes on with a run of which nothing is recorded, and may end it before it has come to a
+saga. What others had begun in that saga and could not record, it does not know.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,19 @@ def check(record: Record) -> Iterator[str]:
         loaded = record.runs.get(run_id)
         if loaded is not None:
             where = f"{saga} of {run_id}"
+            if (
+                record.contradicted
+                and loaded.run.status is Status.CANCELLED
+                and not _recorded(executions, loaded.events)
+            ):
+                continue
             yield from _check_saga(where, executions, loaded.events, loaded.run.status)
             yield from _check_end(where, saga, executions, loaded.events[-1])
+
+
+def _recorded(executions: list[Execution], events: list[Event]) -> bool:
+    """Whether the history tells of anything in the saga."""
+    return not {each.key for each in executions}.isdisjoint(event.key for event in events)
 
 
 def _check_end(where: str, saga: str, executions: list[Execution], last: Event) -> Iterator[str]:

@@ -26,7 +26,7 @@ def check(record: Record) -> Iterator[str]:
     by_key: dict[str, list[Stretch]] = {}
     for each in record.executions:
         result = recorded.get((each.run_id, each.key), b"")
-        if ELSEWHERE in each.key and each.receipt is not None and each.receipt.encode() in result:
+        if ELSEWHERE in each.key and each.receipt is not None and f'"{each.receipt}"'.encode() in result:
             stretch = (each.began, each.ended or each.began)
             steps.append(stretch)
             by_key.setdefault(key_of(each.name), []).append(stretch)
