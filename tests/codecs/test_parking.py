@@ -15,7 +15,8 @@ from keepstep import Engine, step, workflow
 from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.keys import new_key
 from keepstep.codecs.restraint import Restraint
-from keepstep.journal import Unreadable
+from keepstep.journal import Condition, Unreadable
+from keepstep.schedules.guest import room_of
 
 OLD, NEW = new_key(), new_key()
 SECRET = "the secret word"
@@ -183,8 +184,13 @@ async def test_a_schedule_that_cannot_be_read_stands_in_nobodys_way(tmp_path: Pa
         handle = await engine.start(parked_run, "other", id="x")
         await handle.signal("go", " went")
         assert await handle.result(timeout=10) == "other went"
+        await eventually(lambda: both_are_parked(engine), seconds=20)
         async with engine_on(tmp_path, keys("k1", "k2"), queues=("default", "sealed-tasks")) as better:
             await eventually(lambda: has_fired(better), seconds=20)
+
+
+async def both_are_parked(engine: Engine) -> bool:
+    return [run.condition for run in await engine.journal.list_runs(room_of("default"))] == [Condition.BLOCKED] * 2
 
 
 async def has_fired(engine: Engine) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
-from keepstep.journal import Journal, NewRun, Run, Started
+from keepstep.journal import Journal, NewRun, Run, Started, Unreadable
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -55,6 +55,10 @@ class Host(Protocol):
 
     def recover(self, run_id: str) -> None:
         """Nobody knows whether it was."""
+        ...
+
+    async def park_unreadable(self, run: Run, error: Unreadable) -> None:
+        """It is offered to every other worker, and looked at again."""
         ...
 
     def doubt_claims(self) -> None:

@@ -44,9 +44,6 @@ TRIES_MAX = 20
 STARTED_BYTES_MAX = 4 * 1024 * 1024
 """One commit carries so many bytes of arguments; the rest of the runs are the next turn's."""
 
-AFTER_UNREADABLE_SECONDS = 5
-"""Until somebody looks again at a schedule that could not be read: the next one may have the key."""
-
 AFTER_TROUBLE_SECONDS = 60
 """A schedule that cannot be decided for here is offered again after so long."""
 
@@ -76,8 +73,7 @@ class Runner:
         except (Fenced, NotFound, RunClosed):
             pass  # it is somebody else's by now, or was changed or deleted meanwhile
         except Unreadable as error:
-            logger.warning("schedule %r cannot be read: %s", run.workflow_id, error)
-            await self._put_off(run, AFTER_UNREADABLE_SECONDS)
+            await self._host.park_unreadable(run, error)
         except JournalError as error:
             logger.warning("schedule %r could not be written (%s); it is looked at again", run.workflow_id, error)
             self._host.doubt_claims()
@@ -181,9 +177,9 @@ class Runner:
             if each.lease_id is not None:
                 self._host.recover(each.run_id)
 
-    async def _put_off(self, run: Run, seconds: int = AFTER_TROUBLE_SECONDS) -> None:
+    async def _put_off(self, run: Run) -> None:
         """Whatever is wrong with one schedule, it must neither stay owned nor be taken up again and again."""
-        again = self._now() + seconds * 1_000_000
+        again = self._now() + AFTER_TROUBLE_SECONDS * 1_000_000
         try:
             await self._journal.commit(
                 Commit(run_id=run.run_id, epoch=run.epoch, condition=Condition.WAITING, release=True, wake_at=again)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from keepstep.journal import Commit, Condition, JournalError, Message, NotFound, Run, Status, Unreadable, cell_of
+from keepstep.queues.starting import LANGUAGE
 from keepstep.runtime.blocked import Diff
 
 from .words import Detail, encode_detail
@@ -38,9 +39,10 @@ class UnreadableRuns:
         self._is_looking = False
 
     async def park(self, run: Run, error: Unreadable) -> None:
-        """Give a run back that was claimed and cannot be read."""
+        """Give a run back that was claimed and cannot be read. The detail of a guest's run is its own, and stays."""
         logger.warning("run %s (%s) is blocked: %s", run.run_id, run.workflow_id, error)
-        detail = encode_detail(Detail(blocked=msgspec.to_builtins(Diff(str(error))), is_sealed=True))
+        shown = encode_detail(Detail(blocked=msgspec.to_builtins(Diff(str(error))), is_sealed=True))
+        detail = shown if run.language == LANGUAGE else None
         parked = Commit(
             run_id=run.run_id,
             epoch=run.epoch,
@@ -108,6 +110,7 @@ class UnreadableRuns:
         run = (await journal.load(run_id)).run
         if run.status is not Status.RUNNING or run.condition is not Condition.BLOCKED or run.owner is not None:
             return
+        detail = b"" if run.language == LANGUAGE else None
         await journal.commit(
-            Commit(run_id=run_id, version=run.version, condition=Condition.NONE, detail=b"", wake_at=0)
+            Commit(run_id=run_id, version=run.version, condition=Condition.NONE, detail=detail, wake_at=0)
         )

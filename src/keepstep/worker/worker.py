@@ -33,6 +33,7 @@ from keepstep.journal import (
     Run,
     Started,
     Status,
+    Unreadable,
 )
 from keepstep.queues.declaration import publish_queues
 from keepstep.queues.starting import LANGUAGE, started_run
@@ -345,6 +346,10 @@ class Worker:
     def room_for_runs(self) -> int:
         """How many more may have something to do in this worker's memory."""
         return self.options.active_runs_max - (len(self.residents) - len(self._idle))
+
+    async def park_unreadable(self, run: Run, error: Unreadable) -> None:
+        """Give a guest's run back that cannot be read here: all others are offered it, and this worker looks again."""
+        await self.unreadable.park(run, error)
 
     def doubt_claims(self) -> None:
         """The answer to a claim that may have brought runs, or to giving one back, is lost."""
