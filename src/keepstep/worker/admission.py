@@ -183,14 +183,14 @@ class Admission:
     def _park_unreadable(self, resident: Resident, error: Exception) -> None:
         """Whatever is wrong with what one run has recorded must not stop the others, and must be told."""
         logger.error("run %s cannot be brought into memory: %r", resident.run_id, error, exc_info=error)
-        resident.block(Diff(f"what is recorded of this run cannot be read: {error!r}"))
-        resident._finish_parking()
+        resident.parking.block(Diff(f"what is recorded of this run cannot be read: {error!r}"))
+        resident.parking.finish()
 
     def _begin(self, resident: Resident, loaded: Loaded) -> None:
         said = {each.n: each for each in loaded.messages} | self._early.pop(resident.run_id, {})
         messages = [said[n] for n in sorted(said)]
         if is_paused(loaded.run.condition, messages):
-            resident.stay_paused(messages)
+            resident.parking.stay_paused(messages)
             return
         resident.begin(loaded.events, loaded.state, is_first=loaded.run.epoch == 1)
         resident.take_messages(messages)

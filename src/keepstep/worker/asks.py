@@ -133,8 +133,8 @@ class Asks:
     async def _reply_of_resident(self, resident: Resident, kind: str, name: str, data: bytes) -> Reply:
         if not await self._has_heard(resident):
             return again("it is just coming into memory, or leaving it")
-        if resident.blocked is not None:
-            return Reply(ReplyKind.BLOCKED, text=str(resident.blocked))
+        if resident.parking.blocked is not None:
+            return Reply(ReplyKind.BLOCKED, text=str(resident.parking.blocked))
         if kind == UPDATE:
             return await resident.updating.perform(name, decode_request(data))
         reply = self._guarded(resident.execution, name, data)
@@ -152,7 +152,7 @@ class Asks:
         resident.take_messages(messages)
         if resident.in_flight and resident.last_submitted is not None:
             await asyncio.wait((resident.last_submitted,))
-        return resident.can_be_asked or resident.blocked is not None
+        return resident.can_be_asked or resident.parking.blocked is not None
 
     # not in memory
 

@@ -149,11 +149,11 @@ def _parent(resident: Resident, message: Message, events: list[NewEvent], _: lis
 
 
 def _pause(resident: Resident, _: Message, __: list[NewEvent], ___: list[StateChange]) -> None:
-    resident.pause()
+    resident.parking.pause()
 
 
 def _resume(resident: Resident, _: Message, __: list[NewEvent], ___: list[StateChange]) -> None:
-    resident.resume()
+    resident.parking.resume()
 
 
 _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChange]], None]] = {

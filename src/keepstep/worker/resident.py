@@ -19,8 +19,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from keepstep.journal import (
     Commit,
     Condition,
@@ -58,13 +56,14 @@ from .kinship import stop_waiting_for
 from .lane import HandIn, Lane
 from .misfit import diff_of, is_foreseen
 from .opening import HUMAN_TASK, Opening
+from .parking import Parking
 from .pause import of_pausing
 from .remote import state_of_remote
 from .reply import UPDATE
 from .updating import PATIENCE_SECONDS, UPDATE_OUTCOMES, Updating, outcome_events
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
-from .words import Detail, encode_detail
+from .words import encode_detail
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -118,11 +117,7 @@ class Resident:
         """Owners of this run have died while it made no progress."""
         self.is_probed = False
         """So often that its code is run in noted slices (``probe``)."""
-        self.blocked: Diff | None = None
-        self.is_pausing = False
-        """Somebody has paused it: it is given back when the steps that are being executed have ended."""
-        self.is_resumed = False
-        """Somebody has resumed it before it was given back: it is not left paused then."""
+        self.parking = Parking(self)
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
         self._is_replayed = False
@@ -191,19 +186,19 @@ class Resident:
     def _after_turn(self) -> None:
         """Do what follows from a turn. What the code has asked for may be such that it cannot be taken up."""
         try:
-            if self.blocked is None:
+            if self.parking.blocked is None:
                 if self._is_replayed:
                     self._tell_replayed()
                 self._follow_up()
         except Exception as error:
             self._block_for(error)
-        if self.blocked is not None:
-            self._finish_parking()
+        if self.parking.blocked is not None:
+            self.parking.finish()
 
     def _block_for(self, error: BaseException) -> None:
         if not is_foreseen(error):
             logger.error("run %s: unexpected error while advancing", self.run_id, exc_info=error)
-        self.block(diff_of(error))
+        self.parking.block(diff_of(error))
 
     def _follow_up(self) -> None:
         execution = self.execution
@@ -290,7 +285,7 @@ class Resident:
         tasks = tuple(each for each in self._unoffered if each.key in pending and each.key not in self.answered)
         self._unoffered.clear()
         if self.is_parking:
-            self._finish_parking()
+            self.parking.finish()
             return
         if not tasks or self.is_dropped or self.is_closing:
             self.worker.rest(self)
@@ -305,7 +300,7 @@ class Resident:
         error = done.exception()
         if error is None:
             self._unoffered.clear()
-            self._finish_parking() if self.is_parking else self.worker.rest(self)
+            self.parking.finish() if self.is_parking else self.worker.rest(self)
         elif isinstance(error, Conflict):
             self.worker.spawn(self._look_for_answers())
         else:
@@ -441,9 +436,9 @@ class Resident:
     def take_messages(self, messages: Sequence[Message]) -> None:
         """Record what was said to the run since the last look into its inbox."""
         fresh = [each for each in messages if each.n > self.inbox_seen]
-        if self.is_pausing:
+        if self.parking.is_pausing:
             fresh = of_pausing(fresh)  # everything else waits for the run to be resumed
-        if not fresh or self.is_dropped or self.blocked is not None:
+        if not fresh or self.is_dropped or self.parking.blocked is not None:
             return
         if self._postponed or any(each.kind == UPDATE for each in fresh):
             fresh = self._up_to_update(fresh)
@@ -458,12 +453,12 @@ class Resident:
                 answer(self, message, events, state)
             except Exception as error:  # the others whose messages are read with this one must get theirs
                 what = str(error) if isinstance(error, JournalError) else repr(error)
-                self.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
-                self._finish_parking()
+                self.parking.block(Diff(f"a message of kind {message.kind!r} cannot be read: {what}"))
+                self.parking.finish()
                 return
         consumed = [each.n for each in fresh if each.n not in self.terminated_by]
         if consumed:
-            self.append(*events, consume=consumed, state=state, **self._pausing_changes())
+            self.append(*events, consume=consumed, state=state, **self.parking.changes())
         if self.terminated_because is not None:
             self._close()
 
@@ -617,7 +612,7 @@ class Resident:
                 self.answered.discard(new.key)
             self._guarded(self.execution.deliver, event)
         if self.is_parking:
-            self._finish_parking()
+            self.parking.finish()
             return
         if events or self.is_dropped or self.in_flight:
             return
@@ -633,12 +628,12 @@ class Resident:
         if isinstance(error, Fenced | RunClosed | NotFound):
             logger.info("run %s is not this worker's any more: %s", self.run_id, error)
             self.worker.drop(self)
-        elif self.blocked is not None:
-            self._finish_parking()
+        elif self.parking.blocked is not None:
+            self.parking.finish()
         elif isinstance(error, TypeError | ValueError | OverflowError):  # among them TooLarge; no other try helps
             what = str(error) if isinstance(error, JournalError) else repr(error)
-            self.block(Diff(f"what the run asked for cannot be recorded: {what}"))
-            self._finish_parking()
+            self.parking.block(Diff(f"what the run asked for cannot be recorded: {what}"))
+            self.parking.finish()
         else:
             logger.warning("run %s: %r; reading it again", self.run_id, error)
             self.worker.reload(self)
@@ -694,8 +689,8 @@ class Resident:
             self.worker.spawn(self._look_into_inbox())
         elif isinstance(error, TooLarge):
             self.execution.outcome = None
-            self.block(Diff(f"the result cannot be recorded: {error}"))
-            self._finish_parking()
+            self.parking.block(Diff(f"the result cannot be recorded: {error}"))
+            self.parking.finish()
         else:
             self.refused(error)
 
@@ -714,62 +709,16 @@ class Resident:
         elif not self.in_flight:  # else it is being recorded already, and the run closes after that
             self.worker.reload(self)
 
-    def block(self, diff: Diff) -> None:
-        """The run cannot go on with this code. Steps that are being executed end first, and are recorded."""
-        if self.blocked is None and not self.is_dropped:
-            self.blocked = diff
-            if self.worker.watching is not None:
-                self.worker.watching.blocked(self)
-            logger.warning("run %s (%s) is blocked: %s", self.run_id, self.execution.identity.workflow_id, diff)
-
-    def _finish_parking(self) -> None:
-        if self.running or self.in_flight or self.is_dropped:
-            return
-        if self.blocked is None:
-            self.release()
-            return
-        detail = encode_detail(Detail(blocked=msgspec.to_builtins(self.blocked)))
-        self.release(condition=Condition.BLOCKED, detail=detail, blocked_for=self.worker.lease_id)
-
     def attempt_ended(self, key: str) -> None:
         """An attempt executed here is over, whatever came of it."""
         self.running.pop(key, None)
         if self.is_parking:
-            self._finish_parking()
-
-    # pausing
+            self.parking.finish()
 
     @property
     def is_parking(self) -> bool:
         """True if it is only waited for the steps being executed to end; then the run is given back."""
-        return self.blocked is not None or self.is_pausing
-
-    def pause(self) -> None:
-        """Begin nothing more; called for a message whose consuming commit makes it durable."""
-        self.is_pausing, self.is_resumed, self.is_shown = True, False, False
-        self.worker.steps.withdraw(self)
-
-    def resume(self) -> None:
-        """Go on when the steps that are being executed have ended."""
-        self.is_resumed = self.is_pausing
-
-    def stay_paused(self, messages: Sequence[Message]) -> None:
-        """It was paused before this worker could begin it: none of its code is run."""
-        self.is_pausing, self.is_shown = True, False
-        said = [each.n for each in of_pausing(messages)]
-        if said:
-            self.append(consume=said, condition=Condition.PAUSED)
-        else:
-            self._finish_parking()
-
-    def _pausing_changes(self) -> dict[str, Any]:
-        """What a commit says of a run that is being paused; nothing of one that is not."""
-        if not self.is_pausing:
-            return {}
-        if self.is_resumed:
-            return {"condition": Condition.NONE, "detail": b""}
-        shown = {"detail": encode_detail(detail_of(self))} if self.has_begun else {}
-        return {"condition": Condition.PAUSED, **shown}
+        return self.parking.is_under_way
 
     # waiting
 
@@ -794,17 +743,15 @@ class Resident:
 
     def show_unblocked(self) -> None:
         """The journal says that the code does not fit, and it does now."""
-        if self.is_shown and not (self.blocked or self.is_dropped or self.is_closing):
+        if self.is_shown and not (self.parking.blocked or self.is_dropped or self.is_closing):
             self.show()
 
     def release(self, **changes: Any) -> None:
         """Give the run back, to be claimed by anyone when its time comes or somebody speaks to it."""
         if self.is_dropped:
             return
-        if self.is_pausing and self.blocked is None:
-            changes |= self._pausing_changes()
-            if self.is_resumed:
-                changes["wake_at"] = 0
+        if self.parking.is_pausing and self.parking.blocked is None:
+            changes |= self.parking.last_changes()
         elif "condition" not in changes:
             changes |= {"condition": condition_of(self), "detail": encode_detail(detail_of(self))}
             is_over = self.execution.outcome is not None

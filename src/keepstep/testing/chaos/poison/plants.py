@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from keepstep.runtime.blocked import Diff
+from keepstep.worker.parking import Parking
 from keepstep.worker.probe import Probe
-from keepstep.worker.resident import Resident
 
 SLOW_SECONDS = 0.25
 
@@ -19,18 +19,18 @@ def _replace(owner: object, name: str, made: object) -> None:
 
 def park_slowly() -> None:
     """Parking a run holds up its worker for a while."""
-    block = Resident.block
+    block = Parking.block
 
-    def slow(resident: Resident, diff: Diff) -> None:
+    def slow(parking: Parking, diff: Diff) -> None:
         time.sleep(SLOW_SECONDS)
-        block(resident, diff)
+        block(parking, diff)
 
-    _replace(Resident, "block", slow)
+    _replace(Parking, "block", slow)
 
 
 def park_nothing() -> None:
     """A run that cannot go on is not parked: it stays where it is."""
-    _replace(Resident, "_finish_parking", lambda _: None)
+    _replace(Parking, "finish", lambda _: None)
 
 
 def forget_probes() -> None:
