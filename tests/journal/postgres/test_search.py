@@ -100,6 +100,17 @@ def test_what_is_indexed_is_the_same_in_sql(db: psycopg.Connection[Any], value: 
     assert all(started_at == 5 for *_, started_at in rows)
 
 
+@pytest.mark.parametrize(("number", "fits"), [("5e-324", True), ("-5e-324", True), ("0e-400", True), ("1e-330", False)])
+def test_a_number_that_is_too_small_for_a_double_is_told_before_it_is_indexed(
+    db: psycopg.Connection[Any], number: str, fits: bool
+) -> None:
+    """Written by hand: what Python writes is a double."""
+    assert ask(db, "SELECT attribute_fits('double', %s::json)", number) is fits
+    with db.transaction(force_rollback=True):
+        db.execute(b"SELECT index_attributes(0::smallint, 1024, 5, 'default', %s)", (f'{{"x": {number}}}',))
+        assert len(db.execute(_INDEXED).fetchall()) == fits
+
+
 def test_names_that_every_run_has_are_refused_in_sql(db: psycopg.Connection[Any]) -> None:
     for name in sorted(RESERVED):
         refusal = ask(db, "SELECT refused_attribute('default', %s)", json.dumps({"a": 1, name: "x"}))

@@ -62,7 +62,8 @@ $$;
 -- Whether a value can be a float.
 CREATE FUNCTION is_double(p_value json) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN json_typeof(p_value) = 'number' AND length(p_value::text) <= 400
-        THEN abs(p_value::text::numeric) < 1.7e308 ELSE false END  -- attribute.DOUBLE_MAX
+        THEN abs(p_value::text::numeric) < 1.7e308  -- attribute.DOUBLE_MAX
+            AND (p_value::text::numeric = 0 OR abs(p_value::text::numeric) > 3e-324) ELSE false END  -- not too small either
 $$;
 
 -- The type of an attribute whose first value this is (attribute.type_of); NULL if none comes of it.
@@ -143,6 +144,11 @@ REVOKE EXECUTE ON FUNCTION moment_of, is_keyword, is_keyword_list, is_double, at
     refused_attribute, index_attributes FROM PUBLIC;
 
 -- As before, with attributes that are indexed, or refused.
+--
+-- And a run that was started and has ended while another start of its id was on its way is not overlooked: no open run is
+-- in that one's way, so its insertion goes through. It looks behind itself therefore, and begins anew if there is a run
+-- that it had not seen. A snapshot that is older than the statement cannot see that one: a transaction of another isolation
+-- level than READ COMMITTED starts nothing.
 CREATE OR REPLACE FUNCTION start_run(
     p_journal text, p_run_id text, p_workflow_id text, p_namespace text, p_language text, p_format integer, p_type text,
     p_queue text, p_started_at bigint, p_wake_at bigint, p_input_digest bytea, p_attributes text, p_event_type text,
@@ -157,6 +163,7 @@ DECLARE
     v_rule text;
     v_run bigint;
     v_batch bigint;
+    v_newest bigint;
     v_refusal text;
     v_waits CONSTANT boolean := EXISTS (SELECT FROM queues WHERE name = p_queue AND holds_back <> 0);
 BEGIN
@@ -185,6 +192,12 @@ BEGIN
             type := v_refusal;
             RETURN;
         END IF;
+        IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+            RAISE EXCEPTION 'workflow id % is started in a % transaction, which cannot see whether it was meanwhile',
+                quote_literal(p_workflow_id), current_setting('transaction_isolation')
+                USING ERRCODE = 'feature_not_supported',
+                    HINT = 'Begin the transaction with ISOLATION LEVEL READ COMMITTED, which is PostgreSQL''s default.';
+        END IF;
         v_run := nextval('run_numbers') << 10 | v_shard;
         INSERT INTO runs (
             shard, run, run_id, namespace, workflow_id, language, format, type, queue, started_at, input_digest, status,
@@ -196,7 +209,12 @@ BEGIN
             CASE WHEN v_waits THEN NULL ELSE p_wake_at END, 1, 0, 0, 0, 1, 0, v_waits::int,
             CASE WHEN v_waits THEN NULL ELSE p_wake_at END, '', '', p_attributes)
         ON CONFLICT DO NOTHING;
-        IF FOUND THEN
+        IF NOT FOUND THEN
+            CONTINUE;
+        END IF;
+        SELECT max(run) INTO v_newest FROM runs
+        WHERE shard = v_shard AND namespace = p_namespace AND workflow_id = p_workflow_id AND run <> v_run;
+        IF v_newest IS NOT DISTINCT FROM v_there.run THEN
             IF p_attributes IS NOT NULL THEN
                 PERFORM index_attributes(v_shard, v_run, p_started_at, p_namespace, p_attributes);
             END IF;
@@ -220,6 +238,7 @@ BEGIN
             version := 1;
             RETURN;
         END IF;
+        DELETE FROM runs WHERE shard = v_shard AND run = v_run;
     END LOOP;
     RAISE EXCEPTION 'workflow id % changes too quickly to be started; try again', p_workflow_id
         USING ERRCODE = 'serialization_failure';
