@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 from typing import Any
 
-import pytest
-
 import keepstep
-from keepstep import Engine, Outcome, Retry, RunClosed, StepFailed, WorkflowFailed, step, workflow
+from keepstep import Engine, Outcome, Retry, step, workflow
+from tests.runtime.both_colours import (
+    expect_all_undone,
+    expect_only_what_was_in_flight_twice,
+    have_it_fail,
+    tell_the_news,
+)
 from tests.runtime.crashing import crash_at_every_commit
 
 effects: Counter[str] = Counter()
@@ -69,28 +72,17 @@ async def walk(n: int) -> str:
     return await do(f"walk {n}")
 
 
-async def run_everything(engine: Engine) -> list[Any]:
-    handle = await engine.start(go_through_everything, "x", id="x")
-    with suppress(RunClosed):
-        await handle.signal("news", "good", id="only-once")
-    result: list[Any] = await handle.result()
-    return result
-
-
 def test_a_crash_at_any_commit_changes_nothing_but_what_was_in_flight() -> None:
     def check(result: list[Any], crashes: int) -> None:
         assert result == [
             "first done", "left done", "right done", 3, "good", "thread done", True,
             "walk 0 done", "walk 1 done", "walk 2 done", False,
         ]  # fmt: skip
-        once = {what: count for what, count in effects.items() if what != "stubborn"}
-        assert all(1 <= count <= 1 + crashes for count in once.values()), once
-        assert sum(once.values()) <= len(once) + 3 * crashes
-        assert 3 <= effects["stubborn"] <= 3 + crashes
+        expect_only_what_was_in_flight_twice(effects, crashes)
         effects.clear()
 
     effects.clear()
-    assert crash_at_every_commit(run_everything, check) >= 30
+    assert crash_at_every_commit(lambda engine: tell_the_news(engine, go_through_everything), check) >= 30
 
 
 @workflow
@@ -101,25 +93,14 @@ async def do_and_undo() -> None:
         await saga.run(refuse, "ship", undo=undo)
 
 
-async def run_saga(engine: Engine) -> str:
-    handle = await engine.start(do_and_undo, id="saga")
-    with pytest.raises(WorkflowFailed) as failed:
-        await handle.result()
-    assert isinstance(failed.value.__cause__, StepFailed)
-    return str(failed.value.__cause__.__cause__)
-
-
 def test_a_crash_in_the_middle_of_undoing_goes_on_undoing() -> None:
     def check(result: str, crashes: int) -> None:
         assert result == "ship refused"
-        undone = {what: count for what, count in effects.items() if what.startswith("undo")}
-        assert set(undone) == {"undo charge, succeeded", "undo reserve, succeeded", "undo ship, failed"}
-        assert sum(undone.values()) <= 3 + crashes
-        assert all(effects[what] <= 1 + crashes for what in ("charge", "reserve", "ship"))
+        expect_all_undone(effects, crashes)
         effects.clear()
 
     effects.clear()
-    assert crash_at_every_commit(run_saga, check) >= 14
+    assert crash_at_every_commit(lambda engine: have_it_fail(engine, do_and_undo), check) >= 14
 
 
 @workflow
