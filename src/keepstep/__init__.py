@@ -2,6 +2,7 @@
 
 from keepstep.client.blocking.engine import BlockingEngine
 from keepstep.client.blocking.handle import BlockingRunHandle
+from keepstep.client.bulk import BulkOutcome, BulkProgress, BulkReport
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import HistoryEvent, RunInfo
@@ -61,6 +62,9 @@ __all__ = [
     "Blocked",
     "BlockingEngine",
     "BlockingRunHandle",
+    "BulkOutcome",
+    "BulkProgress",
+    "BulkReport",
     "Callback",
     "Cancelled",
     "ChildHandle",

@@ -24,8 +24,10 @@ from keepstep import BlockingEngine, BlockingRunHandle, Engine, InvalidInput, Ru
 from keepstep.client.attributes import Attributes
 from keepstep.client.blocking import thread
 from keepstep.client.blocking.attributes import BlockingAttributes
+from keepstep.client.blocking.bulk import BlockingBulk
 from keepstep.client.blocking.queues import BlockingQueues
 from keepstep.client.blocking.schedule import BlockingScheduleHandle
+from keepstep.client.bulk import Bulk
 from keepstep.client.engine import WHILE_OPEN
 from keepstep.client.queues import Queues
 from keepstep.client.schedule import ScheduleHandle
@@ -40,6 +42,7 @@ PAIRS = [
     (ScheduleHandle, BlockingScheduleHandle, set()),
     (Queues, BlockingQueues, set()),
     (Attributes, BlockingAttributes, set()),
+    (Bulk, BlockingBulk, set()),
 ]
 
 

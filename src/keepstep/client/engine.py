@@ -41,6 +41,7 @@ from keepstep.worker.worker import Worker, WorkerOptions
 from .address import open_journal
 from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
 from .attributes import Attributes
+from .bulk import Bulk
 from .closing import Closings
 from .debouncing import debounce
 from .ending import restart
@@ -63,7 +64,7 @@ R = TypeVar("R")
 
 UNSET: Any = msgspec.UNSET
 
-WHILE_OPEN = ("journal", "closings", "published", "queues", "attributes")
+WHILE_OPEN = ("journal", "closings", "published", "queues", "attributes", "bulk")
 """Attributes that an engine has while it is open."""
 
 
@@ -123,6 +124,7 @@ class Engine:
         self.published: Published
         self.queues: Queues
         self.attributes: Attributes
+        self.bulk: Bulk
         self.worker: Worker | None = None
         self.known_types: dict[str, tuple[str, str]] = {}
         """Of runs that were started here: their workflow, and where they are offered."""
@@ -140,6 +142,7 @@ class Engine:
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)
         self.attributes = Attributes(self.journal, self.namespace)
+        self.bulk = Bulk(self.journal, self.namespace, self.new_id)
         self._is_open = True
         if self._has_worker:
             self.worker = Worker(

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import msgspec
 
 from keepstep.journal import (
-    Commit,
     Condition,
     InvalidInput,
-    NewEvent,
     NewMessage,
     NotFound,
     Run,
@@ -24,7 +22,6 @@ from keepstep.runtime.data import Duration, checked_name, encode_value, plain_te
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.handler import Query, Signal, Update, handler_name
-from keepstep.runtime.history import pack
 from keepstep.runtime.registry import find_code
 from keepstep.worker.reply import QUERY, UPDATE
 
@@ -35,6 +32,7 @@ from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
 from .pausing import pause, resume
 from .question import Patience, Question, is_superseded, query, update
+from .retrying import retry
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -309,13 +307,7 @@ class RunHandle(Generic[R]):
 
         Raises ``InvalidInput`` where that cannot be right: the run has compensated, or is neither failed nor parked.
         """
-        run = await self._run()
-        if run.status is Status.RUNNING:
-            await self._retry_parked(run)
-        elif run.status is Status.FAILED:
-            await self._reopen(run)
-        else:
-            raise InvalidInput(f"run {self.id!r} is {run.status}; only failed and parked runs can be retried")
+        await retry(self._journal, await self._run())
 
     async def fork(
         self, at: int | None = None, replace: Mapping[str, Any] | None = None, *, id: str | None = None
@@ -334,50 +326,6 @@ class RunHandle(Generic[R]):
         source = await self._run()
         workflow_id, run_id = await fork(self._journal, self._engine.published, source, wanted, self._engine.chance)
         return RunHandle(self._engine, workflow_id, run_id)
-
-    async def _retry_parked(self, run: Run) -> None:
-        if run.condition is Condition.QUARANTINED:
-            await self._journal.commit(
-                Commit(
-                    run_id=run.run_id,
-                    version=run.version,
-                    condition=Condition.NONE,
-                    detail=b"",
-                    clear_strikes=True,
-                    wake_at=0,
-                    audit="retry: out of quarantine",
-                )
-            )
-            return
-        parked = any(each.parked == "undo_exhausted" for each in run_info(run, None).waiting_for)
-        if not parked and run.condition is not Condition.COMPENSATING:
-            raise InvalidInput(f"run {self.id!r} is running and has nothing to retry")
-        await self._journal.send(NewMessage(run_id=run.run_id, kind="retry"))
-
-    async def _reopen(self, run: Run) -> None:
-        closing = await last_event(self._journal, run)
-        failed = history.unpack(closing.type, closing.data)
-        if failed.compensated:
-            raise InvalidInput(
-                f"run {self.id!r} has compensated what it had done, so it cannot go on at the failed step; "
-                'start it anew with if_closed="restart"'
-            )
-        steps = {failed.failed_seq, *failed.also_failed} - {0}
-        late = await self._journal.read_events(run.run_id, failed.seen_seq) if steps and failed.seen_seq else ()
-        steps.update(each.seq for each in late if each.type == history.STEP_FAILED)
-        superseded = (*sorted(steps), closing.seq)
-        data = pack(history.WorkflowReopened(superseded, loose=failed.reactions))
-        event = NewEvent(history.WORKFLOW_REOPENED, self._journal.clock.now(), None, data)
-        await self._journal.commit(
-            Commit(
-                run_id=run.run_id,
-                version=run.version,
-                status=Status.RUNNING,
-                events=(event,),
-                wake_at=0,
-                audit="retry: reopened at the failed step",
-            )
-        )
 
 
 def signal_payload(signal: str | Signal[Any, Any], value: Any, bytes_max: int) -> bytes:

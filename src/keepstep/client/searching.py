@@ -19,7 +19,7 @@ WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
 
 async def list_found(journal: Journal, namespace: str, filter: str | None, limit: int | None) -> AsyncIterator[RunInfo]:
     """See ``Engine.list``."""
-    wanted = await _read(journal, namespace, filter)
+    wanted = await read_filter(journal, namespace, filter)
     after: Place | None = None
     left = limit if limit is not None else 1 << 62
     while left > 0:
@@ -34,11 +34,12 @@ async def list_found(journal: Journal, namespace: str, filter: str | None, limit
 
 async def count_found(journal: Journal, namespace: str, filter: str | None) -> int:
     """See ``Engine.count``."""
-    wanted = await _read(journal, namespace, filter)
+    wanted = await read_filter(journal, namespace, filter)
     return await journal.count_found(namespace, wanted.where)
 
 
-async def _read(journal: Journal, namespace: str, filter: str | None) -> Search:
+async def read_filter(journal: Journal, namespace: str, filter: str | None) -> Search:
+    """What a filter asks for, by the attributes that the namespace has by now. Raises ``FilterError``."""
     attributes = {each.name: each.type for each in await journal.list_attributes(namespace)}
     return read_search(filter, runs_vocabulary(attributes), journal.clock.now())
 

@@ -25,6 +25,7 @@ from keepstep.worker.observer import Observer
 from keepstep.worker.surroundings import Surroundings
 
 from .attributes import BlockingAttributes
+from .bulk import BlockingBulk
 from .closing import close_at_exit
 from .derived import Blocking, Derived, DerivedIterator, mirrors
 from .handle import BlockingRunHandle
@@ -114,6 +115,12 @@ class BlockingEngine(Blocking):
         """What runs can be searched by."""
         thread = self._thread
         return BlockingAttributes(thread, self._it.attributes)
+
+    @property
+    def bulk(self) -> BlockingBulk:
+        """What is said to many runs at once. ``on_progress`` is called on the engine's own thread."""
+        thread = self._thread
+        return BlockingBulk(thread, self._it.bulk)
 
     def open(self) -> BlockingEngine:
         """Open it: its store, and its worker. Returns the engine itself. Raises what ``Engine`` raises."""
