@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sqlite3
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,9 +23,10 @@ DOCUMENTS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(autouse=True)
-def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_names() -> Iterator[None]:
     """Each document is read alone: its names need not differ from those of other documents and tests."""
-    monkeypatch.setattr(registry, "_definitions", {})
+    with registry.emptied():
+        yield
 
 
 def code_of(document: str, folder: Path) -> ModuleType:

@@ -64,9 +64,9 @@ async def ship(parcel: Parcel) -> list:
 
 
 @pytest.fixture(autouse=True)
-def own_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_definitions", {})
-    yield
+def own_names() -> Iterator[None]:
+    with registry.emptied():
+        yield
     versions.VERSIONED.clear()
     codec._cached_decoder.cache_clear()
     sys.modules.pop("shop_of_parcels", None)
@@ -74,7 +74,7 @@ def own_names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def deploy(folder: Path, source: str) -> ModuleType:
     """The module as a new process would import it."""
-    registry._definitions.clear()
+    registry.forget_all()
     codec._cached_decoder.cache_clear()
     file = folder / f"shop_{len(source)}.py"
     file.write_text(source)

@@ -43,7 +43,7 @@ def check_command(
     Nothing is changed, no step is run; workers may go on meanwhile. Exit code 1 if any run would block.
     """
     import_module(module)
-    if not any(workflows()):
+    if not workflows():
         raise InvalidInput(f"module {module!r} defines no @workflow, so there is nothing to check runs against")
     for name in types:
         if find_workflow(name) is None:

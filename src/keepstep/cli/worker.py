@@ -59,7 +59,7 @@ def worker_command(
     """
     _write_logs(log_level, log_format)
     import_module(module)
-    if not any(workflows()) and not any(steps()):
+    if not workflows() and not steps():
         raise InvalidInput(f"module {module!r} defines no @workflow and no @step, so there is nothing to run")
     address = parse_address(http) if http else None
     if address is not None and not callback_url:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import InvalidInput
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 DEFINITION = "__keepstep_workflow__"
 """The attribute of a workflow class that holds its definition."""
 
-_definitions: dict[tuple[str, str, str], Any] = {}
+_definitions: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 """By kind, name and version, which steps and most workflows have none of."""
+
+_listed: dict[str, tuple[Any, ...]] = {}
+"""All of a kind, in order, as long as none of them changes: workers ask for it whenever they look for work."""
 
 
 def register(definition: Any) -> None:
@@ -28,27 +33,45 @@ def register(definition: Any) -> None:
     A module that is loaded again, and functions defined inside of functions, replace what they defined before.
     """
     checked_name(definition.name, f"the name of a {definition.__keepstep__}")
-    version = getattr(definition, "version", "")
-    key = (definition.__keepstep__, definition.name, version)
-    known = _definitions.get(key) or _other_version(*key)
+    kind, name, version = definition.__keepstep__, definition.name, getattr(definition, "version", "")
+    versions = _definitions[kind].get(name, {})
+    known = versions.get(version) or _other_version(versions, version)
     if known is not None and not _same_place(known, definition):
         raise InvalidInput(
-            f"two {key[0]}s are named {key[1]!r}: {known.__module__}.{known.__qualname__} and "
+            f"two {kind}s are named {name!r}: {known.__module__}.{known.__qualname__} and "
             f"{definition.__module__}.{definition.__qualname__}; give one of them name=..."
         )
-    _definitions[key] = definition
+    _definitions[kind].setdefault(name, {})[version] = definition
+    _listed.pop(kind, None)
 
 
-def _other_version(kind: str, name: str, version: str) -> Any:
+def _other_version(versions: Mapping[str, Any], version: str) -> Any:
     """A definition of that name that is none of several versions; where this one has no version, any of that name."""
-    named = (each for (its_kind, its_name, _), each in _definitions.items() if (its_kind, its_name) == (kind, name))
-    return next((each for each in named if not (version and each.version)), None) if kind == "workflow" else None
+    return next((each for its, each in versions.items() if not (version and its)), None)
 
 
 def forget(kind: str, name: str) -> None:
     """Take a definition back, in all its versions, as when a module is replaced by another one."""
-    for key in [each for each in _definitions if each[:2] == (kind, name)]:
-        del _definitions[key]
+    _definitions[kind].pop(name, None)
+    _listed.pop(kind, None)
+
+
+def forget_all() -> None:
+    """Take every definition back, as in a process that has imported nothing yet."""
+    _definitions.clear()
+    _listed.clear()
+
+
+@contextmanager
+def emptied() -> Iterator[None]:
+    """Nothing is defined, as in a new process, until this ends; then all is as it was. For tests that deploy code."""
+    kept = dict(_definitions)
+    forget_all()
+    try:
+        yield
+    finally:
+        forget_all()
+        _definitions.update(kept)
 
 
 def names_around(function: Callable[..., Any]) -> Mapping[str, Any] | None:
@@ -76,13 +99,13 @@ def _file_of(definition: Any) -> str:
 
 def find_workflow(name: str) -> Workflow[Any, Any] | None:
     """The workflow of that name, if this process has it; of several versions the newest."""
-    single = _definitions.get(("workflow", name, ""))
-    return single if single is not None else max(_versions(name), key=lambda each: order_of(each.version), default=None)
+    versions = _definitions["workflow"].get(name, {})
+    return versions.get("") or max(versions.values(), key=lambda each: order_of(each.version), default=None)
 
 
 def find_version(name: str, version: str) -> Workflow[Any, Any] | None:
     """The newest code of that workflow that runs which stay with that version can go on with."""
-    fitting = [each for each in _versions(name) if each.runs_version(version)]
+    fitting = [each for each in _definitions["workflow"].get(name, {}).values() if each.runs_version(version)]
     return max(fitting, key=lambda each: order_of(each.version), default=None)
 
 
@@ -90,10 +113,6 @@ def find_code(name: str, queue: str) -> Workflow[Any, Any] | None:
     """The code for a run of that workflow which is offered on that queue."""
     version = split_queue(queue, name)[1]
     return find_workflow(name) if version is None else find_version(name, version)
-
-
-def _versions(name: str) -> list[Workflow[Any, Any]]:
-    return [each for (kind, its_name, _), each in _definitions.items() if (kind, its_name) == ("workflow", name)]
 
 
 def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
@@ -104,15 +123,21 @@ def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
 
 def find_step(name: str) -> Step[Any, Any] | None:
     """The step of that name, if this process has it."""
-    return _definitions.get(("step", name, ""))
+    return _definitions["step"].get(name, {}).get("")
 
 
-def workflows() -> Iterator[Workflow[Any, Any]]:
-    """All workflows of this process, in all versions, older ones first."""
-    found = [each for (kind, _, _), each in _definitions.items() if kind == "workflow"]
-    return iter(sorted(found, key=lambda each: (each.name, order_of(each.version))))
+def workflows() -> tuple[Workflow[Any, Any], ...]:
+    """All workflows of this process, in all versions, older ones first; the same tuple until one is added."""
+    return _list("workflow", lambda each: (each.name, order_of(each.version)))
 
 
-def steps() -> Iterator[Step[Any, Any]]:
+def steps() -> tuple[Step[Any, Any], ...]:
     """All steps of this process."""
-    return (each for (kind, _, _), each in sorted(_definitions.items()) if kind == "step")
+    return _list("step", lambda each: each.name)
+
+
+def _list(kind: str, order: Callable[[Any], Any]) -> tuple[Any, ...]:
+    if kind not in _listed:
+        found = (each for versions in _definitions[kind].values() for each in versions.values())
+        _listed[kind] = tuple(sorted(found, key=order))
+    return _listed[kind]

@@ -119,7 +119,7 @@ class RemoteSteps:
 
     async def _claim(self) -> Claimed:
         """Steps to be executed: first those that an earlier claim has brought unheard. And runs that are admitted."""
-        room = TASKS_MAX - len(self._busy) if any(steps()) else 0
+        room = TASKS_MAX - len(self._busy) if steps() else 0
         for_runs = min(self._worker.room_for_runs(), self._worker.options.claim_max)
         queues = self._worker.options.queues
         types = self._worker.served.ticket_keys(queues) if for_runs > 0 else ()

@@ -75,9 +75,9 @@ def test_code_that_would_have_ended_sooner_does_not_fit_a_completed_run_but_one_
         replay(recorded["completed"], kit_order_that_ends_early)
 
 
-def test_a_workflow_that_is_not_there_is_named(recorded: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_definitions", {})
-    with pytest.raises(InvalidInput, match="no workflow 'kit_order' in this process; import its module"):
+def test_a_workflow_that_is_not_there_is_named(recorded: dict[str, Path]) -> None:
+    nowhere = pytest.raises(InvalidInput, match="no workflow 'kit_order' in this process; import its module")
+    with registry.emptied(), nowhere:
         replay(recorded["asleep"])
     with pytest.raises(InvalidInput, match="decorated with @workflow"):
         replay(recorded["asleep"], len)
