@@ -151,8 +151,9 @@ class RunHandle(Generic[R]):
 
         A value that does not fit a handler given raises ``InvalidInput``.
 
-        :param id: a second one of that id is dropped. :param connection: send it in the transaction that this
-            connection has open on the same database; see ``docs/transactions.md``.
+        :param id: a second one of that id is dropped, also by a run as which this one continues.
+        :param connection: send it in the transaction that this connection has open on the same database; see
+            ``docs/transactions.md``.
         """
         payload = signal_payload(name, value, self._journal.value_bytes_max)
         await self._send("signal", handler_name(name, "signal"), payload, id, connection)
@@ -218,8 +219,8 @@ class RunHandle(Generic[R]):
 
         It is accepted once its validator has nothing against it; from then on it will be done, whatever crashes.
 
-        :param id: by which it is known: asked for again by the same id, also from another process, it is not done
-            again, and its outcome is returned. By default a new one.
+        :param id: by which it is known: asked for again by the same id, also from another process or when the run has
+            continued as new, it is not done again, and its outcome is returned. By default a new one.
         :param timeout: ends only the waiting. A run that is parked is waited for.
 
         Raises ``UpdateRejected`` and ``UpdateFailed`` with the original error as ``__cause__``, ``InvalidInput`` for a

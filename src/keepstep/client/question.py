@@ -17,8 +17,9 @@ from keepstep.runtime import history
 from keepstep.runtime.data import decode_failure, encode, encode_value, parse_json_inputs, reader, rebuild, within_limit
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 from keepstep.runtime.handler import Handler, handler_name
+from keepstep.runtime.heard import run_that_heard
 from keepstep.runtime.registry import find_code
-from keepstep.worker.reply import Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
+from keepstep.worker.reply import UPDATE, Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
 
 from .closing import last_event
 from .published import schema_of
@@ -145,6 +146,8 @@ async def update(question: Question, run: Run, id: str, patience: Patience) -> A
         last = reply.text or last
         if reply.kind is ReplyKind.CLOSED or (reply.kind is ReplyKind.AGAIN and not reply.text):
             reply = await _recorded(question, id) or reply
+        if reply.kind is ReplyKind.EARLIER:
+            reply = await _outcome_before(question.engine.journal, reply.text, id)
         if reply.kind not in (ReplyKind.AGAIN, ReplyKind.BLOCKED):
             return _told(question, what, reply)
     because = f": {last}" if last else ""
@@ -229,18 +232,29 @@ async def _recorded(question: Question, id: str) -> Reply | None:
 
 
 async def outcome_in(journal: Journal, run: Run, id: str) -> Reply | None:
-    """What the history of a closed run has of an update."""
-    was_accepted, seq = False, 0
+    """What the history of a closed run has of an update, or that of a run which it continues."""
+    was_accepted, seq, before = False, 0, ""
     while page := await journal.read_events(run.run_id, seq, EVENTS_PAGE):
         for event in page:
             if event.type == history.UPDATE_ACCEPTED:
                 was_accepted |= history.unpack(event.type, event.data).id == id
+            elif event.type == history.WORKFLOW_STARTED:
+                before = run_that_heard(history.unpack(event.type, event.data).heard, UPDATE, id)
             elif (found := _outcome(event, id)) is not None:
                 return found
         seq = page[-1].seq
     if not was_accepted:
-        return None
+        return await _outcome_before(journal, before, id) if before else None
     return Reply(ReplyKind.CLOSED, text=f"it was accepted, and the run was {run.status} before its handler had ended")
+
+
+async def _outcome_before(journal: Journal, run_id: str, id: str) -> Reply:
+    """What came of an update that a run of an earlier round has had. Raises ``NotFound`` if nobody can tell."""
+    run = await journal.read_run(run_id)
+    found = None if run is None else await outcome_in(journal, run, id)
+    if found is None:
+        raise NotFound(f"update {id!r} was done by run {run_id}, whose retention has ended: its outcome is not there")
+    return found
 
 
 def _outcome(event: Event, id: str) -> Reply | None:

@@ -31,6 +31,7 @@ def started_run(
     waiting: WaitingOptions | None = None,
     begins_as: str = "",
     not_after: int = 0,
+    heard: tuple[history.HeardBefore, ...] = (),
     **options: Any,
 ) -> NewRun:
     """What starts a Python run, by workflow name; clients that do not know the code use it too.
@@ -50,6 +51,7 @@ def started_run(
         version=version,
         begins_as=begins_as,
         not_after=not_after,
+        heard=heard,
     )
     return NewRun(
         run_id=run_id,

@@ -38,6 +38,7 @@ from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedO
 from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .handling import Handling, UpdateOutcome, begin
+from .heard import SIGNAL, UPDATE, Heard
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
 from .note import Notes
@@ -158,6 +159,7 @@ class Execution:
         self.has_dropped = False
         self._random: random.Random | None = None
         self.handling = Handling(self)
+        self.heard = Heard()
         self._main: asyncio.Task[Any] | None = None
         self._detached = False
         self._refusals = 0
@@ -510,6 +512,7 @@ class Execution:
     def _apply_workflow_started(self, event: Event, data: history.WorkflowStarted) -> None:
         self.seed = data.seed
         self.timeout_seconds = data.timeout_seconds
+        self.heard.begin(data.heard)
         args, kwargs = self.workflow.signature.decode_args(data.payload)
         with self.loop._entered():
             self._main = self.loop.task(begin(self, args, kwargs), self.loop.root, "main", Context())
@@ -553,6 +556,8 @@ class Execution:
             self.loop.fire(operation.handle)
 
     def _apply_signal_received(self, event: Event, data: history.SignalReceived) -> None:
+        if data.message_id:
+            self.heard.note(SIGNAL, data.message_id)
         if self.handling.takes_signal(data.name) and not self.is_failing and not self.is_continuing:
             self.handling.handle_signal(data)
             return
@@ -566,6 +571,7 @@ class Execution:
         self.signals.setdefault(data.name, deque()).append(arrived)
 
     def _apply_update_accepted(self, event: Event, data: history.UpdateAccepted) -> None:
+        self.heard.note(UPDATE, data.id)
         self.handling.accept(event, data)
 
     def _apply_update_completed(self, event: Event, data: history.UpdateCompleted) -> None:

@@ -52,6 +52,13 @@ class _Data(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Base of all event data."""
 
 
+class HeardBefore(_Data, frozen=True, array_like=True, gc=False):
+    """Signals and updates that a run has had: the digests of their ids, one after the other (``runtime/heard.py``)."""
+
+    run_id: str
+    digests: bytes
+
+
 class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     """The first event of every run."""
 
@@ -72,6 +79,8 @@ class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     """The id under which it goes on when it begins, if its start was debounced."""
     not_after: int = 0
     """Beyond this time later starts do not push it; 0 for no such time."""
+    heard: tuple[HeardBefore, ...] = ()
+    """What the runs before this one have had, if it continues as new, oldest first."""
 
 
 class Resumed(_Data, frozen=True, array_like=True, gc=False):

@@ -43,7 +43,7 @@ from .bell import Bell
 from .identity import identity_of
 from .pause import is_paused
 from .replay import replay
-from .reply import QUERY, UPDATE, Reply, ReplyKind, again, decode_request, encode_reply, reply_of
+from .reply import QUERY, UPDATE, Reply, ReplyKind, again, decode_request, earlier, encode_reply, reply_of
 from .updating import judge
 from .watchdog import TurnTooLong
 from .words import decode_detail
@@ -214,6 +214,8 @@ class Asks:
         outcome = handling.updates.get(request.id)
         if outcome is not None:
             return reply_of(outcome)
+        if before := execution.heard.before(UPDATE, request.id):
+            return earlier(before)
         if request.id in handling.updates:
             return again("the update was accepted, and its handler waits for something")
         if execution.has_returned:

@@ -9,6 +9,7 @@ import msgspec
 from keepstep.journal import Commit, Condition, InvalidInput, NewEvent, NewMessage, NewRun, StateChange, Status
 from keepstep.runtime import history
 from keepstep.runtime.data import describe, encode_failure, within_limit
+from keepstep.runtime.heard import SIGNAL
 from keepstep.runtime.history import pack
 
 from .kinship import last_words
@@ -83,6 +84,7 @@ def _continuation(resident: Resident, arguments: bytes) -> NewRun:
         continued_from=resident.run_id,
         attributes={name: value for name, value in attributes.items() if value is not None},
         messages=(*_unread(execution), *_going_over(execution)),
+        heard=_heard(execution),
     )
     return msgspec.structs.replace(new, input_digest=resident.input_digest)  # starting the id again attaches to it
 
@@ -92,6 +94,13 @@ def _unread(execution: Execution) -> list[NewMessage]:
         NewMessage(kind="signal", name=each.name, data=each.payload, id=each.message_id or None)
         for each in execution.unread_signals()
     ]
+
+
+def _heard(execution: Execution) -> tuple[history.HeardBefore, ...]:
+    """What has happened already, should it be said to the new run once more."""
+    signals = [(SIGNAL, each.message_id) for each in execution.unread_signals()]
+    updates = [(UPDATE, each.id) for each in execution.handling.going_over]
+    return execution.heard.passed_on(execution.identity.run_id, (*signals, *updates))
 
 
 def _going_over(execution: Execution) -> list[NewMessage]:

@@ -15,6 +15,7 @@ import msgspec
 from keepstep.journal import InvalidInput, Message, NewEvent, StateChange
 from keepstep.runtime import history
 from keepstep.runtime.callback import parse_token
+from keepstep.runtime.heard import SIGNAL
 from keepstep.runtime.history import pack
 from keepstep.runtime.operation import CallbackOperation, ChildOperation, StepOperation
 from keepstep.runtime.parent_word import PARENT_WORD
@@ -51,6 +52,8 @@ def answer(resident: Resident, message: Message, events: list[NewEvent], state: 
 
 
 def _signal(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    if message.id is not None and resident.execution.heard.before(SIGNAL, message.id):
+        return  # a repetition: a run that this one continues has had it
     data = pack(history.SignalReceived(message.name, message.data, message.id or ""))
     events.append(resident.event(history.SIGNAL_RECEIVED, None, data))
 

@@ -28,6 +28,8 @@ class ReplyKind(StrEnum):
     """The run's code cannot be asked: in words why."""
     CLOSED = "closed"
     """The run takes no updates any more: in words why."""
+    EARLIER = "earlier"
+    """An update was done by a run that this one continues: its run id. The history of that one has the outcome."""
     AGAIN = "again"
     """Not now: in words why. Whoever asks may ask again."""
 
@@ -57,6 +59,10 @@ decode_request = msgspec.msgpack.Decoder(UpdateRequest).decode
 
 def again(why: str) -> Reply:
     return Reply(ReplyKind.AGAIN, text=why)
+
+
+def earlier(run_id: str) -> Reply:
+    return Reply(ReplyKind.EARLIER, text=run_id)
 
 
 def reply_of(outcome: UpdateOutcome) -> Reply:

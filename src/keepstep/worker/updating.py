@@ -7,7 +7,8 @@ everything recorded so far, and nothing else is on its way into the history then
 busy that it never is would keep its updates waiting for ever; after ``PATIENCE_SECONDS`` one is accepted all the same,
 and what is on its way comes between what its validator saw and what its handler finds.
 
-What is asked for by an id that the history has is answered from there. Nothing in here is durable: whoever asked and
+What is asked for by an id that the history has is answered from there; one that a run before this one of its chain has
+had (``keepstep.runtime.heard``) is for whoever asks to be read there. Nothing in here is durable: whoever asked and
 got no answer, because this process died or gave the run back, asks again by the same id.
 """
 
@@ -27,7 +28,7 @@ from keepstep.runtime.errors import Disturbed, UpdateRejected
 from keepstep.runtime.handling import UpdateOutcome
 from keepstep.runtime.history import pack
 
-from .reply import Reply, ReplyKind, UpdateRequest, again, decode_request, reply_of
+from .reply import UPDATE, Reply, ReplyKind, UpdateRequest, again, decode_request, earlier, reply_of
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -71,6 +72,8 @@ class Updating:
         """Have an update done, once by its id, and wait for what comes of it."""
         if (outcome := self._handling.updates.get(request.id)) is not None:
             return reply_of(outcome)
+        if before := self._before(request.id):
+            return earlier(before)
         if sum(map(len, self._callers.values())) >= WAITING_MAX:
             return again(f"{WAITING_MAX} callers wait for updates of this run")
         is_new = not self.knows(request.id) and request.id not in self._callers
@@ -94,8 +97,12 @@ class Updating:
         self.decide()
 
     def knows(self, id: str) -> bool:
-        """True if an update of that id was accepted, or is just being."""
-        return id in self._handling.updates or id in self._accepting
+        """True if an update of that id was accepted, or is just being, by this run or one that it continues."""
+        return id in self._handling.updates or id in self._accepting or bool(self._before(id))
+
+    def _before(self, id: str) -> str:
+        """The run id of a run that this one continues and that has had the update; empty if none has."""
+        return self._resident.execution.heard.before(UPDATE, id)
 
     def decide(self) -> None:
         """Accept or reject what is wanted, one after the other, while the run is settled."""
