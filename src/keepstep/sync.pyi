@@ -156,6 +156,8 @@ def start_child(
     *args: Any,
     id: str | None = None,
     queue: str | None = None,
+    priority: int | None = None,
+    fairness_key: str | None = None,
     if_parent_closes: str = "cancel",
     **kwargs: Any,
 ) -> ChildHandle[R]: ...

@@ -340,6 +340,8 @@ class Engine:
         signal_id: str | None = None,
         if_closed: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> RunHandle[R]: ...
@@ -355,6 +357,8 @@ class Engine:
         signal_id: str | None = None,
         if_closed: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> RunHandle[Any]:
@@ -362,13 +366,17 @@ class Engine:
 
         A run that is open gets the signal, whatever it was started with. :param signal_id: a second one of that id is
         dropped. :param if_closed: ``"restart"`` starts a new run where the newest one of that id is closed.
+        ``queue``, ``priority`` and ``fairness_key`` are those of a run that is started, as in ``start``.
 
         Raises ``RunClosed`` where it is, ``AlreadyStarted`` if it is of another type, ``InvalidInput``.
         """
         payload = signal_payload(signal, value, self.journal.value_bytes_max)
         message = NewMessage(kind="signal", name=handler_name(signal, "signal"), data=payload, id=signal_id)
         request = await start_request(workflow, args, kwargs, self.published)
-        new = self._new_run(request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed))
+        new = self._new_run(
+            request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
+            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key),
+        )  # fmt: skip
         started = await start_with(self, new, message)
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
 
@@ -384,6 +392,8 @@ class Engine:
         timeout: Duration | None = None,
         if_closed: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -394,7 +404,10 @@ class Engine:
         see ``signal_with_start`` and ``RunHandle.update``, and for what is raised.
         """
         request = await start_request(workflow, args, kwargs, self.published)
-        new = self._new_run(request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed))
+        new = self._new_run(
+            request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
+            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key),
+        )  # fmt: skip
         question = Question(self, request.name, UPDATE, update, update_args, {})
         known_by = self.new_id() if update_id is None else checked_name(update_id, "the id of an update")
         seconds = None if timeout is None else to_seconds(timeout)
@@ -483,6 +496,8 @@ class Engine:
         note: str = "",
         if_exists: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
         timeout: Duration | None = None,
         **kwargs: Any,
@@ -499,7 +514,7 @@ class Engine:
             buffer_one, buffer_all, cancel, terminate, allow.
         :param catchup: a firing that is later than that, because nothing ran, is left out.
         :param if_exists: ``"update"`` changes a schedule of that id that has another plan.
-        :param queue: of the runs, as their ``attributes`` and ``timeout``.
+        :param queue: of the runs, as their ``priority``, ``fairness_key``, ``attributes`` and ``timeout``.
 
         Raises ``AlreadyStarted`` if it is there with another plan, ``InvalidInput`` that names what does not fit. See
         ``docs/schedules.md``.
@@ -515,7 +530,7 @@ class Engine:
         )  # fmt: skip
         plan = await make_plan(
             self, workflow, args, kwargs, spec=spec, overlap=overlap, catchup=catchup, limit=limit, queue=queue,
-            attributes=attributes, timeout=timeout,
+            priority=priority, fairness_key=fairness_key, attributes=attributes, timeout=timeout,
         )  # fmt: skip
         await schedule(self, id, plan, paused=paused, note=note, if_exists=if_exists)
         return ScheduleHandle(self, id)

@@ -107,6 +107,8 @@ class ScheduleHandle:
         catchup: Duration = UNSET,
         limit: int | None = UNSET,
         queue: str | None = UNSET,
+        priority: int | None = UNSET,
+        fairness_key: str | None = UNSET,
         attributes: dict[str, Any] | None = UNSET,
         timeout: Duration | None = UNSET,
         **spec: Any,
@@ -120,8 +122,9 @@ class ScheduleHandle:
         there = await self._plan()
         fields = dict[str, Any]()
         action = await self._changed_action(
-            there.action, workflow, args, queue=queue, attributes=attributes, timeout=timeout
-        )
+            there.action, workflow, args, queue=queue, priority=priority, fairness_key=fairness_key,
+            attributes=attributes, timeout=timeout,
+        )  # fmt: skip
         if overlap is not UNSET:
             fields["overlap"] = overlap_of(overlap)
         if catchup is not UNSET:
@@ -133,8 +136,7 @@ class ScheduleHandle:
 
     async def _changed_action(self, there: Action, workflow: Any, args: Any, **given: Any) -> Action:
         """What it starts, with what is given of it replaced. Another workflow comes with its own arguments."""
-        kept = {"queue": there.queue, "attributes": there.attributes, "timeout": there.timeout}
-        options: dict[str, Any] = {name: kept[name] if value is UNSET else value for name, value in given.items()}
+        options = {name: getattr(there, name) if value is UNSET else value for name, value in given.items()}
         if workflow is not UNSET or args is not UNSET:
             name, values = there.type if workflow is UNSET else workflow, () if args is UNSET else args
             return await read_action(self._engine, name, values, {}, **options)

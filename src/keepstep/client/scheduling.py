@@ -10,6 +10,7 @@ import msgspec
 from keepstep.journal import AlreadyStarted, InvalidInput
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 from keepstep.runtime.data import Duration, checked_name, plain_attributes, plain_text, to_seconds
+from keepstep.runtime.step import checked_priority
 from keepstep.schedules.changing import change, create, find, read_standing
 from keepstep.schedules.overlap import overlap_of
 from keepstep.schedules.plan import Action, Opening, Plan
@@ -43,14 +44,12 @@ async def make_plan(
     overlap: str,
     catchup: Duration,
     limit: int | None,
-    queue: str | None,
-    attributes: dict[str, Any] | None,
-    timeout: Duration | None,
+    **options: Any,
 ) -> Plan:
-    """The plan of what was given. Raises ``InvalidInput`` for what does not fit."""
+    """The plan of what was given (``options``: see ``with_options``). Raises ``InvalidInput`` for what does not fit."""
     return Plan(
         spec=spec,
-        action=await read_action(engine, workflow, args, kwargs, queue, attributes, timeout),
+        action=await read_action(engine, workflow, args, kwargs, **options),
         overlap=overlap_of(overlap),
         catchup=read_catchup(catchup),
         limit=read_limit(limit),
@@ -62,11 +61,11 @@ async def read_action(
     workflow: Any,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
+    *,
     queue: str | None,
-    attributes: dict[str, Any] | None,
-    timeout: Duration | None,
+    **options: Any,
 ) -> Action:
-    """What firings start. Raises ``InvalidInput`` for arguments that do not fit."""
+    """What firings start (``options``: see ``with_options``). Raises ``InvalidInput`` for arguments that do not fit."""
     request = await start_request(workflow, args, kwargs, engine.published)
     made = Action(
         type=request.name,
@@ -75,20 +74,29 @@ async def read_action(
         published_timeout=request.timeout_seconds,
         version=request.version,
     )
-    made = await with_options(engine, made, queue=queue, attributes=attributes, timeout=timeout)
+    made = await with_options(engine, made, queue=queue, **options)
     return made if queue is None else msgspec.structs.replace(made, offered_on=request.offered_on(queue))
 
 
 async def with_options(
-    engine: Engine, action: Action, *, queue: str | None, attributes: Any, timeout: Duration | None
+    engine: Engine,
+    action: Action,
+    *,
+    queue: str | None,
+    priority: int | None,
+    fairness_key: str | None,
+    attributes: Any,
+    timeout: Duration | None,
 ) -> Action:
-    """The same action with other options of the started runs. Raises ``AttributeRefused``."""
+    """The same action with other options of the started runs. Raises ``InvalidInput``, ``AttributeRefused``."""
     name = None if queue is None else checked_name(queue, "the queue of a schedule")
     attributes = plain_attributes(attributes)
     await admit(engine.journal, engine.namespace, attributes)
     return msgspec.structs.replace(
         action,
         queue=name,
+        priority=None if priority is None else checked_priority(priority, "the priority of a schedule"),
+        fairness_key=None if fairness_key is None else checked_name(fairness_key, "the fairness_key of a schedule"),
         offered_on=name or action.offered_on,
         attributes=attributes,
         timeout=None if timeout is None else to_seconds(timeout),

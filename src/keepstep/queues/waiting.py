@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from keepstep.journal import InvalidInput, Ticket
 from keepstep.runtime.code_version import split_queue
 from keepstep.runtime.data import Duration, checked_name, to_seconds
-from keepstep.runtime.step import PRIORITY_MAX
+from keepstep.runtime.step import checked_priority
 
 
 class WaitingOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,16 +52,6 @@ class WaitingOptions(msgspec.Struct, frozen=True, kw_only=True):
             not_before=not_before,
             is_asked_for=self.is_asked_for(),
         )
-
-
-def checked_priority(value: Any, what: str) -> int:
-    """Small numbers go first. Raises ``InvalidInput``."""
-    if type(value) is not int or abs(value) > PRIORITY_MAX:
-        raise InvalidInput(
-            f"{what} is a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}, of which small ones go first, "
-            f"not {value!r:.60}"
-        )
-    return value
 
 
 def deduplicated_id(queue: str, dedup: str) -> str:

@@ -17,6 +17,7 @@ from .loop import WorkflowFuture
 from .operation import ChildOperation
 from .registry import definition_of
 from .relative import OtherRun
+from .step import checked_priority
 from .waiting import limited
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ async def start_child(
     *args: Any,
     id: str | None = None,
     queue: str | None = None,
+    priority: int | None = None,
+    fairness_key: str | None = None,
     if_parent_closes: str = "cancel",
     **kwargs: Any,
 ) -> ChildHandle[R]: ...
@@ -105,13 +108,16 @@ async def start_child(
     *args: Any,
     id: str | None = None,
     queue: str | None = None,
+    priority: int | None = None,
+    fairness_key: str | None = None,
     if_parent_closes: str = "cancel",
     **kwargs: Any,
 ) -> ChildHandle[Any]:
     """Start a workflow as a child of this run and go on; await the handle for its result.
 
     :param id: the child's workflow id; by default made from this run's id and the call's place.
-    :param queue: which workers run it.
+    :param queue: which workers run it. :param priority: on the queue; small numbers go first, and one that names none
+        has 0. :param fairness_key: whose turn it is among those of the same priority.
     :param if_parent_closes: what becomes of it should this run end, or continue as new, before it does: ``"cancel"`` it
         (as is done with workflows that are simply awaited), ``"terminate"`` it, or ``"abandon"`` it to itself.
 
@@ -125,9 +131,19 @@ async def start_child(
         checked_name(id, "the id of a child", WORKFLOW_ID_CHARS_MAX)
     if queue is not None:
         checked_name(queue, "the queue of a child")
+    if priority is not None:
+        checked_priority(priority, "the priority of a child")
+    if fairness_key is not None:
+        checked_name(fairness_key, "the fairness_key of a child")
     if if_parent_closes not in POLICIES:
         raise InvalidInput(f"if_parent_closes is one of {', '.join(POLICIES)}, not {if_parent_closes!r:.60}")
-    options = {"id": id, "queue": queue, "if_parent_closes": if_parent_closes}
+    options = {
+        "id": id,
+        "queue": queue,
+        "priority": priority,
+        "fairness_key": fairness_key,
+        "if_parent_closes": if_parent_closes,
+    }
     call = ChildCall(execution, definition, args, kwargs, options)
     call.begin()
     operation = call.operation

@@ -165,12 +165,18 @@ def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepO
 PRIORITY_MAX = 1_000_000
 
 
-def _check_waiting(options: StepOptions, name: str) -> None:
-    if type(options.priority) is not int or abs(options.priority) > PRIORITY_MAX:
+def checked_priority(value: Any, what: str) -> int:
+    """Small numbers go first. Raises ``InvalidInput``."""
+    if type(value) is not int or abs(value) > PRIORITY_MAX:
         raise InvalidInput(
-            f"the priority of step {name!r} is a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}, of which small "
-            f"ones go first, not {options.priority!r:.60}"
+            f"{what} is a whole number from {-PRIORITY_MAX} to {PRIORITY_MAX}, of which small ones go first, "
+            f"not {value!r:.60}"
         )
+    return value
+
+
+def _check_waiting(options: StepOptions, name: str) -> None:
+    checked_priority(options.priority, f"the priority of step {name!r}")
     if options.fairness_key == "":
         return
     checked_name(options.fairness_key, f"the fairness_key of step {name!r}")

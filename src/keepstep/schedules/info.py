@@ -39,6 +39,8 @@ class ScheduleInfo(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     workflow: str
     queue: str | None
+    priority: int | None
+    fairness_key: str | None
     spec: Spec
     overlap: Overlap
     catchup_seconds: float
@@ -80,6 +82,8 @@ def schedule_info(run: Run, standing: Standing, now: int, statuses: dict[str, st
         id=run.workflow_id,
         workflow=plan.action.type,
         queue=plan.action.queue,
+        priority=plan.action.priority,
+        fairness_key=plan.action.fairness_key,
         spec=plan.spec,
         overlap=plan.overlap,
         catchup_seconds=plan.catchup / 1e6,

@@ -20,6 +20,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sealed. Empty in a standing if they are large; then they are read from the event that brought the plan."""
     queue: str | None = None
     """Overrides the workflow's own."""
+    priority: int | None = None
+    fairness_key: str | None = None
     offered_on: str = ""
     """Where its runs are offered if whoever fires does not have its code."""
     timeout: float | None = None

@@ -30,6 +30,7 @@ from keepstep.journal import (
     Unreadable,
 )
 from keepstep.queues.starting import started_run
+from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime.parent_word import ParentWord, word_to_child
 from keepstep.runtime.registry import find_workflow
 
@@ -154,6 +155,7 @@ class Runner:
             seed=self._host.random.randbytes(16),
             parent=ParentLink(run.run_id, start.id) if start.is_minded else None,
             attributes=action.attributes,
+            waiting=WaitingOptions(priority=action.priority, fairness_key=action.fairness_key),
         )
         return msgspec.structs.replace(new, lease_id=self._host.lease_id) if self._host.can_adopt(new) else new
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from keepstep.journal import IfClosed, JournalError, NewEvent, NewRun, NewTask, ParentLink, StateChange, Status
+from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime import history
 from keepstep.runtime.child import CANCEL
 from keepstep.runtime.history import pack
@@ -122,7 +123,8 @@ class Opening:
     def begin_child(self, operation: ChildOperation) -> None:
         """Start a child; its start is recorded in the commit that starts it."""
         operation.run_id = self._worker.ids()
-        policy = operation.options.get("if_parent_closes", CANCEL)
+        options = operation.options
+        policy = options.get("if_parent_closes", CANCEL)
         started = history.ChildStarted(operation.digest, operation.run_id, operation.workflow_id, policy)
         self._record(history.CHILD_STARTED, operation.key, pack(started))
         self.starts.append(
@@ -132,8 +134,9 @@ class Opening:
                 run_id=operation.run_id,
                 workflow_id=operation.workflow_id,
                 namespace=self.resident.execution.identity.namespace,
-                queue=operation.options.get("queue") or operation.workflow.queue,
+                queue=options.get("queue") or operation.workflow.queue,
                 parent=ParentLink(self.resident.run_id, operation.key),
+                waiting=WaitingOptions(priority=options.get("priority"), fairness_key=options.get("fairness_key")),
                 if_closed=IfClosed.RESTART,  # of an earlier run of its parent's id, or of whoever had its name
             )
         )

@@ -219,6 +219,8 @@ class BlockingEngine(Blocking):
         signal_id: str | None = None,
         if_closed: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> BlockingRunHandle[R]: ...
@@ -274,6 +276,8 @@ class BlockingEngine(Blocking):
         note: str = "",
         if_exists: str = "attach",
         queue: str | None = None,
+        priority: int | None = None,
+        fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
         timeout: Duration | None = None,
         **kwargs: Any,
@@ -283,8 +287,8 @@ class BlockingEngine(Blocking):
         handle = self._thread.call(
             self._it.schedule, id, workflow, *args, cron=cron, every=every, calendar=calendar, offset=offset,
             exclude=exclude, tz=tz, start_at=start_at, end_at=end_at, jitter=jitter, limit=limit, overlap=overlap,
-            catchup=catchup, paused=paused, note=note, if_exists=if_exists, queue=queue, attributes=attributes,
-            timeout=timeout, **kwargs,
+            catchup=catchup, paused=paused, note=note, if_exists=if_exists, queue=queue, priority=priority,
+            fairness_key=fairness_key, attributes=attributes, timeout=timeout, **kwargs,
         )  # fmt: skip
         return BlockingScheduleHandle(self._thread, handle)
 
