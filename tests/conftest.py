@@ -10,16 +10,23 @@ import fcntl
 import gc
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import hypothesis  # noqa: F401 - else its plugin loads it while a session ends, where CPython 3.11 may fail to
+import psycopg
 import pytest
 
 from keepstep.testing.postgres import Access, Pooler, PostgresServer, why_no_pooler
 
 _NAMES = count(1)
+
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 3 << 30
+"""A server's data, and as much write-ahead log as it keeps by default."""
 
 _STARTED: list[PostgresServer] = []
 """Kept, and left to its guardian."""
@@ -31,16 +38,24 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access
     if "PYTEST_XDIST_WORKER" in os.environ:
         yield _share_server(tmp_path_factory.getbasetemp().parent)
     else:
-        with PostgresServer() as server:
+        with PostgresServer(parent=find_memory()) as server:
             yield server
 
 
+@pytest.fixture(scope="session")
+def administration(postgres_server: Access) -> Iterator[psycopg.Connection[Any]]:
+    """A superuser's session that stays; a program started for each statement would take longer than most tests."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as db:
+        yield db
+
+
 @pytest.fixture
-def postgres_url(postgres_server: Access) -> Iterator[str]:
+def postgres_url(postgres_server: Access, administration: psycopg.Connection[Any]) -> Iterator[str]:
     """The URL of an empty database that is this test's own."""
     name = f"test_{os.getpid()}_{next(_NAMES)}"
-    yield postgres_server.create_database(name)
-    postgres_server.drop_database(name)
+    administration.execute(f'CREATE DATABASE "{name}"'.encode())
+    yield postgres_server.url_of(name)
+    administration.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture(scope="session")
@@ -53,12 +68,18 @@ def pooler(postgres_server: Access) -> Iterator[Access]:
         yield made
 
 
+def find_memory() -> Path | None:
+    """Where a server is to be whose machine never loses power: there it waits for no disk. None if there is no room."""
+    is_roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN
+    return MEMORY if is_roomy else None
+
+
 def _share_server(room: Path) -> Access:
     facts = room / "postgres.json"
     with (room / "postgres.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not facts.exists():
-            server = PostgresServer(owner_pid=os.getppid())
+            server = PostgresServer(owner_pid=os.getppid(), parent=find_memory())
             _STARTED.append(server.__enter__())
             facts.write_text(json.dumps(server.describe()))
     return Access.described(json.loads(facts.read_text()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import random
 import time
 from abc import ABC, abstractmethod
@@ -14,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-import psycopg
 
 from keepstep.journal import (
     ClockAnchor,
@@ -35,6 +33,7 @@ from keepstep.journal.postgres import open_postgres
 from keepstep.journal.sqlite import open_sqlite
 from keepstep.testing.simulation.sqlite_disk import SimulatedJournal, SqliteDisk
 from keepstep.testing.simulation.sqlite_faults import FlushFault, Moment, Trouble
+from tests.journal.schema import take_schema
 
 START = 1_800_000_000_000_000
 """Engine time at which every scene begins."""
@@ -166,15 +165,18 @@ class PostgresScene(Scene):
         :param pooler_url: of a pooler in transaction mode in front of the server, through which all but hints goes.
         """
         super().__init__()
-        self._server_url = server_url
-        self._schema = f"scene_{os.getpid()}_{next(_numbers)}"
-        options = f"schema={self._schema}&shards=1"
+        self._schema = take_schema(server_url)
+        options = f"schema={self._schema.name}&shards=1"
+        self._near = f"{server_url}?{options}"
         if pooler_url is None:
-            self.url = f"{server_url}?{options}"
+            self.url = self._near
         else:
             self.url = f"{pooler_url}?{options}&pooled=true&direct={urlsplit(server_url).netloc.rpartition('@')[2]}"
 
     async def _open(self, clock: ManualClock) -> Journal:
+        if not self._schema.is_made:
+            await (await open_postgres(self._near, clock=clock)).close()
+            self._schema.remember()
         return await open_postgres(self.url, clock=clock)
 
     def kill(self, handle: Journal) -> None:
@@ -182,8 +184,7 @@ class PostgresScene(Scene):
 
     async def close(self) -> None:
         await super().close()
-        with psycopg.connect(self._server_url, autocommit=True) as db:
-            db.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
+        self._schema.renew()
 
 
 SCENES: dict[str, Callable[[Path], Scene]] = {

@@ -386,7 +386,10 @@ async def test_what_nobody_waits_for_any_more_is_rolled_back(engine: Engine, db:
     assert effects(db) == ["instead"]
 
 
-IN_TRANSACTION = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'keepstep step' AND state LIKE 'idle in%'"
+IN_TRANSACTION = """
+SELECT 1 FROM pg_stat_activity
+WHERE application_name = 'keepstep step' AND state LIKE 'idle in%' AND datname = current_database()
+"""
 
 
 async def test_an_engine_that_closes_leaves_no_transaction_open(engine: Engine, db: psycopg.Connection[Any]) -> None:
@@ -423,9 +426,15 @@ async def test_another_transaction_in_place_of_its_own_is_found_out(
     assert effects(db) == []
 
 
+CUT_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'keepstep step' AND datname = current_database()
+"""
+
+
 async def test_an_idle_session_that_was_cut_is_replaced(engine: Engine, db: psycopg.Connection[Any]) -> None:
     assert await engine.run(note_all_on_postgres, ["a"]) == ["a"]
-    cut = db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keepstep step'")
+    cut = db.execute(CUT_SESSIONS)
     assert cut.fetchall() == [(True,)]
     assert await engine.run(note_all_on_postgres, ["b"]) == ["b"]
     assert (calls, effects(db)) == (["a", "b"], ["a", "b"])

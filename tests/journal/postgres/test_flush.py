@@ -103,8 +103,11 @@ async def test_a_transaction_that_is_about_to_commit_is_waited_for_before_it_is_
     taken = threading.Thread(target=flusher._take_session, args=(new,))
     taken.start()
     with psycopg.connect(postgres_url, autocommit=True) as db:
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE %s"
-        await wait_until(lambda: db.execute(waiting, ("keepstep%",)).fetchone() == (1,))
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND application_name LIKE 'keepstep%' AND datname = current_database()"
+        )
+        await wait_until(lambda: db.execute(waiting).fetchone() == (1,))
     old.commit()
     await asyncio.to_thread(taken.join)
     assert flusher._flushed == 77
