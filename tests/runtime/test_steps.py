@@ -264,6 +264,10 @@ def test_options_that_contradict_each_other_are_refused() -> None:
         double.options(retries=3)
     with pytest.raises(InvalidInput, match="queue"):
         double.options(once=True, queue="gpu")
+    with pytest.raises(InvalidInput, match=r"the priority of step 'double' is a whole number.*small.*not 1\.5"):
+        double.options(priority=1.5)
+    with pytest.raises(InvalidInput, match="fairness_key= is about turns on a queue; name it: queue="):
+        double.options(fairness_key="a customer")
 
 
 @step(once=True, timeout=5)

@@ -53,6 +53,27 @@ def test_a_run_blocked_while_a_step_of_another_branch_runs_is_shown_as_blocked_w
 
 
 @workflow
+class BlocksBesideAStep:
+    async def run(self) -> None:
+        await block_beside_a_step.fn()
+
+    @keepstep.query
+    def progress(self) -> str:
+        return "well"
+
+
+def test_who_asks_a_run_that_is_blocked_while_a_step_of_it_still_runs_hears_why_at_once() -> None:
+    async def program(engine: Engine) -> str:
+        handle = await engine.start(BlocksBesideAStep, id="r")
+        await asyncio.sleep(2)  # of virtual time: one step has ended, the other goes on for five
+        with pytest.raises(keepstep.Blocked) as raised:
+            await handle.query("progress")
+        return str(raised.value)
+
+    assert "run_in_executor" in on_an_engine(program)
+
+
+@workflow
 async def ask_a_cancelled_task() -> str:
     task = asyncio.create_task(keepstep.sleep(60))
     task.add_done_callback(lambda ended: ended.result())

@@ -130,3 +130,22 @@ def test_what_waits_for_a_thread_can_be_given_up() -> None:
     leave.set()
     with pytest.raises(SystemExit):
         held.result(5)
+
+
+def test_a_call_that_is_given_up_while_it_waits_is_not_made_and_the_next_one_is() -> None:
+    threads = Threads(1, "one")
+    entered, leave = threading.Event(), threading.Event()
+    made: list[str] = []
+
+    def hold() -> None:
+        entered.set()
+        leave.wait(10)
+
+    held, given_up, next_one = (threads.submit(call) for call in (hold, lambda: made.append("a"), lambda: "b"))
+    assert entered.wait(5)
+    assert given_up.cancel()
+    leave.set()
+    assert next_one.result(5) == "b"
+    assert held.result(5) is None
+    assert made == []
+    threads.shutdown()

@@ -105,6 +105,33 @@ def test_an_answer_that_nobody_waits_for_leaves_no_trace(kind: str, name: str, d
     assert events == ["workflow_started", "step_completed", "signal_received", "workflow_completed"]
 
 
+@step
+async def count_in_two_seconds(n: int) -> int:
+    await asyncio.sleep(2)
+    return n
+
+
+@workflow
+async def count_in_its_own_time() -> int:
+    return await count_in_two_seconds(1)
+
+
+def test_a_step_that_is_being_executed_is_neither_resolved_nor_begun_again_by_a_word_that_came_late() -> None:
+    async def program(engine: Engine, journal: TroubledJournal) -> tuple[int, float]:
+        handle = await engine.start(count_in_its_own_time, id="x")
+        began = asyncio.get_running_loop().time()
+        await asyncio.sleep(1)
+        answer = msgspec.msgpack.encode(StepAnswer(True, encode(7)))
+        await say(journal, engine, "x", "resolve", "count_in_two_seconds", answer)
+        await say(journal, engine, "x", "retry")
+        result = await handle.result(timeout=30)
+        return result, asyncio.get_running_loop().time() - began
+
+    result, seconds = in_trouble(program)
+    assert result == 1
+    assert seconds < 3
+
+
 def test_a_value_that_the_step_cannot_have_returned_leaves_it_uncertain() -> None:
     async def program(engine: Engine, journal: TroubledJournal) -> Any:
         handle = await engine.start(hang_once_for_a_while, id="x")
