@@ -47,6 +47,13 @@ def test_a_schedule_is_paused_triggered_backfilled_resumed_and_deleted(keepstep:
     assert (info["paused"], info["note"], info["asked"]) == (True, "holidays", 2)
     assert keepstep("schedules", "resume", "mornings").returncode == 0
     assert keepstep("schedules", "delete", "mornings").stdout == "mornings: deleted\n"
+    told = keepstep("history", "mornings").stdout
+    assert told == keepstep("schedules", "history", "mornings").stdout
+    assert "created: starts fire_where_a_worker_is_killed at 0 9 * * MON-FRI (Europe/Berlin), overlap skip" in told
+    kinds = [each["kind"] for each in keepstep.json("history", "mornings")]
+    assert kinds == ["created", "paused", "triggered", "backfilled", "resumed", "deleted"]
+    nobody = keepstep("history", "evenings")
+    assert (nobody.returncode, nobody.stderr.partition(" in ")[0]) == (2, "keepstep: there is no run 'evenings'")
     gone = keepstep("schedules", "show", "mornings")
     assert (gone.returncode, gone.stderr) == (
         2,

@@ -14,11 +14,12 @@ from keepstep.client.engine import Engine
 from keepstep.client.info import RunInfo, history_event, moment
 from keepstep.client.progress import Surroundings, progress
 from keepstep.client.recording import encode_recording
-from keepstep.journal import Event, InvalidInput
+from keepstep.journal import Event, InvalidInput, NotFound
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
 
 from .database import client, database_option, existing, json_option, run
+from .schedules import print_history
 from .table import ago, clock_time, print_json, print_table
 
 _TYPE_CHARS = max(map(len, history.DATA))
@@ -190,7 +191,7 @@ def _traceback(failure: Any) -> list[str]:
 @json_option
 @database_option
 def history_command(id: str, export_to: Path | None, as_json: bool, url: str) -> int:
-    """Print a run's history, event by event."""
+    """Print a run's history, event by event; of a schedule, what was done to it and what it did."""
     return run(_history(id, as_json, url) if export_to is None else _export(id, export_to, url))
 
 
@@ -207,7 +208,14 @@ async def _export(id: str, file: Path, url: str) -> None:
 
 async def _history(id: str, as_json: bool, url: str) -> None:
     async with client(url) as engine:
-        handle = await existing(engine, id)
+        try:
+            handle = await existing(engine, id)
+        except NotFound as no_run:
+            try:
+                await print_history(engine, id, as_json)
+            except NotFound:
+                raise no_run from None
+            return
         if as_json:
             print_json([msgspec.to_builtins(event) async for event in handle.history()])
             return

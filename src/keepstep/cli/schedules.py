@@ -9,8 +9,10 @@ from typing import Any
 import click
 import msgspec
 
+from keepstep.client.engine import Engine
 from keepstep.client.schedule import ScheduleHandle
 from keepstep.schedules import Overlap, ScheduleInfo
+from keepstep.schedules.spec import spec_in_words
 
 from .database import client, database_option, json_option, run
 from .table import ago, clock_time, print_json, print_table
@@ -51,7 +53,7 @@ def _row(info: ScheduleInfo) -> tuple[str, ...]:
     return (
         info.id,
         info.workflow,
-        in_words(info),
+        spec_in_words(info.spec),
         "paused" if info.paused else clock_time(info.upcoming[0]) if info.upcoming else "never",
         f"{ago(last.started_at)}: {last.status}" if last else "",
         str(info.started),
@@ -59,16 +61,6 @@ def _row(info: ScheduleInfo) -> tuple[str, ...]:
         str(info.missed),
         info.note,
     )
-
-
-def in_words(info: ScheduleInfo) -> str:
-    """When it fires, as its author said it."""
-    spec = info.spec
-    said = [*spec.cron, *(f"every {each / 1e6:g} s" for each in spec.every)]
-    for calendar in spec.calendars:
-        fields = ((name, getattr(calendar, name)) for name in calendar.__struct_fields__)
-        said.append(" ".join(f"{name} {value}" for name, value in fields if value))
-    return f"{'; '.join(said)} ({spec.tz})"
 
 
 @schedules_command.command("show")
@@ -99,9 +91,36 @@ async def _show(id: str, as_json: bool, url: str) -> None:
         click.echo(f"  next    {_zoned(moment)}")
 
 
+@schedules_command.command("history")
+@click.argument("id")
+@json_option
+@database_option
+def history_command(id: str, as_json: bool, url: str) -> int:
+    """Say what was done to a schedule and what it did: fired, skipped, buffered, paused, backfilled …
+
+    The last thousand turns are kept, and so is the history of the last schedule of that id which was deleted.
+    """
+    return run(_history(id, as_json, url))
+
+
+async def _history(id: str, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        await print_history(engine, id, as_json)
+
+
+async def print_history(engine: Engine, id: str, as_json: bool) -> None:
+    """What ``keepstep history`` prints of a schedule, too. Raises ``NotFound``."""
+    events = [event async for event in engine.get_schedule(id).history()]
+    if as_json:
+        print_json([msgspec.to_builtins(event) for event in events])
+        return
+    for event in events:
+        click.echo(f"{_zoned(event.time)}  {event.text}")
+
+
 def _facts(info: ScheduleInfo) -> list[tuple[str, str]]:
     facts = [
-        ("when", in_words(info)),
+        ("when", spec_in_words(info.spec)),
         ("overlap", info.overlap),
         ("catch-up", f"{info.catchup_seconds:g} s"),
         ("counts", f"{info.started} started, {info.skipped} skipped, {info.missed} missed, {info.refused} refused"),

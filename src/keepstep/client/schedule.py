@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from keepstep.journal import InvalidInput, Overloaded, Run, Status
+from keepstep.journal import InvalidInput, NotFound, Overloaded, Run, Status
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 from keepstep.runtime.data import Duration, checked_name, plain_text
 from keepstep.schedules.changing import change, delete, find, read_standing
 from keepstep.schedules.guest import room_of
+from keepstep.schedules.history import ScheduleEvent, history_of
 from keepstep.schedules.info import ScheduleInfo, schedule_info
 from keepstep.schedules.overlap import overlap_of
 from keepstep.schedules.plan import Action, Plan, decode_opening
@@ -44,6 +45,15 @@ class ScheduleHandle:
     async def describe(self) -> ScheduleInfo:
         """What it does, when it fires next, and what has become of its last firings."""
         return await describe(self._engine, await find(self._journal, self._engine.namespace, self.id))
+
+    async def history(self) -> AsyncIterator[ScheduleEvent]:
+        """What was done to it and what it did, its last thousand turns, in the order of time; also of a deleted one."""
+        run = await self._journal.find_run(room_of(self._engine.namespace), self.id)
+        if run is None:
+            raise NotFound(f"there was no schedule with the id {self.id!r} in namespace {self._engine.namespace!r}")
+        loaded = await self._journal.load(run.run_id)
+        for event in history_of(loaded, await self._journal.read_audit(run.run_id)):
+            yield event
 
     async def pause(self, note: str = "") -> None:
         """Let nothing be started by the calendar. What would have been in the meantime is left out, not made up."""

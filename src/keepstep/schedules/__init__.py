@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .calendar import Calendar
+    from .history import ScheduleEvent
     from .info import FiringInfo, ScheduleInfo
     from .overlap import Overlap
     from .preview import upcoming
 
-__all__ = ["Calendar", "FiringInfo", "Overlap", "ScheduleInfo", "upcoming"]
+__all__ = ["Calendar", "FiringInfo", "Overlap", "ScheduleEvent", "ScheduleInfo", "upcoming"]
 
 _MODULES = {
     "Calendar": "calendar",
     "FiringInfo": "info",
     "Overlap": "overlap",
+    "ScheduleEvent": "history",
     "ScheduleInfo": "info",
     "upcoming": "preview",
 }

@@ -34,6 +34,7 @@ from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime.parent_word import ParentWord, word_to_child
 from keepstep.runtime.registry import find_workflow
 
+from .diary import write_page
 from .guest import Host, namespace_of
 from .plan import Action, decode_opening
 from .standing import Standing, encode_standing, first_standing, has_arguments, standing_of
@@ -117,6 +118,7 @@ class Runner:
                     consume=tuple(each.n for each in messages),
                     send=tuple(self._words(run, decision)),
                     start=tuple(new),
+                    state=() if decision.page is None else (write_page(decision.page),),
                     detail=encode_standing(decision.standing),
                     condition=Condition.WAITING,
                     release=True,

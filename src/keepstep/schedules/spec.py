@@ -47,6 +47,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     jitter: int = 0
 
 
+def spec_in_words(spec: Spec) -> str:
+    """When it fires, as its author said it."""
+    said = [*spec.cron, *(f"every {each / 1e6:g} s" for each in spec.every)]
+    for calendar in spec.calendars:
+        fields = ((name, getattr(calendar, name)) for name in calendar.__struct_fields__)
+        said.append(" ".join(f"{name} {value}" for name, value in fields if value))
+    return f"{'; '.join(said)} ({spec.tz})"
+
+
 class Timing:
     """The moments that a spec means. Raises ``InvalidInput`` for one that means something impossible."""
 

@@ -88,6 +88,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Because they were late by more than the catch-up window."""
     refused: int = 0
     """Because their run was there."""
+    pages: int = 0
+    """How many its diary has had."""
 
 
 def first_standing(event: Event, created_at: int) -> Standing:

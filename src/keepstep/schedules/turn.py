@@ -16,6 +16,7 @@ import msgspec
 from keepstep.journal import Message
 from keepstep.runtime import history
 
+from .diary import BUFFERED, ENDED, FIRED, MISSED, REFUSED, SKIPPED, TOLD, Diary, Page
 from .overlap import Overlap
 from .spec import timing_of
 from .standing import (
@@ -64,6 +65,8 @@ class Decision(msgspec.Struct, frozen=True):
     starts: list[Start]
     words: list[Word]
     wake_at: int | None
+    page: Page | None = None
+    """What it has done, for its diary; None if that is nothing."""
 
 
 def decide(
@@ -110,6 +113,7 @@ class _Turn:
         self._started, self._skipped = standing.started, standing.skipped
         self._missed, self._refused = standing.missed, standing.refused
         self._considered = 0
+        self._diary = Diary()
 
     # what was said
 
@@ -118,10 +122,19 @@ class _Turn:
         if message.kind == CHILD_CLOSED:
             status = history.unpack(history.CHILD_CLOSED, message.data).status
             self._end(message.name, str(status))
+            self._diary.note(ENDED, id=message.name, why=str(status))
         elif message.kind == START_REFUSED:
             self._refused += 1
             self._started -= 1
+            self._diary.note(REFUSED, self._nominal_of(message.name), id=message.name)
             self._end(message.name, EXISTS)
+
+    def _nominal_of(self, id: str) -> int:
+        """Of the firing whose run was not started, if it is remembered and was of the calendar."""
+        found = (
+            each.nominal for each in self._recent if each.id == id and id == firing_id(self._schedule, each.nominal)
+        )
+        return next(found, 0)
 
     def _end(self, id: str, outcome: str) -> None:
         """It is the newest of that id: while a run goes on that is minded, none of its id is started."""
@@ -172,6 +185,7 @@ class _Turn:
                 self._fire(Pending(nominal=nominal, due=due, overlap=self._plan.overlap))
                 continue
             self._missed += 1
+            self._diary.note(MISSED, nominal)
             if self._missed - self._standing.missed == CONSIDERED_MAX:
                 self._after = max(self._after, forgotten_before - self._plan.spec.jitter - 1)
 
@@ -193,6 +207,7 @@ class _Turn:
         id = self._id_of(pending)
         if id in self._there or any(each.id == id for each in self._running):
             self._refused += 1
+            self._diary.note(REFUSED, _shown(pending), id=id)
         elif pending.overlap is Overlap.ALLOW or not (self._running or self._first_buffered()):
             self._start(pending)
         else:
@@ -201,27 +216,38 @@ class _Turn:
     def _id_of(self, pending: Pending) -> str:
         return pending.id or firing_id(self._schedule, pending.nominal)
 
-    def _skip(self, _: Pending) -> None:
+    def _skip(self, pending: Pending, why: str = "the run before it went on") -> None:
         self._skipped += 1
+        self._diary.note(SKIPPED, _shown(pending), why=why)
+
+    def _buffer(self, pending: Pending, place: int | None = None) -> None:
+        """It waits, by default behind all others."""
+        self._buffered.insert(len(self._buffered) if place is None else place, pending)
+        self._diary.note(BUFFERED, _shown(pending))
 
     def _buffer_one(self, pending: Pending) -> None:
         if self._buffered:
-            self._skipped += 1
+            self._skip(pending, "another one waited already")
         else:
-            self._buffered.append(pending)
+            self._buffer(pending)
 
     def _buffer_all(self, pending: Pending) -> None:
         if len(self._buffered) < BUFFERED_MAX:
-            self._buffered.append(pending)
+            self._buffer(pending)
         else:
-            self._skipped += 1
+            self._skip(pending, f"{BUFFERED_MAX} waited already")
 
     def _take_over(self, pending: Pending) -> None:
         """It is the next to start, in the place of what was to take over before it. What waits its turn still does."""
         patient = [each for each in self._buffered if _WHILE_RUNNING[each.overlap] is not _Turn._take_over]
-        self._skipped += len(self._buffered) - len(patient)
-        self._buffered = [pending, *patient]
+        for each in self._buffered:
+            if _WHILE_RUNNING[each.overlap] is _Turn._take_over:
+                self._skip(each, "a later one took its place")
+        self._buffered = patient
+        self._buffer(pending, place=0)
         self._words += [Word(each.id, pending.overlap) for each in self._running]
+        for running in self._running:
+            self._diary.note(TOLD, id=running.id, why=str(pending.overlap))
 
     def start_buffered(self) -> None:
         """What has waited for others to end."""
@@ -237,6 +263,7 @@ class _Turn:
     def _start(self, pending: Pending) -> None:
         if not pending.by_hand and self._left is not None:
             if self._left == 0:
+                self._diary.note(SKIPPED, _shown(pending), why="it had started as many as it may")
                 return
             self._left -= 1
         start = Start(
@@ -245,6 +272,7 @@ class _Turn:
             pending.overlap is not Overlap.ALLOW,
         )
         self._starts.append(start)
+        self._diary.note(FIRED, _shown(pending), id=start.id)
         self._started += 1
         if start.is_minded:
             self._running.append(Running(start.id, start.run_id))
@@ -256,6 +284,8 @@ class _Turn:
     # the outcome
 
     def decision(self) -> Decision:
+        entries = self._diary.entries()
+        page = Page(self._standing.pages, self._now, entries) if entries else None
         standing = msgspec.structs.replace(
             self._standing,
             after=self._after,
@@ -269,8 +299,9 @@ class _Turn:
             skipped=self._skipped,
             missed=self._missed,
             refused=self._refused,
+            pages=self._standing.pages + (page is not None),
         )
-        return Decision(standing, self._starts, self._words, self._wake_at())
+        return Decision(standing, self._starts, self._words, self._wake_at(), page)
 
     def _wake_at(self) -> int | None:
         waits_for_others = bool(self._running)
@@ -281,6 +312,11 @@ class _Turn:
         if self._standing.paused or (found := self._next()) is None:
             return None
         return found[1]
+
+
+def _shown(pending: Pending) -> int:
+    """The time that a firing is known by; 0 for one that was triggered, which has an id of its own."""
+    return 0 if pending.id else pending.nominal
 
 
 _UNMINDING = (Overlap.ALLOW, Overlap.BUFFER_ALL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keepstep.client.schedule import ScheduleHandle
 
-from .derived import Blocking, Derived
+from .derived import Blocking, Derived, DerivedIterator
 from .thread import EngineThread
 
 
@@ -24,6 +24,7 @@ class BlockingScheduleHandle(Blocking):
         return self._it.id
 
     describe = Derived(ScheduleHandle.describe)
+    history = DerivedIterator(ScheduleHandle.history)
     pause = Derived(ScheduleHandle.pause)
     resume = Derived(ScheduleHandle.resume)
     trigger = Derived(ScheduleHandle.trigger)
