@@ -23,6 +23,7 @@ import msgspec
 
 from keepstep.journal import (
     Ask,
+    AuditLine,
     Closing,
     Commit,
     Committed,
@@ -76,7 +77,7 @@ PASSED_ON = frozenset(
     "clock performs_deeds open_lease close_lease reap probe declare_queues change_queue "
     "list_queues find_place next_wake count_runs count_found list_attributes register_attributes read_audit "
     "list_leases save_cursor read_cursor publish "
-    "list_definitions rebuild purge read_kept swap_kept".split()
+    "list_definitions rebuild purge list_closed remove_runs read_kept swap_kept".split()
 )
 """What carries no value of a user's, or (the last two) cells as they are."""
 
@@ -171,6 +172,12 @@ class SealedJournal:
         return replace(
             started, input_digest=readable(digest, f"the input of the run {new.workflow_id!r} that is there")
         )
+
+    async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
+        sealing = Sealing(self._codec)
+        sealed = sealing.loaded(loaded)
+        await self._storage.keep(sealing.blobs)
+        await self._journal.import_run(sealed, audit)
 
     async def send(self, message: NewMessage) -> Sent:
         sealing = Sealing(self._codec)

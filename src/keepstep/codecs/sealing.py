@@ -10,7 +10,19 @@ from typing import Any
 
 import msgspec
 
-from keepstep.journal import Commit, Deed, NewEvent, NewMessage, NewRun, NewTask, StateChange, Unreadable, cell_of
+from keepstep.journal import (
+    Commit,
+    Deed,
+    Loaded,
+    NewEvent,
+    NewMessage,
+    NewRun,
+    NewTask,
+    Run,
+    StateChange,
+    Unreadable,
+    cell_of,
+)
 
 from . import binding
 from .codec import Blobs, Codec
@@ -58,11 +70,25 @@ class Sealing:
             messages=tuple([self._first_message(new.run_id, each) for each in new.messages]),
         )
 
-    def _digest(self, new: NewRun) -> bytes:
+    def _digest(self, new: NewRun | Run) -> bytes:
         """A digest is told from others by anyone who can guess what it is of: it is sealed like the input itself."""
         if not new.input_digest:
             return b""
         return self.data(new.input_digest, binding.of_input(new.namespace, new.workflow_id))
+
+    def loaded(self, loaded: Loaded) -> Loaded:
+        """A whole run from elsewhere."""
+        run = loaded.run
+        detail = self.data(run.detail, binding.of_detail(run.run_id)) if run.detail else b""
+        return Loaded(
+            replace(run, input_digest=self._digest(run), detail=detail),
+            [replace(each, data=self.data(each.data, binding.of_event(run.run_id, each))) for each in loaded.events],
+            {key: self.data(data, binding.of_state_key(run.run_id, *key)) for key, data in loaded.state.items()},
+            [
+                replace(each, data=self.data(each.data, binding.of_message_to_run(run.run_id, each)))
+                for each in loaded.messages
+            ],
+        )
 
     def _first_message(self, run_id: str, message: NewMessage) -> NewMessage:
         """One that is there when its run begins, and so needs no address."""

@@ -6,6 +6,7 @@ remote workers, stand on the same port.
 
 from .ask import Ask
 from .clock import Clock, ClockAnchor, SystemClock
+from .closed import ClosedRun
 from .commit import Commit, Committed, NewRun, Started, StateChange
 from .deed import Connection, Cursor, Deed, Transaction
 from .definition import Definition
@@ -67,6 +68,7 @@ __all__ = [
     "Claimed",
     "Clock",
     "ClockAnchor",
+    "ClosedRun",
     "Closing",
     "Commit",
     "Committed",

@@ -17,6 +17,9 @@ HISTORY_EVENTS_MAX = 1_000_000
 HISTORY_BYTES_MAX = 1024 * 1024 * 1024
 """Bytes of event data of one run."""
 
+IMPORT_BYTES_MAX = 256 * 1024 * 1024
+"""Everything of one run that comes from elsewhere: it is written by one transaction, for which others wait."""
+
 INBOX_MESSAGES_MAX = 100_000
 """Unconsumed messages of one run; further sends are refused with ``Overloaded``."""
 

@@ -29,6 +29,7 @@ import msgspec
 from .ask import Ask
 from .attribute import Attribute
 from .clock import Clock
+from .closed import ClosedRun
 from .commit import Commit, Committed, NewRun, Started
 from .deed import Transaction
 from .definition import Definition
@@ -364,4 +365,26 @@ class Journal(Protocol):
 
     async def purge(self, namespace: str, closed_before: int, limit: int = 1000) -> int:
         """Remove closed runs whose retention has ended, with all that belongs to them; how many."""
+        ...
+
+    async def list_closed(
+        self, namespace: str, status: Status, closed_before: int, limit: int = 100
+    ) -> list[ClosedRun]:
+        """The longest closed runs of a status that may be removed: a registered subscriber has read all of them."""
+        ...
+
+    async def remove_runs(self, seen: Sequence[ClosedRun]) -> list[str]:
+        """Remove those of these runs that are still as they were seen, with all that belongs to them; their run ids.
+
+        One that was reopened stays, whatever has become of it since; and so does one with events that a registered
+        subscriber has not read.
+        """
+        ...
+
+    async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
+        """Take in a closed run from elsewhere, whole: with its ids, times and version. Its events get new positions.
+
+        Raises ``AlreadyStarted`` if its run id is there, or a run of its workflow id that is open or was started after
+        it; ``InvalidInput`` for one that is not closed or not whole, ``TooLarge``, ``AttributeRefused``.
+        """
         ...

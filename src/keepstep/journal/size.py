@@ -5,11 +5,13 @@ from __future__ import annotations
 from . import limits
 from .commit import Commit, NewRun
 from .errors import InvalidInput, TooLarge
-from .event import NewEvent
-from .message import NewMessage
+from .event import Event, NewEvent
+from .message import Message, NewMessage
+from .port import Loaded
+from .run import Status
 
 
-def _event_bytes(event: NewEvent) -> int:
+def _event_bytes(event: NewEvent | Event) -> int:
     size = len(event.data)
     if size > limits.EVENT_BYTES_MAX:
         raise TooLarge(
@@ -28,7 +30,7 @@ def check_message(message: NewMessage) -> int:
     return _message_bytes(message)
 
 
-def _message_bytes(message: NewMessage) -> int:
+def _message_bytes(message: NewMessage | Message) -> int:
     _check_text("message name", message.name, limits.NAME_CHARS_MAX)
     size = len(message.data)
     if size > limits.PAYLOAD_BYTES_MAX:
@@ -77,6 +79,34 @@ def check_new_run(new: NewRun) -> int:
 
 
 _NO_TEXTS = (None, None, None)
+
+
+def check_imported(loaded: Loaded) -> None:
+    """Raises ``InvalidInput`` for a run that is not closed or not whole, ``TooLarge``."""
+    run = loaded.run
+    if run.status is Status.RUNNING or not run.closed_at:
+        raise InvalidInput(
+            f"run {run.run_id} ({run.workflow_id!r}) is open: it would go on here and where it comes from, and do "
+            "everything twice; import it when it has ended"
+        )
+    if [each.seq for each in loaded.events] != list(range(1, run.last_seq + 1)) or run.version < run.last_seq:
+        raise InvalidInput(f"run {run.run_id} ({run.workflow_id!r}) does not have all of its {run.last_seq} events")
+    for what, text, chars_max in (
+        ("workflow id", run.workflow_id, limits.WORKFLOW_ID_CHARS_MAX),
+        ("namespace", run.namespace, limits.NAME_CHARS_MAX),
+        ("workflow type", run.type, limits.NAME_CHARS_MAX),
+        ("queue", run.queue, limits.NAME_CHARS_MAX),
+    ):
+        _check_text(what, text, chars_max)
+        if not text:
+            raise InvalidInput(f"run {run.run_id} has no {what}")
+    size = sum(map(_event_bytes, loaded.events)) + sum(map(len, loaded.state.values()))
+    size += sum(map(_message_bytes, loaded.messages))
+    if size > limits.IMPORT_BYTES_MAX:
+        raise TooLarge(
+            f"run {run.run_id} ({run.workflow_id!r}) has {size} bytes, more than {limits.IMPORT_BYTES_MAX}, which is "
+            "what can be imported; replay it from its file"
+        )
 
 
 def check_commit(commit: Commit) -> None:

@@ -22,8 +22,13 @@ from .picture import Picture
 def check_new_run(picture: Picture, new: NewRun) -> None:
     """Raises ``AttributeRefused`` for attributes that the run cannot have."""
     if new.attributes:
-        _check_count(len(new.attributes))
-        _index(picture, new.namespace, new.attributes)
+        check_attributes(picture, new.namespace, new.attributes)
+
+
+def check_attributes(picture: Picture, namespace: str, attributes: Mapping[str, Any]) -> None:
+    """Raises ``AttributeRefused`` for attributes that a run of the namespace cannot have."""
+    _check_count(len(attributes))
+    _index(picture, namespace, attributes)
 
 
 def check_commit(picture: Picture, head: Head, commit: Commit) -> None:

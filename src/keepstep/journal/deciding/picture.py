@@ -30,7 +30,7 @@ from keepstep.journal.errors import DeedFailed, NotFound, Overloaded, TooLarge, 
 from keepstep.journal.event import NewEvent
 from keepstep.journal.field import Value
 from keepstep.journal.hint import HintKind
-from keepstep.journal.message import NewMessage, Sent
+from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.timer import Timer
 
 from .codes import PARKED, UNOFFERED
@@ -326,6 +326,19 @@ class Picture:
         elif message.wakes and head.condition not in PARKED:
             self.wake(head, 0)
         return Sent(head.run_id, n, False)
+
+    def keep_message(self, head: Head, message: Message) -> None:
+        """Put a message into the inbox of a closed run, which it had reached in time."""
+        n = self.tables.next_arrival()
+        self.drawing.messages += (
+            n, head.run, message.kind, message.name, message.data, message.time, message.id, 1
+        )  # fmt: skip
+        if message.id is not None:
+            self._received[head.run, message.id] = n
+            self.drawing.received += (head.run, message.id, n)
+        head.inbox_size += 1
+        self._inboxes[head.run][n] = True
+        self.drawing.moved[head.run_id] = head
 
     def _known_message(self, head: Head, message_id: str) -> int | None:
         if (head.run, message_id) not in self._received:

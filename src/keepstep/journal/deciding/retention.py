@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from keepstep.journal.closed import ClosedRun
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Position
 from keepstep.journal.kept import KeptIn, Swap
 
-from .picture import Picture
+from .head import Head
+from .picture import Picture, Wants
 
 COMMIT_IDS_KEPT_MICROSECONDS = 2 * 3600 * 1_000_000
 
@@ -42,6 +44,43 @@ def swap_kept(picture: Picture, swapped: tuple[KeptIn, Sequence[Swap]]) -> None:
     """What this group has drawn is written first, so that it is there to be compared."""
     picture.write()
     picture.tables.swap_kept(*swapped)
+
+
+def want_removal(wants: Wants, seen: Sequence[ClosedRun]) -> None:
+    wants.run_ids.update(each.run_id for each in seen)
+
+
+def remove_runs(picture: Picture, seen: Sequence[ClosedRun]) -> list[str]:
+    """Remove runs that are closed and as they were seen; their run ids.
+
+    A run is known by its version: one that was reopened has another, and keeps it when it is closed once more.
+    """
+    there = {head.run: head.run_id for each in seen if (head := _as_seen(picture, each)) is not None}
+    if not there:
+        return []
+    picture.write()
+    removed = picture.tables.remove_runs(list(there))
+    picture.refresh()
+    return [there[run] for run in removed]
+
+
+def _as_seen(picture: Picture, seen: ClosedRun) -> Head | None:
+    head = picture.find(seen.run_id)
+    return None if head is None or head.is_open() or head.version() != seen.version else head
+
+
+def in_transactions(seen: Sequence[ClosedRun]) -> Iterator[list[ClosedRun]]:
+    """Parts that are removed by a transaction each: others wait until it has ended."""
+    part: list[ClosedRun] = []
+    events = 0
+    for each in seen:
+        part.append(each)
+        events += each.last_seq
+        if events >= PURGE_EVENTS_MAX:
+            yield part
+            part, events = [], 0
+    if part:
+        yield part
 
 
 def purge(picture: Picture, which: tuple[str, int, int]) -> int:

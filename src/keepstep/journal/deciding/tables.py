@@ -247,3 +247,7 @@ class Tables(Protocol):
         """Remove up to ``limit`` closed runs, longest closed first, but none with events that a registered subscriber
         has not read; of ``looked_at_max`` that are looked at, and fewer where they have ``events_max`` events."""
         ...
+
+    def remove_runs(self, runs: Sequence[int]) -> list[int]:
+        """Remove these closed runs, but none with events that a registered subscriber has not read; those removed."""
+        ...

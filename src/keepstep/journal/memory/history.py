@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from keepstep.journal.closed import ClosedRun
 from keepstep.journal.errors import PositionGone
 from keepstep.journal.event import Event, LogEntry, NewEvent, Position
+from keepstep.journal.run import Status
 
 from .disk import SHARD, LogRow, MemoryDisk, RunRow, Transaction
 
@@ -43,19 +45,50 @@ def read_log(disk: MemoryDisk, after: Position, limit: int) -> list[LogEntry]:
 def purge(tx: Transaction, namespace: str, closed_before: int, limit: int) -> int:
     """Remove closed runs, longest closed first, but none with events that a registered subscriber has not read."""
     disk = tx.disk
-    read = min((cursor.n for cursor in disk.cursors.values() if cursor.shard == SHARD), default=disk.log_last)
     ended = [
         row
         for row in disk.runs.values()
         if row.run.namespace == namespace
         and not row.is_open()
         and row.run.closed_at < closed_before
-        and (not row.log_numbers or row.log_numbers[-1] <= read)
+        and _is_read(disk, row)
     ]
     ended.sort(key=lambda row: row.run.closed_at)
     for row in ended[:limit]:
         _remove(disk, row)
     return len(ended[:limit])
+
+
+def list_closed(disk: MemoryDisk, namespace: str, status: Status, closed_before: int, limit: int) -> list[ClosedRun]:
+    """The longest closed runs that may be removed."""
+    found = [
+        row
+        for row in disk.runs.values()
+        if row.run.namespace == namespace
+        and row.run.status is status
+        and not row.is_open()
+        and row.run.closed_at < closed_before
+        and _is_read(disk, row)
+    ]
+    found.sort(key=lambda row: row.run.closed_at)
+    runs = [row.run for row in found[:limit]]
+    return [ClosedRun(run.run_id, run.version, run.closed_at, run.last_seq) for run in runs]
+
+
+def remove_runs(tx: Transaction, seen: Sequence[ClosedRun]) -> list[str]:
+    """Remove those that are closed, as they were seen, and read by every registered subscriber."""
+    removed: list[str] = []
+    for each in seen:
+        row = tx.disk.runs.get(each.run_id)
+        if row is not None and not row.is_open() and row.run.version == each.version and _is_read(tx.disk, row):
+            _remove(tx.disk, row)
+            removed.append(each.run_id)
+    return removed
+
+
+def _is_read(disk: MemoryDisk, row: RunRow) -> bool:
+    read = min((cursor.n for cursor in disk.cursors.values() if cursor.shard == SHARD), default=disk.log_last)
+    return not row.log_numbers or row.log_numbers[-1] <= read
 
 
 def _remove(disk: MemoryDisk, row: RunRow) -> None:

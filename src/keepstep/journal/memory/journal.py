@@ -17,6 +17,7 @@ from keepstep.journal import deed
 from keepstep.journal.ask import Ask
 from keepstep.journal.attribute import Attribute
 from keepstep.journal.clock import Clock
+from keepstep.journal.closed import ClosedRun
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import StoreUnavailable, Unsupported
@@ -33,10 +34,10 @@ from keepstep.journal.queue import Claimed, Declaration, Queue, QueueChange, Que
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
 from keepstep.journal.search import Page, Place, Predicate, Search
-from keepstep.journal.size import check_commit, check_message, check_new_run
+from keepstep.journal.size import check_commit, check_imported, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
-from . import attributes, change, history, inbox, kept, listing, ownership, question, queueing, start, task
+from . import attributes, change, history, importing, inbox, kept, listing, ownership, question, queueing, start, task
 from .disk import AskRow, MemoryDisk, Transaction
 from .flush import Flusher
 from .news import News
@@ -375,6 +376,19 @@ class MemoryJournal:
 
     async def purge(self, namespace: str, closed_before: int, limit: int = 1000) -> int:
         return await self._write(lambda tx: history.purge(tx, namespace, closed_before, limit))
+
+    async def list_closed(
+        self, namespace: str, status: Status, closed_before: int, limit: int = 100
+    ) -> list[ClosedRun]:
+        await self._turn()
+        return history.list_closed(self.disk, namespace, status, closed_before, limit)
+
+    async def remove_runs(self, seen: Sequence[ClosedRun]) -> list[str]:
+        return await self._write(lambda tx: history.remove_runs(tx, seen))
+
+    async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
+        check_imported(loaded)
+        await self._write(lambda tx: importing.import_run(tx, loaded, audit))
 
     # turns, flushes and their news
 

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from keepstep.journal.attribute import Attribute
-from keepstep.journal.deciding.codes import lease_of, queue_of
+from keepstep.journal.closed import ClosedRun
+from keepstep.journal.deciding.codes import STATUS_CODES, lease_of, queue_of
+from keepstep.journal.deciding.retention import PURGE_RUNS_PASSED_OVER_MAX
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
@@ -217,6 +219,11 @@ class Queries:
     def read_cursor(self, db: Wire, subscriber: str, shard: int) -> Position | None:
         found = db.ask(sql.READ_CURSOR, shard, subscriber)
         return Position(shard, found[0][0]) if found else None
+
+    def list_closed(self, db: Wire, namespace: str, status: Status, closed_before: int, limit: int) -> list[ClosedRun]:
+        limits = (max(limit, 0), max(limit, 0) + PURGE_RUNS_PASSED_OVER_MAX)
+        rows = db.ask(readings.LIST_CLOSED, namespace, STATUS_CODES[status], closed_before, *limits)
+        return [ClosedRun(*row) for row in rows]
 
     def list_definitions(self, db: Wire, namespace: str) -> list[Definition]:
         return [msgspec.json.decode(body, type=Definition) for (body,) in db.ask(sql.LIST_DEFINITIONS, namespace)]

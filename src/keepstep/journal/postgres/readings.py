@@ -33,6 +33,24 @@ SELECT {_RUN} FROM ({{numbers}}) AS page JOIN runs AS r ON r.shard = {shard_sql(
 """
 """The runs whose numbers another statement selects."""
 
+LIST_CLOSED = Statement(
+    """
+    WITH oldest AS (
+        SELECT shard, run, run_id, last_seq, bumps, closed_at FROM runs
+        WHERE namespace = $1 AND status = $2 AND closed_at > 0 AND closed_at < $3
+        ORDER BY closed_at, run LIMIT $5),
+    read AS (SELECT shard, min(n) AS n FROM cursors GROUP BY shard)
+    SELECT o.run_id, o.last_seq + o.bumps, o.closed_at, o.last_seq
+    FROM oldest AS o LEFT JOIN read ON read.shard = o.shard
+    WHERE read.n IS NULL OR o.last_seq = 0 OR coalesce((
+        SELECT l.first_n + e.nth FROM events AS e JOIN log AS l ON l.shard = e.shard AND l.batch = e.batch
+        WHERE e.shard = o.shard AND e.run = o.run AND e.seq = o.last_seq) <= read.n, false)
+    ORDER BY o.closed_at, o.run LIMIT $4
+    """,
+    *("text", "int2", "int8", "int8", "int8"),
+)
+"""An event without a position yet was read by nobody who reads the log."""
+
 LIST_OWNED_RUNS = Statement(
     f"""
     SELECT {_RUN} FROM runs AS r WHERE r.owner = (SELECT lease FROM leases WHERE lease_id = $1) AND r.status = 0

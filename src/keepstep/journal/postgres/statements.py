@@ -644,6 +644,20 @@ PURGEABLE_RUNS = Statement(
 """So many of the longest closed runs as have so many events; and not all closed ones are looked at, where it is a
 subscriber that holds them back. Every batch has its position: the log was extended before."""
 
+FREE_RUNS = Statement(
+    f"""
+    WITH read AS (SELECT shard, min(n) AS n FROM cursors GROUP BY shard)
+    SELECT r.shard, r.run, coalesce(l.first_n + e.nth, 0) AS last
+    FROM unnest($1) AS v(run) JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run
+    LEFT JOIN events AS e ON e.shard = r.shard AND e.run = r.run AND e.seq = r.last_seq
+    LEFT JOIN log AS l ON l.shard = e.shard AND l.batch = e.batch
+    LEFT JOIN read ON read.shard = r.shard
+    WHERE read.n IS NULL OR coalesce(l.first_n + e.nth, 0) <= read.n
+    """,
+    "int8[]",
+)
+"""Those of which every registered subscriber has read all events. Every batch has its position, likewise."""
+
 LOCK_CLOSED_RUNS = Statement(
     f"""
     SELECT r.run FROM unnest($1) AS v(run) JOIN runs AS r ON r.shard = {shard_sql("v.run")} AND r.run = v.run

@@ -455,9 +455,17 @@ class PostgresTables:
         rows = self._ask(sql.PURGEABLE_RUNS, namespace, closed_before, limit, looked_at_max, events_max)
         locked = self._ask(sql.LOCK_CLOSED_RUNS, [run for _, run, _ in rows], closed_before)
         runs = {run for (run,) in locked}
-        gone = [row for row in rows if row[1] in runs]
+        return len(self._remove([row for row in rows if row[1] in runs]))
+
+    def remove_runs(self, runs: Sequence[int]) -> list[int]:
+        """They are locked: their heads were fetched in this transaction."""
+        log.extend_all(self.wire)
+        return self._remove(self._ask(sql.FREE_RUNS, list(runs)))
+
+    def _remove(self, gone: Sequence[Row]) -> list[int]:
+        """Runs, by shard, number, and position of their last event."""
         if not gone:
-            return 0
+            return []
         numbers = [run for _, run, _ in gone]
         for statement in sql.PURGE_RUNS:
             self.wire.queue(statement, numbers)
@@ -465,7 +473,7 @@ class PostgresTables:
         for shard, _, last in gone:
             purged[shard] = max(purged.get(shard, 0), last)
         self.wire.queue(sql.MARK_PURGED, list(purged), list(purged.values()))
-        return len(gone)
+        return numbers
 
 
 def _backwards(rows: list[Row]) -> list[int]:

@@ -11,12 +11,15 @@ from typing import Any
 import msgspec
 
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.closed import ClosedRun
 from keepstep.journal.deciding.codes import (
+    STATUS_CODES,
     from_json,
     json_text,
     lease_of,
     queue_of,
 )
+from keepstep.journal.deciding.retention import PURGE_RUNS_PASSED_OVER_MAX
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound, PositionGone
 from keepstep.journal.event import Event, LogEntry, Position
@@ -257,6 +260,12 @@ def list_leases(db: Connection) -> list[LeaseState]:
 def read_cursor(db: Connection, subscriber: str, shard: int) -> Position | None:
     row = db.execute(sql.READ_CURSOR, (subscriber, shard)).fetchone()
     return None if row is None else Position(shard, row[0])
+
+
+def list_closed(db: Connection, namespace: str, status: Status, closed_before: int, limit: int) -> list[ClosedRun]:
+    asked = {"namespace": namespace, "status": STATUS_CODES[status], "closed_before": closed_before}
+    asked |= {"limit": max(limit, 0), "looked_at": max(limit, 0) + PURGE_RUNS_PASSED_OVER_MAX}
+    return [ClosedRun(*row) for row in from_json(db.execute(sql.LIST_CLOSED, asked).fetchone()[0])]
 
 
 def list_definitions(db: Connection, namespace: str) -> list[Definition]:

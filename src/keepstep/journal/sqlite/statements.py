@@ -617,6 +617,29 @@ PURGE_RUNS = tuple(
     )
 )
 
+LIST_CLOSED = """
+WITH oldest AS (
+    SELECT r.run, r.run_id, r.bumps, r.closed_at,
+        coalesce((SELECT max(seq) FROM events WHERE run = r.run), 0) AS last_seq,
+        coalesce((SELECT n FROM events WHERE run = r.run ORDER BY seq DESC LIMIT 1), 0) AS last
+    FROM runs AS r INDEXED BY runs_closed
+    WHERE r.namespace = :namespace AND r.status = :status AND r.closed_at > 0 AND r.closed_at < :closed_before
+    ORDER BY r.closed_at, r.run LIMIT :looked_at
+)
+SELECT json_group_array(json_array(run_id, last_seq + bumps, closed_at, last_seq)) FROM (
+    SELECT * FROM oldest WHERE last <= coalesce((SELECT min(n) FROM cursors), 9223372036854775807)
+    ORDER BY closed_at, run LIMIT :limit)
+"""
+
+FREE_RUNS = """
+WITH wanted AS (
+    SELECT w.value AS run, coalesce((SELECT n FROM events WHERE run = w.value ORDER BY seq DESC LIMIT 1), 0) AS last
+    FROM json_each(?) AS w)
+SELECT json_group_array(run), max(last) FROM wanted
+WHERE last <= coalesce((SELECT min(n) FROM cursors), 9223372036854775807)
+"""
+"""Those of which every registered subscriber has read all events."""
+
 MARK_PURGED = "UPDATE meta SET value = max(value, ?) WHERE name = 'log_purged'"
 
 READ_META = "SELECT value FROM meta WHERE name = ?"

@@ -307,7 +307,15 @@ class SqliteTables:
     def purge(self, namespace: str, closed_before: int, limit: int, looked_at_max: int, events_max: int) -> int:
         asked = {"namespace": namespace, "closed_before": closed_before, "limit": limit}
         asked |= {"looked_at": looked_at_max, "events": events_max}
-        runs, last = self._db.execute(sql.PURGEABLE_RUNS, asked).fetchone()
+        return self._remove(*self._db.execute(sql.PURGEABLE_RUNS, asked).fetchone())
+
+    def remove_runs(self, runs: Sequence[int]) -> list[int]:
+        free, last = self._db.execute(sql.FREE_RUNS, (json_text(runs),)).fetchone()
+        self._remove(free, last)
+        removed: list[int] = from_json(free)
+        return removed
+
+    def _remove(self, runs: str, last: int | None) -> int:
         self._db.execute(sql.MARK_PURGED, (last or 0,))
         removed = 0
         for statement in sql.PURGE_RUNS:

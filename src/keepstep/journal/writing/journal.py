@@ -12,8 +12,9 @@ from keepstep.journal import size
 from keepstep.journal.ask import Ask
 from keepstep.journal.attribute import Attribute
 from keepstep.journal.clock import Clock
+from keepstep.journal.closed import ClosedRun
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
-from keepstep.journal.deciding import asking, attribute, change, ownership, queueing, retention, start, task
+from keepstep.journal.deciding import asking, attribute, change, importing, ownership, queueing, retention, start, task
 from keepstep.journal.deciding.operation import Operation, Verb, Want
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
@@ -485,6 +486,21 @@ class GroupJournal(Generic[DB]):
                 break
             removed += now_removed
         return removed
+
+    async def list_closed(
+        self, namespace: str, status: Status, closed_before: int, limit: int = 100
+    ) -> list[ClosedRun]:
+        return await self._read(self._questions.list_closed, namespace, status, closed_before, limit)
+
+    async def remove_runs(self, seen: Sequence[ClosedRun]) -> list[str]:
+        removed: list[str] = []
+        for part in retention.in_transactions(seen):
+            removed += await self._put(retention.remove_runs, part, retention.want_removal)
+        return removed
+
+    async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
+        size.check_imported(loaded)
+        await self._put(importing.import_run, importing.Imported(loaded, tuple(audit)), importing.want_import)
 
 
 def _setter(news: asyncio.Event) -> Callable[[object], None]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.closed import ClosedRun
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.kept import Kept, KeptIn, Spot
@@ -105,6 +106,10 @@ class Questions(Protocol[DB]):
     def read_cursor(self, db: DB, subscriber: str, shard: int) -> Position | None: ...
 
     def list_definitions(self, db: DB, namespace: str) -> list[Definition]: ...
+
+    def list_closed(
+        self, db: DB, namespace: str, status: Status, closed_before: int, limit: int
+    ) -> list[ClosedRun]: ...
 
     def read_kept(self, db: DB, where: KeptIn, after: Spot | None) -> list[Kept]: ...
 
