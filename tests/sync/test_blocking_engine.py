@@ -21,15 +21,19 @@ import pytest
 
 import keepstep
 from keepstep import BlockingEngine, BlockingRunHandle, Engine, InvalidInput, RunHandle, StoreUnavailable, sync
+from keepstep.client.archiving import RunArchive
 from keepstep.client.attributes import Attributes
 from keepstep.client.blocking import thread
+from keepstep.client.blocking.archiving import BlockingRunArchive
 from keepstep.client.blocking.attributes import BlockingAttributes
 from keepstep.client.blocking.bulk import BlockingBulk
 from keepstep.client.blocking.queues import BlockingQueues
+from keepstep.client.blocking.retention import BlockingRetention
 from keepstep.client.blocking.schedule import BlockingScheduleHandle
 from keepstep.client.bulk import Bulk
 from keepstep.client.engine import WHILE_OPEN
 from keepstep.client.queues import Queues
+from keepstep.client.retention import Retention
 from keepstep.client.schedule import ScheduleHandle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +47,8 @@ PAIRS = [
     (Queues, BlockingQueues, set()),
     (Attributes, BlockingAttributes, set()),
     (Bulk, BlockingBulk, set()),
+    (Retention, BlockingRetention, set()),
+    (RunArchive, BlockingRunArchive, {"troubles"}),
 ]
 
 

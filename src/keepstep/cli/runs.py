@@ -10,10 +10,10 @@ from typing import Any
 import click
 import msgspec
 
+from keepstep.archive import encode_recording
 from keepstep.client.engine import Engine
 from keepstep.client.info import RunInfo, history_event, moment
 from keepstep.client.progress import Surroundings, progress
-from keepstep.client.recording import encode_recording
 from keepstep.journal import Event, InvalidInput, NotFound
 from keepstep.runtime import history
 from keepstep.worker.words import Wait

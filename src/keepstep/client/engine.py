@@ -27,6 +27,7 @@ from keepstep.journal import (
 )
 from keepstep.queues.starting import started_run
 from keepstep.queues.waiting import WaitingOptions, deduplicated_id
+from keepstep.retention.guest import Retention as RetentionGuest
 from keepstep.runtime.data import Duration, checked_name, encode_value, plain_attributes, to_seconds, within_limit
 from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
@@ -50,6 +51,7 @@ from .info import RunInfo
 from .published import Published
 from .question import Question
 from .queues import Queues
+from .retention import Retention
 from .searching import count_found, list_found
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 from .tasks import read_task_filter
@@ -58,13 +60,14 @@ from .with_start import start_with, update_with_start
 if TYPE_CHECKING:
     from keepstep.schedules import Calendar, ScheduleInfo
 
+    from .archiving import RunArchive
     from .schedule import ScheduleHandle
 
 R = TypeVar("R")
 
 UNSET: Any = msgspec.UNSET
 
-WHILE_OPEN = ("journal", "closings", "published", "queues", "attributes", "bulk")
+WHILE_OPEN = ("journal", "closings", "published", "queues", "attributes", "bulk", "retention")
 """Attributes that an engine has while it is open."""
 
 
@@ -125,6 +128,7 @@ class Engine:
         self.queues: Queues
         self.attributes: Attributes
         self.bulk: Bulk
+        self.retention: Retention
         self.worker: Worker | None = None
         self.known_types: dict[str, tuple[str, str]] = {}
         """Of runs that were started here: their workflow, and where they are offered."""
@@ -143,6 +147,7 @@ class Engine:
         self.queues = Queues(self.journal)
         self.attributes = Attributes(self.journal, self.namespace)
         self.bulk = Bulk(self.journal, self.namespace, self.new_id)
+        self.retention = Retention(self.journal, self.namespace, self.new_id)
         self._is_open = True
         if self._has_worker:
             self.worker = Worker(
@@ -150,7 +155,7 @@ class Engine:
                 self._options,
                 surroundings=self._surroundings,
                 serve=self._serve,
-                guests=(Schedules,),
+                guests=(Schedules, RetentionGuest),
                 observers=self.observers,
             )
             try:
@@ -472,6 +477,37 @@ class Engine:
     async def count(self, filter: str | None = None) -> int:
         """How many runs fit a filter. Raises what ``list`` does."""
         return await count_found(self.journal, self.namespace, filter)
+
+    # leaving and coming back
+
+    async def export(self, id: str, *, run_id: str | None = None, plain: bool = False) -> bytes:
+        """A closed run as a file: the newest one of that id, or a certain one, with all that belongs to it.
+
+        It can be imported elsewhere, and replayed by tests. Where the engine has keys it is sealed with the newest of
+        them; :param plain: is for when it must not be. Raises ``InvalidInput`` for an open run, which would go on in
+        both places; ``NotFound``, ``Unreadable``.
+        """
+        from .archiving import export_run
+
+        return await export_run(self, id, run_id, plain=plain)
+
+    async def import_(self, data: bytes, *, as_id: str | None = None) -> RunHandle[Any]:
+        """Take in what was exported, into this engine's namespace: a closed run as it was, with its run id and times.
+
+        :param as_id: another workflow id for it. Retention counts from the run's close, here as there.
+
+        Raises ``AlreadyStarted`` if that run is here, or one of its workflow id that is open or was started after it;
+        ``InvalidInput`` for what is no exported run, ``Unreadable`` without its key, ``TooLarge``.
+        """
+        from .archiving import import_run
+
+        return await import_run(self, data, as_id)
+
+    def archive(self, place: str) -> RunArchive:
+        """The archive in a folder, or at ``s3://bucket/prefix``: what retention has written there."""
+        from .archiving import RunArchive
+
+        return RunArchive(self, place)
 
     # schedules
 

@@ -92,6 +92,12 @@ def sealed_journal(journal: Journal, codec: Codec) -> Journal:
     return cast(Journal, SealedJournal(journal, codec))
 
 
+def codec_of(journal: Journal) -> Codec:
+    """What a journal seals with; for what is written elsewhere of what was read from it."""
+    found = cast(Any, journal)
+    return found.codec if isinstance(found, SealedJournal) else Codec()
+
+
 class SealedJournal:
     """See the module."""
 
@@ -99,7 +105,7 @@ class SealedJournal:
         self._journal = journal
         self._storage = Storage(codec)
         self._restraint = Restraint(journal.clock.monotonic)
-        self._codec = codec
+        self.codec = codec
         self.value_bytes_max = codec.value_bytes_max
         self._names: OrderedDict[str, tuple[str, str]] = OrderedDict()
         """Of runs: their namespace and workflow id."""
@@ -158,7 +164,7 @@ class SealedJournal:
     # writing
 
     async def start(self, new: NewRun) -> Started:
-        sealing = Sealing(self._codec)
+        sealing = Sealing(self.codec)
         sealed = sealing.new_run(new)
         await self._storage.keep(sealing.blobs)
         return await self._started(new, await self._journal.start(sealed))
@@ -174,13 +180,13 @@ class SealedJournal:
         )
 
     async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
-        sealing = Sealing(self._codec)
+        sealing = Sealing(self.codec)
         sealed = sealing.loaded(loaded)
         await self._storage.keep(sealing.blobs)
         await self._journal.import_run(sealed, audit)
 
     async def send(self, message: NewMessage) -> Sent:
-        sealing = Sealing(self._codec)
+        sealing = Sealing(self.codec)
         sealed = sealing.message(message)
         await self._storage.keep(sealing.blobs)
         return await self._journal.send(sealed)
@@ -195,10 +201,10 @@ class SealedJournal:
         return await self._journal.was_committed(commit_id)
 
     def submit(self, commit: Commit) -> Promise:
-        sealing = Sealing(self._codec)
+        sealing = Sealing(self.codec)
         sealed = sealing.commit(commit)
         if commit.deed is not None:
-            sealed.deed = sealed_deed(commit.deed, commit.run_id, self._codec, self._storage.keep_now)
+            sealed.deed = sealed_deed(commit.deed, commit.run_id, self.codec, self._storage.keep_now)
         for new in commit.start:
             self._remember(new.run_id, new.namespace, new.workflow_id)
         promise = self._submit(sealed, sealing)
@@ -283,7 +289,7 @@ class SealedJournal:
             yield _SealedTransaction(self, transaction)
 
     def transaction(self, *, is_async: bool) -> AbstractAsyncContextManager[Transaction]:
-        if not self._codec.changes_something:
+        if not self.codec.changes_something:
             return self._journal.transaction(is_async=is_async)
         return self._transaction(is_async)
 
@@ -291,10 +297,10 @@ class SealedJournal:
         """One that is not known here goes back with the data that it has: others could not be sealed for its place."""
         task = self._tasks.get(token.task_id)
         if data is not None and task is not None:
-            sealing = Sealing(self._codec)
+            sealing = Sealing(self.codec)
             data = sealing.data(data, binding.of_task(task.run_id, task))
             await self._storage.keep(sealing.blobs)
-        elif data is not None and self._codec.changes_something:
+        elif data is not None and self.codec.changes_something:
             logger.warning("task %d goes back without a record of its attempts: it was not claimed here", token.task_id)
             data = None
         await self._journal.release_task(token, visible_at=visible_at, attempt=attempt, data=data)
@@ -328,7 +334,7 @@ class SealedJournal:
     async def _opened_tasks(self, tasks: list[Task], asked: Sequence[str] = ()) -> list[Task]:
         """Tasks in plain. One that cannot be read here is put back for others."""
         wanted: list[Wanted] = [(task.data, (binding.of_task(task.run_id, task),)) for task in tasks]
-        if self._codec.changes_something:
+        if self.codec.changes_something:
             self._tasks.update((task.token.task_id, task) for task in tasks)
             while len(self._tasks) > NAMES_KEPT_MAX:
                 self._tasks.popitem(last=False)
@@ -353,7 +359,7 @@ class SealedJournal:
     # asks
 
     async def ask(self, run_id: str, kind: str, name: str, data: bytes, timeout_seconds: float) -> bytes:
-        sealing = Sealing(self._codec)
+        sealing = Sealing(self.codec)
         sealed = sealing.data(data, binding.of_question(run_id, kind, name))
         await self._storage.keep(sealing.blobs)
         answer = await self._journal.ask(run_id, kind, name, sealed, timeout_seconds)
@@ -369,7 +375,7 @@ class SealedJournal:
                 plain.append(replace(ask, data=data))
             else:
                 logger.warning("a question to run %s cannot be read, and is not answered: %s", ask.run_id, data)
-        if self._codec.changes_something:
+        if self.codec.changes_something:
             self._asks.update((ask.ask_id, ask) for ask in plain)
             while len(self._asks) > NAMES_KEPT_MAX:
                 self._asks.popitem(last=False)
@@ -378,11 +384,11 @@ class SealedJournal:
     async def answer(self, ask_id: str, data: bytes) -> None:
         """An ask that is not known here is not answered: the answer could not be sealed for its place."""
         ask = self._asks.get(ask_id)
-        if ask is None and self._codec.changes_something:
+        if ask is None and self.codec.changes_something:
             logger.warning("ask %s is not answered: it was not taken here", ask_id)
             return
         if ask is not None:
-            sealing = Sealing(self._codec)
+            sealing = Sealing(self.codec)
             data = sealing.data(data, binding.of_answer(ask.run_id, ask.kind, ask.name))
             await self._storage.keep(sealing.blobs)
         await self._journal.answer(ask_id, data)
@@ -496,13 +502,13 @@ class _SealedOutbox:
         self._outbox = outbox
 
     async def start(self, new: NewRun) -> Started:
-        sealing = Sealing(self._seam._codec)
+        sealing = Sealing(self._seam.codec)
         sealed = sealing.new_run(new)
         await self._seam._storage.keep(sealing.blobs)
         return await self._seam._started(new, await self._outbox.start(sealed))
 
     async def send(self, message: NewMessage) -> Sent:
-        sealing = Sealing(self._seam._codec)
+        sealing = Sealing(self._seam.codec)
         sealed = sealing.message(message)
         await self._seam._storage.keep(sealing.blobs)
         return await self._outbox.send(sealed)
@@ -517,7 +523,7 @@ class _SealedTransaction:
         self.connection = transaction.connection
 
     async def commit(self, commit: Commit) -> Committed:
-        sealing = Sealing(self._seam._codec)
+        sealing = Sealing(self._seam.codec)
         sealed = sealing.commit(commit)
         await self._seam._storage.keep(sealing.blobs)
         return await self._transaction.commit(sealed)

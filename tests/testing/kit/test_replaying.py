@@ -87,8 +87,9 @@ def test_a_file_that_is_no_recording_is_refused(recorded: dict[str, Path], tmp_p
     whole = json.loads(recorded["completed"].read_text())
     wrong = {
         "no recorded history: Input data was truncated": "{",
-        r"format None, not 1.*keepstep history ID --export FILE": "[]",
-        r"format 2, not 1": json.dumps({**whole, "keepstep_recording": 2}),
+        r"format None, not 2.*keepstep history ID --export FILE": "{}",
+        "Expected `object`": "[]",
+        r"format 3, not 2": json.dumps({**whole, "keepstep_recording": 3}),
         "does not hold all": json.dumps({**whole, "events": whole["events"][:-1]}),
         "missing required field": json.dumps({**whole, "run": {}}),
     }

@@ -30,11 +30,13 @@ from .closing import close_at_exit
 from .derived import Blocking, Derived, DerivedIterator, mirrors
 from .handle import BlockingRunHandle
 from .queues import BlockingQueues
+from .retention import BlockingRetention
 from .thread import EngineThread
 
 if TYPE_CHECKING:
     from keepstep.schedules import Calendar
 
+    from .archiving import BlockingRunArchive
     from .schedule import BlockingScheduleHandle
 
 R = TypeVar("R")
@@ -121,6 +123,12 @@ class BlockingEngine(Blocking):
         """What is said to many runs at once. ``on_progress`` is called on the engine's own thread."""
         thread = self._thread
         return BlockingBulk(thread, self._it.bulk)
+
+    @property
+    def retention(self) -> BlockingRetention:
+        """How long closed runs are kept."""
+        thread = self._thread
+        return BlockingRetention(thread, self._it.retention)
 
     def open(self) -> BlockingEngine:
         """Open it: its store, and its worker. Returns the engine itself. Raises what ``Engine`` raises."""
@@ -251,6 +259,21 @@ class BlockingEngine(Blocking):
 
     list = DerivedIterator(Engine.list)
     count = Derived(Engine.count)
+
+    # leaving and coming back
+
+    export = Derived(Engine.export)
+
+    @mirrors(Engine.import_)
+    def import_(self, data: bytes, *, as_id: str | None = None) -> BlockingRunHandle[Any]:
+        return self._handle(self._thread.call(self._it.import_, data, as_id=as_id))
+
+    @mirrors(Engine.archive)
+    def archive(self, place: str) -> BlockingRunArchive:
+        from .archiving import BlockingRunArchive
+
+        thread = self._thread
+        return BlockingRunArchive(thread, self._it.archive(place))
 
     # schedules
 

@@ -37,29 +37,14 @@ class FileBlobs:
 
     def put(self, reference: str, data: bytes) -> None:
         place = self._place(reference)
-        unfinished = place.with_name(f"{reference}.{secrets.token_hex(4)}")
         try:
             if place.parent not in self._flushed:
-                self._make_folder(place.parent)
-            with open(unfinished, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, place)
-            _flush_folder(place.parent)
+                make_folder(place.parent, self._folder)
+                self._flushed.add(place.parent)
+            write_file(place, data)
         except OSError as error:
             self._flushed.discard(place.parent)  # it may have been removed
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
             raise StoreUnavailable(f"a blob cannot be written to {self._folder}: {error}") from error
-
-    def _make_folder(self, folder: Path) -> None:
-        """Also of a folder that is there: who has made it may not have flushed it yet."""
-        made = [each for each in (folder, *folder.parents) if not each.is_dir()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in dict.fromkeys((folder, self._folder, *made)):
-            _flush_folder(each.parent)
-        self._flushed.add(folder)
 
     def get(self, reference: str) -> bytes:
         try:
@@ -84,6 +69,30 @@ class FileBlobs:
                 except FileNotFoundError:  # somebody else sweeps, too
                     continue
                 yield BlobFound(place.name, seen.st_mtime, seen.st_size)
+
+
+def make_folder(folder: Path, root: Path) -> None:
+    """Make a folder in, or at, a root, durably; also one that is there: who has made it may not have flushed it yet."""
+    made = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in dict.fromkeys((folder, root, *made)):
+        _flush_folder(each.parent)
+
+
+def write_file(place: Path, data: bytes) -> None:
+    """Have a file there, whole and durable, or as it was before. Raises ``OSError``."""
+    unfinished = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
+    try:
+        with open(unfinished, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, place)
+        _flush_folder(place.parent)
+    except OSError:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _flush_folder(folder: Path) -> None:

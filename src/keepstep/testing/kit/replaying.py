@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from keepstep.archive import Archive, decode_recording, encode_recording
+from keepstep.archive.file import SUFFIX
+from keepstep.archive.place import Folder
 from keepstep.client.checking.verdict import verdict_on
 from keepstep.client.handle import RunHandle
-from keepstep.client.recording import decode_recording, encode_recording
+from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import InvalidInput
 from keepstep.runtime.code_version import split_queue
 from keepstep.runtime.registry import definition_of, find_code
@@ -36,17 +40,40 @@ async def record(run: RunHandle[Any], file: Path | str) -> None:
 
 
 def replay(file: Path | str, workflow: Any = None) -> None:
-    """Replay the history in a file made by ``keepstep history ID --export FILE``; nothing is run and nothing written.
+    """Replay the history in a file made by ``keepstep history ID --export FILE`` or ``keepstep export``; nothing is run
+    and nothing written. Of an archive (its folder, or one of its files) all runs are replayed, one after the other.
 
     :param workflow: the code; by default the workflow of the recorded name, which must have been imported.
 
     Raises ``HistoryMisfit`` that tells where code and history part, ``InvalidInput`` for a file that is no recording.
+    What is sealed is read with the keys of KEEPSTEP_KEYS; raises ``Unreadable`` without them.
     """
     path = Path(file)
+    if path.is_dir() or path.name.endswith(SUFFIX):
+        for name, data in _archived(path):
+            _replay(name, data, workflow)
+        return
     try:
-        loaded = decode_recording(path.read_bytes(), str(path))
+        data = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"the recorded history {path} cannot be read: {error.strerror}") from error
+    _replay(str(path), data, workflow)
+
+
+def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The runs of an archive, by file and line. One that cannot be read whole proves nothing."""
+    archive = Archive(Folder(path if path.is_dir() else path.parent))
+    found = archive.list()
+    wanted = found if path.is_dir() else [each for each in found if each.file == path.name]
+    if archive.troubles or not wanted:
+        why = archive.troubles[0] if archive.troubles else "there is no run in it"
+        raise InvalidInput(f"the archive {path} cannot be replayed: {why}")
+    for archived, line in archive.read(sorted(wanted, key=lambda each: (each.file, each.line))):
+        yield archived.where, line
+
+
+def _replay(name: str, data: bytes, workflow: Any) -> None:
+    loaded = decode_recording(data, name, codec_from_environment()).loaded
     run = loaded.run
     code = _code_for(run.type, run.queue, workflow)
     prepare_to_run([code])
@@ -54,8 +81,8 @@ def replay(file: Path | str, workflow: Any = None) -> None:
     if verdict.troubles:
         [trouble] = verdict.troubles
         raise HistoryMisfit(
-            f"{path.name}: the history of {run.type} {run.workflow_id!r} ({run.status}, {run.last_seq} events) does "
-            f"not fit the code any more; runs like it would be blocked\n{trouble.diff}"
+            f"{Path(name).name}: the history of {run.type} {run.workflow_id!r} ({run.status}, {run.last_seq} events) "
+            f"does not fit the code any more; runs like it would be blocked\n{trouble.diff}"
         )
 
 
