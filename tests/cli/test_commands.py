@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from keepstep.client.recording import decode_recording
+from keepstep.archive import decode_recording
 from tests.cli.command import Command, free_port
 
 ORDER = '{"id": 7, "item": "disc"}'
@@ -107,7 +107,7 @@ def test_a_run_is_followed_from_start_to_end(keepstep: Command) -> None:
         assert kinds[0] == "workflow_started"
         assert kinds[-1] == "workflow_completed"
         assert f"{len(kinds)} events of order-7" in keepstep("history", "order-7", "--export", "order.json").stdout
-        exported = decode_recording((keepstep.folder / "order.json").read_bytes(), "order.json")
+        exported = decode_recording((keepstep.folder / "order.json").read_bytes(), "order.json").loaded
         assert [event.type for event in exported.events] == kinds
         nowhere = keepstep("history", "order-7", "--export", "no/where.json")
         assert (nowhere.returncode, "cannot be written" in one_line(nowhere.stderr)) == (2, True)
