@@ -26,16 +26,26 @@ from keepstep.runtime import history
 from keepstep.runtime.data import plain_text
 from keepstep.runtime.history import pack
 from keepstep.worker.kinship import words_after_termination
+from keepstep.worker.observer import Observers
+from keepstep.worker.said import Hearing
+from keepstep.worker.watching import tell_closed
 
 TRIES_MAX = 20
 EVENTS_PAGE = 1000
 OF_CHILDREN = (history.CHILD_STARTED, history.CHILD_CLOSED)
 
 
-async def terminate(journal: Journal, read: Callable[[], Awaitable[Run]], reason: str, *, is_certain: bool) -> None:
+async def terminate(
+    journal: Journal,
+    read: Callable[[], Awaitable[Run]],
+    reason: str,
+    *,
+    is_certain: bool,
+    observers: Observers | None = None,
+) -> None:
     """End the run that ``read`` reads. ``is_certain``: it is a certain run, not whichever is the newest of its id.
 
-    Raises ``RunClosed``, and ``Conflict`` if it changes too quickly.
+    ``observers`` are told of it. Raises ``RunClosed``, and ``Conflict`` if it changes too quickly.
     """
     plain_text(reason, "the reason")
     run = await read()
@@ -43,7 +53,9 @@ async def terminate(journal: Journal, read: Callable[[], Awaitable[Run]], reason
         if run.status is not Status.RUNNING:
             raise RunClosed(f"run {run.workflow_id!r} is closed already ({run.status})")
         try:
-            await journal.commit(await _termination(journal, run, reason))
+            ending = await _Ending.of(journal, run, reason, observers)
+            await journal.commit(ending.commit)
+            ending.tell()
             return
         except Conflict:
             pass
@@ -54,45 +66,73 @@ async def terminate(journal: Journal, read: Callable[[], Awaitable[Run]], reason
     raise Conflict(f"run {run.workflow_id!r} changes too quickly to be terminated; try again")
 
 
-async def restart(journal: Journal, new: NewRun) -> Started:
+async def restart(journal: Journal, new: NewRun, observers: Observers | None) -> Started:
     """End the open run of that workflow id by force and start the new one, in one commit."""
     for _ in range(TRIES_MAX):
         run = await journal.find_run(new.namespace, new.workflow_id)
         try:
             if run is None or run.status is not Status.RUNNING:
                 return await journal.start(new)
-            commit = await _termination(journal, run, "restarted", new.run_id)
-            commit.start = (msgspec.structs.replace(new, continued_from=run.run_id),)
-            return (await journal.commit(commit)).started[0]
+            ending = await _Ending.of(journal, run, "restarted", observers, new.run_id)
+            ending.commit.start = (msgspec.structs.replace(new, continued_from=run.run_id),)
+            done = await journal.commit(ending.commit)
+            ending.tell()
+            return done.started[0]
         except (Conflict, RunClosed):
             continue  # it went on, ended, or was restarted by somebody else since it was read
     raise Conflict(f"run {new.workflow_id!r} changes too quickly to be restarted; try again")
 
 
-async def _termination(journal: Journal, run: Run, reason: str, restarted_as: str = "") -> Commit:
-    """``restarted_as`` is the run that takes its place, if one does."""
-    data = pack(history.WorkflowTerminated(reason, restarted_as))
-    event = NewEvent(history.WORKFLOW_TERMINATED, journal.clock.now(), None, data)
-    send = words_after_termination(run.namespace, run.run_id, await _events(journal, run))
-    if run.parent_run_id is not None:
-        told = pack(history.ChildClosed(Status.TERMINATED, b""))
-        send.append(NewMessage(run_id=run.parent_run_id, kind="child_closed", name=run.parent_key or "", data=told))
-    return Commit(
-        run_id=run.run_id,
-        version=run.version,
-        seize=True,
-        status=Status.TERMINATED,
-        events=(event,),
-        send=tuple(send),
-        audit=f"terminate: {reason}",
-    )
+class _Ending:
+    """The end of one run by force: its commit, and whom to tell of it then."""
+
+    def __init__(self, run: Run, commit: Commit, hearing: Hearing, observers: Observers | None) -> None:
+        self.commit = commit
+        self._run = run
+        self._hearing = hearing
+        self._observers = observers
+
+    @classmethod
+    async def of(
+        cls, journal: Journal, run: Run, reason: str, observers: Observers | None, restarted_as: str = ""
+    ) -> _Ending:
+        """``restarted_as`` is the run that takes its place, if one does."""
+        data = pack(history.WorkflowTerminated(reason, restarted_as, observers is not None))
+        event = NewEvent(history.WORKFLOW_TERMINATED, journal.clock.now(), None, data)
+        of_children, hearing = await _read_history(journal, run, is_heard=observers is not None)
+        send = words_after_termination(run.namespace, run.run_id, of_children)
+        if run.parent_run_id is not None:
+            told = pack(history.ChildClosed(Status.TERMINATED, b""))
+            send.append(NewMessage(run_id=run.parent_run_id, kind="child_closed", name=run.parent_key or "", data=told))
+        commit = Commit(
+            run_id=run.run_id,
+            version=run.version,
+            seize=True,
+            status=Status.TERMINATED,
+            events=(event,),
+            send=tuple(send),
+            audit=f"terminate: {reason}",
+        )
+        return cls(run, commit, hearing, observers)
+
+    def tell(self) -> None:
+        """It is durable."""
+        if self._observers is not None:
+            tell_closed(self._observers, self._run, Status.TERMINATED, self.commit.events[0].time, self._hearing)
 
 
-async def _events(journal: Journal, run: Run) -> list[tuple[str, str | None, bytes]]:
-    """The events of its children in a run's history as it was read; that it has not gone on, its version says."""
-    found: list[tuple[str, str | None, bytes]] = []
-    seq = 0
+async def _read_history(
+    journal: Journal, run: Run, *, is_heard: bool
+) -> tuple[list[tuple[str, str | None, bytes]], Hearing]:
+    """The events of its children in a run's history as it was read, and (``is_heard``) what was said to it.
+
+    That it has not gone on since, its version says.
+    """
+    of_children: list[tuple[str, str | None, bytes]] = []
+    hearing, seq = Hearing(), 0
     while page := await journal.read_events(run.run_id, seq, EVENTS_PAGE):
-        found += [(each.type, each.key, each.data) for each in page if each.type in OF_CHILDREN]
+        of_children += [(each.type, each.key, each.data) for each in page if each.type in OF_CHILDREN]
+        for event in page if is_heard else ():
+            hearing.hear(event)
         seq = page[-1].seq
-    return found
+    return of_children, hearing

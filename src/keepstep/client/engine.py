@@ -105,7 +105,8 @@ class Engine:
         **options: Any,
     ) -> None:
         self.observers = tuple(observers)
-        self._observers = Observers(observers) if observers else None
+        self.audience = Observers(observers) if observers else None
+        """All observers, to be told something; None if there are none."""
         self.url = url
         self.namespace = namespace
         self._clock = clock
@@ -146,7 +147,7 @@ class Engine:
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)
         self.attributes = Attributes(self.journal, self.namespace)
-        self.bulk = Bulk(self.journal, self.namespace, self.new_id)
+        self.bulk = Bulk(self.journal, self.namespace, self.new_id, self.audience)
         self.retention = Retention(self.journal, self.namespace, self.new_id)
         self._is_open = True
         if self._has_worker:
@@ -323,13 +324,13 @@ class Engine:
         except Conflict:
             if new.if_running is not IfRunning.RESTART:
                 raise
-            started = await restart(self.journal, msgspec.structs.replace(new, lease_id=None))
+            started = await restart(self.journal, msgspec.structs.replace(new, lease_id=None), self.audience)
         except (asyncio.CancelledError, StoreUnavailable):
             if self.worker is not None and new.lease_id is not None:
                 self.worker.recover(new.run_id)  # it may have been started under the worker's lease all the same
             raise
-        if self._observers is not None and started.created:
-            self._observers.tell(lambda each: each.run_started(started.run_id, new.workflow_id, new.type))
+        if self.audience is not None and started.created:
+            self.audience.tell(lambda each: each.run_started(started.run_id, new.workflow_id, new.type))
         if started.leased and self.worker is not None:
             self.worker.admission.adopt(new, started)
         return started

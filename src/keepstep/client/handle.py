@@ -280,7 +280,10 @@ class RunHandle(Generic[R]):
 
     async def terminate(self, reason: str = "") -> None:
         """End the run at once, by force: its code is not asked, nothing is compensated. Raises ``RunClosed``."""
-        await terminate(self._journal, self._current, reason, is_certain=self.run_id is not None)
+        audience = self._engine.audience
+        await terminate(
+            self._journal, self._current, reason, is_certain=self.run_id is not None, observers=audience
+        )  # fmt: skip
 
     async def pause(self) -> None:
         """Let the run stand still until ``resume``: it begins no step, and what is said to it or comes due waits.

@@ -297,6 +297,8 @@ class WorkflowTerminated(_Data, frozen=True, array_like=True, gc=False):
     reason: str = ""
     restarted_as: str = ""
     """The run that was started in its place by the same commit, if one was."""
+    is_told: bool = False
+    """Who has ended it is observed, and tells of it; else the worker does that had it."""
 
 
 class WorkflowContinued(_Data, frozen=True, array_like=True, gc=False):

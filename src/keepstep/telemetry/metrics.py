@@ -16,6 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from keepstep.journal import Condition, Journal, Status
 from keepstep.runtime.execution import Identity
 from keepstep.worker.observer import AttemptOutcome, LostAttempt, ObservedAttempt, Observer
+from keepstep.worker.said import Said
 
 STEP_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300, 3600)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
@@ -55,6 +56,13 @@ class PrometheusMetrics(Observer):
             "keepstep_task_schedule_to_start_seconds", "How long steps of queues waited", ["queue"],
             registry=into, buckets=WAITED_SECONDS,
         )  # fmt: skip
+        self._said = Counter(
+            "keepstep_messages", "Signals, updates and queries", ["workflow", "kind", "outcome"], registry=into
+        )
+        self._said_seconds = Histogram(
+            "keepstep_message_seconds", "From an update's acceptance to its outcome; of the answer to a query",
+            ["workflow", "kind"], registry=into, buckets=STEP_SECONDS,
+        )  # fmt: skip
         self._commit_seconds = Histogram(
             "keepstep_commit_seconds", "From handing a commit in to its durability",
             registry=into, buckets=COMMIT_SECONDS,
@@ -83,8 +91,13 @@ class PrometheusMetrics(Observer):
     def run_blocked(self, run: Identity) -> None:
         self._blocked.labels(run.type).inc()
 
-    def run_closed(self, run: Identity, status: Status, ended_at: int) -> None:
+    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said]) -> None:
         self._closed.labels(run.type, status.value).inc()
+
+    def run_said(self, run: Identity, said: Said) -> None:
+        self._said.labels(run.type, said.kind.value, said.outcome.value).inc()
+        if said.seconds is not None:
+            self._said_seconds.labels(run.type, said.kind.value).observe(said.seconds)
 
     def attempt_begun(self, attempt: ObservedAttempt) -> None:
         self._running.inc()

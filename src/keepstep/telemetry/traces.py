@@ -5,11 +5,16 @@ the step's key, the number of the attempt, and the epoch of the owner that execu
 another one where to go on, histories hold nothing of it, and a span that died with its process, to which spans of the
 step's own code may already point, is closed under its own id by whoever takes the run over.
 
-The root span is sent when the run closes, by who closes it; until then its children are there without it. A child run
-and one that continues another have traces of their own, linked to the run that they come from. Replay emits nothing.
+The root span is sent when the run closes, by who closes it; until then its children are there without it. Of a run
+that is ended by force from a process without observers, it is sent by the worker that had the run, if one had it, when
+that comes to know. A child run and one that continues another have traces of their own, linked to the run that they
+come from. Replay emits nothing.
 
 A span that is left open by a worker which gives the run back, or loses it, is closed by who takes the run over too, so
-that no span is sent twice. Where nobody takes it over, as after ``terminate``, it is not sent.
+that no span is sent twice. Where nobody takes it over, as after ``terminate``, it is not sent; the root span is.
+
+Signals and updates are events of the root span, from the run's history, so that they are all there whoever closes it.
+A query, and an update that was rejected, leave nothing in a history: each is a span of its own below the root.
 """
 
 from __future__ import annotations
@@ -26,8 +31,11 @@ from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanK
 from keepstep.journal import InvalidInput, Status
 from keepstep.runtime.execution import Identity
 from keepstep.worker.observer import AttemptOutcome, LostAttempt, ObservedAttempt, Observer
+from keepstep.worker.said import Said, SaidKind, SaidOutcome
 
 SUCCESSES = (Status.COMPLETED, Status.CONTINUED)
+
+UNSUCCESSFUL = (SaidOutcome.FAILED, SaidOutcome.REJECTED)
 
 DIED = "the worker died, or was cut off from the run, before the end of the attempt was recorded"
 
@@ -40,6 +48,17 @@ def root_of(run_id: str) -> SpanContext:
 def span_id_of(attempt: ObservedAttempt) -> int:
     """The id of an attempt's span, in whichever process."""
     return _derived("attempt", f"{attempt.run_id}/{attempt.epoch}/{attempt.number}/{attempt.key}", 8)
+
+
+def _below(run_id: str) -> contexts.Context:
+    """Where the spans of a run belong."""
+    return trace.set_span_in_context(NonRecordingSpan(root_of(run_id)), contexts.Context())
+
+
+def _words(said: Said) -> dict[str, str]:
+    """What is told of it as attributes."""
+    words = {"keepstep.message": said.name, "keepstep.outcome": said.outcome.value}
+    return words | {"keepstep.message_id": said.id} if said.id else words
 
 
 def _derived(what: str, of: str, size: int) -> int:
@@ -79,7 +98,19 @@ class RunTraces(Observer):
             span.set_status(StatusCode.ERROR, DIED)
             span.end()
 
-    def run_closed(self, run: Identity, status: Status, ended_at: int) -> None:
+    def run_said(self, run: Identity, said: Said) -> None:
+        if said.kind is not SaidKind.QUERY and said.outcome is not SaidOutcome.REJECTED:
+            return
+        began = said.at - round((said.seconds or 0.0) * 1e6)
+        span = self._tracer.start_span(
+            f"{said.kind.value} {said.name}", _below(run.run_id), kind=SpanKind.SERVER, start_time=began * 1000,
+            attributes={"keepstep.run_id": run.run_id, "keepstep.workflow_id": run.workflow_id, **_words(said)},
+        )  # fmt: skip
+        if said.outcome in UNSUCCESSFUL:
+            span.set_status(StatusCode.ERROR, said.outcome.value)
+        span.end(said.at * 1000)
+
+    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said]) -> None:
         links = [
             Link(root_of(run_id), {"keepstep.relation": relation})
             for relation, run_id in (("parent", run.parent_run_id), ("continues", run.continued_from))
@@ -97,6 +128,8 @@ class RunTraces(Observer):
             f"workflow {run.type}", contexts.Context(), root.span_id, root.trace_id,
             attributes=attributes, links=links, start_time=run.started_at * 1000,
         )  # fmt: skip
+        for each in said:
+            span.add_event(f"{each.kind.value} {each.outcome.value}", _words(each), each.at * 1000)
         if status not in SUCCESSES:
             span.set_status(StatusCode.ERROR, status.value)
         span.end(ended_at * 1000)
@@ -116,7 +149,8 @@ class RunTraces(Observer):
         if begun is None:
             return
         span, token = begun
-        contexts.detach(token)
+        if trace.get_current_span() is span:  # elsewhere the context has ended with the attempt
+            contexts.detach(token)
         if outcome is AttemptOutcome.LEFT:
             return
         span.set_attribute("keepstep.outcome", outcome.value)
@@ -124,10 +158,11 @@ class RunTraces(Observer):
             span.record_exception(error)
         if outcome not in (AttemptOutcome.COMPLETED, AttemptOutcome.CANCELLED):
             span.set_status(StatusCode.ERROR, str(error))
-        span.end()
+        began = getattr(span, "start_time", None)  # one that is not sampled has none
+        span.end(None if began is None else began + round(seconds * 1e9))
 
     def _start_attempt(self, attempt: ObservedAttempt, since: int | None) -> Span:
-        parent = trace.set_span_in_context(NonRecordingSpan(root_of(attempt.run_id)), contexts.Context())
+        parent = _below(attempt.run_id)
         attributes: dict[str, str | int] = {
             "keepstep.run_id": attempt.run_id,
             "keepstep.workflow_id": attempt.workflow_id,

@@ -44,6 +44,7 @@ from .identity import identity_of
 from .pause import is_paused
 from .replay import replay
 from .reply import QUERY, UPDATE, Reply, ReplyKind, again, decode_request, earlier, encode_reply, reply_of
+from .said import SaidOutcome
 from .updating import judge
 from .watchdog import TurnTooLong
 from .words import decode_detail
@@ -136,7 +137,8 @@ class Asks:
         if resident.parking.blocked is not None:
             return Reply(ReplyKind.BLOCKED, text=str(resident.parking.blocked))
         if kind == UPDATE:
-            return await resident.updating.perform(name, decode_request(data))
+            reply = await resident.updating.perform(name, decode_request(data))
+            return self._told_of(reply, resident.execution, name, data)
         reply = self._guarded(resident.execution, name, data)
         if resident.execution.loop.is_disturbed():
             self._worker.reload(resident)
@@ -178,7 +180,7 @@ class Asks:
                 return Reply(ReplyKind.BLOCKED, text=_why_misfit(misfit))
             if kind == QUERY:
                 return self._guarded(execution, name, data)
-            return await self._send_update(execution, name, data)
+            return self._told_of(await self._send_update(execution, name, data), execution, name, data)
         finally:
             execution.detach()
 
@@ -234,6 +236,15 @@ class Asks:
 
     def _guarded(self, execution: Execution, name: str, payload: bytes) -> Reply:
         """Ask a query. Code that does not come back is interrupted, as in any other turn."""
+        since = self._worker.journal.clock.now()
+        reply = self._answer_to(execution, name, payload)
+        watching = self._worker.watching
+        if watching is not None and name in execution.handling.handlers.queries:
+            outcome = SaidOutcome.ANSWERED if reply.kind is ReplyKind.VALUE else SaidOutcome.FAILED
+            watching.answered(execution.identity, name, outcome, since)
+        return reply
+
+    def _answer_to(self, execution: Execution, name: str, payload: bytes) -> Reply:
         watchdog = self._worker.watchdog
         watchdog.enter()
         try:
@@ -247,6 +258,12 @@ class Asks:
         except (InvalidInput, Disturbed, TurnTooLong) as error:
             return Reply(ReplyKind.INVALID, text=str(error))
         return Reply(ReplyKind.VALUE, answer)
+
+    def _told_of(self, reply: Reply, execution: Execution, name: str, data: bytes) -> Reply:
+        """The reply to an update, of which observers hear where nothing else will tell them."""
+        if reply.kind is ReplyKind.REJECTED and self._worker.watching is not None:
+            self._worker.watching.rejected(execution.identity, name, decode_request(data).id)
+        return reply
 
 
 def _why_misfit(error: BaseException) -> str:

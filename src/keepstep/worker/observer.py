@@ -15,6 +15,8 @@ import msgspec
 from keepstep.journal import Status
 from keepstep.runtime.execution import Identity
 
+from .said import Said
+
 logger = logging.getLogger("keepstep.worker")
 
 
@@ -73,8 +75,14 @@ class Observer:
     def run_blocked(self, run: Identity) -> None:
         """A run cannot go on with the code that is here."""
 
-    def run_closed(self, run: Identity, status: Status, ended_at: int) -> None:
-        """This worker has recorded the end of a run, at that engine time."""
+    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said]) -> None:
+        """The end of a run was recorded, at that engine time. ``said``: the signals and updates of its history.
+
+        One process is told of it: that which has recorded it, or, if nobody observes that, the worker that had the run.
+        """
+
+    def run_said(self, run: Identity, said: Said) -> None:
+        """A run was spoken to, and this worker has recorded it or answered; ``Said`` has what, and what came of it."""
 
     def attempt_begun(self, attempt: ObservedAttempt) -> object:
         """Told in the context in which the step is about to be called. What it returns is handed to the end."""
@@ -87,7 +95,7 @@ class Observer:
         seconds: float,
         error: BaseException | None,
     ) -> None:
-        """Likewise, after ``seconds``."""
+        """It has ended after ``seconds``; told when its outcome is durable or was refused, in whatever context."""
 
     def committed(self, seconds: float, error: BaseException | None) -> None:
         """A commit is durable, or was refused, so long after it was handed in."""

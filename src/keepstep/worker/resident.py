@@ -60,6 +60,7 @@ from .parking import Parking
 from .pause import of_pausing
 from .remote import state_of_remote
 from .reply import UPDATE
+from .said import Hearing
 from .updating import PATIENCE_SECONDS, UPDATE_OUTCOMES, Updating, outcome_events
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
@@ -122,6 +123,8 @@ class Resident:
         """Engine time of the last thing done for this run."""
         self._is_replayed = False
         """It was replayed, and observers have not heard of that."""
+        self.hearing: Hearing | None = None
+        """What was said to it, if somebody observes."""
         self.terminated_because: str | None = None
         """Its parent has ended, and wants it ended by force: why."""
         self.terminated_by: list[int] = []
@@ -157,7 +160,7 @@ class Resident:
             elif kind == HEARTBEAT:
                 self.heartbeats[key] = data
         if self.worker.watching is not None:
-            self.worker.watching.begin(self, is_first=is_first)
+            self.worker.watching.begin(self, events, is_first=is_first)
         replay = partial(self.execution.replay, is_first=is_first, went_on=self.worker.watchdog.go_on)
         self._is_replayed = not is_first and self.worker.watching is not None
         self._guarded(replay, events)
@@ -610,6 +613,8 @@ class Resident:
             event = Event(seq, new.type, new.time, new.key, new.data)
             if new.key is not None:
                 self.answered.discard(new.key)
+            if self.hearing is not None and self.worker.watching is not None:
+                self.worker.watching.recorded(self, self.hearing, event)
             self._guarded(self.execution.deliver, event)
         if self.is_parking:
             self.parking.finish()
@@ -628,6 +633,7 @@ class Resident:
         if isinstance(error, Fenced | RunClosed | NotFound):
             logger.info("run %s is not this worker's any more: %s", self.run_id, error)
             self.worker.drop(self)
+            self.worker.look_at_end(self.run_id, self.epoch)
         elif self.parking.blocked is not None:
             self.parking.finish()
         elif isinstance(error, TypeError | ValueError | OverflowError):  # among them TooLarge; no other try helps
@@ -679,7 +685,7 @@ class Resident:
             if self._updating is not None and handling.unrecorded:
                 self._updating.tell_all(handling.unrecorded)
             if self.worker.watching is not None and done.commit.status is not None:
-                self.worker.watching.closed(self, done.commit.status, done.commit.events[-1].time)
+                self.worker.watching.closed(self, done.commit, done.commit.status)
             self.worker.forget(self)
             return
         handling.give_back(

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from keepstep.journal import Promise, Status, Task
+from keepstep.journal import (
+    Commit,
+    Event,
+    Fenced,
+    Journal,
+    JournalError,
+    NotFound,
+    Promise,
+    Run,
+    RunClosed,
+    Status,
+    Task,
+)
+from keepstep.runtime import history
+from keepstep.runtime.execution import Identity
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.step import Step
 
 from .attempt import AttemptRecord
+from .identity import identity_of
 from .observer import AttemptOutcome, LostAttempt, ObservedAttempt, Observers
 from .remote_work import RemoteWork
+from .said import Hearing, Said, SaidKind, SaidOutcome
 
 if TYPE_CHECKING:
     from .attempt import Attempt
@@ -21,8 +39,28 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 
+logger = logging.getLogger("keepstep.worker")
+
+EVENTS_PAGE = 1000
+
 EPOCHS_BETWEEN_OWNERS = 2
 """By so much a run's epoch grows from owner to owner: one when it is taken or given back, one when it is claimed."""
+
+
+async def hear_all(journal: Journal, run: Run) -> tuple[Hearing, Event | None]:
+    """What was said to a run by its history, and the last event of that."""
+    hearing, last, seq = Hearing(), None, 0
+    while page := await journal.read_events(run.run_id, seq, EVENTS_PAGE):
+        for last in page:
+            hearing.hear(last)
+        seq = page[-1].seq
+    return hearing, last
+
+
+def tell_closed(observers: Observers, run: Run, status: Status, ended_at: int, hearing: Hearing) -> None:
+    """Tell of the end of a run that is in nobody's memory here."""
+    identity = identity_of(run)
+    observers.tell(lambda each: each.run_closed(identity, status, ended_at, tuple(hearing.said)))
 
 
 class Watching:
@@ -32,11 +70,15 @@ class Watching:
         self._worker = worker
         self._clock = worker.journal.clock
         self._observers = observers
+        self._looks = 0
+        self._has_looked = asyncio.Event()
+        self._has_looked.set()
 
     # runs
 
-    def begin(self, resident: Resident, *, is_first: bool) -> None:
-        """A run is about to be brought into memory."""
+    def begin(self, resident: Resident, events: Sequence[Event], *, is_first: bool) -> None:
+        """A run is about to be brought into memory, with what is recorded of it."""
+        resident.hearing = Hearing(events)
         if is_first:
             run = resident.execution.identity
             waited = max(self._clock.now() - run.started_at, 0) / 1e6
@@ -57,10 +99,65 @@ class Watching:
         run = resident.execution.identity
         self._observers.tell(lambda each: each.run_blocked(run))
 
-    def closed(self, resident: Resident, status: Status, ended_at: int) -> None:
+    def recorded(self, resident: Resident, hearing: Hearing, event: Event) -> None:
+        """An event of a run has become durable here."""
+        said = hearing.hear(event)
+        if said is not None:
+            self._say(resident.execution.identity, said)
+
+    def closed(self, resident: Resident, commit: Commit, status: Status) -> None:
         """The last commit of a run is durable."""
-        run = resident.execution.identity
-        self._observers.tell(lambda each: each.run_closed(run, status, ended_at))
+        run, hearing, last = resident.execution.identity, resident.hearing or Hearing(), commit.events[-1]
+        for seq, new in enumerate(commit.events, commit.first_seq or 0):
+            self.recorded(resident, hearing, history.recorded(seq, new))
+        self._observers.tell(lambda each: each.run_closed(run, status, last.time, tuple(hearing.said)))
+
+    def look_at_end(self, run_id: str, epoch: int) -> None:
+        """A run was taken from this worker, under that epoch. Was it ended by somebody that nobody observes?
+
+        Only its owner is one epoch behind such an end, so that no other worker tells of it.
+        """
+        self._looks += 1
+        self._has_looked.clear()
+        self._worker.spawn(self._look_at_end(run_id, epoch))
+
+    async def until_looked(self) -> None:
+        """Wait until observers have heard of everything that was lost."""
+        await self._has_looked.wait()
+
+    async def _look_at_end(self, run_id: str, epoch: int) -> None:
+        try:
+            await self._tell_end(run_id, epoch)
+        finally:
+            self._looks -= 1
+            if not self._looks:
+                self._has_looked.set()
+
+    async def _tell_end(self, run_id: str, epoch: int) -> None:
+        try:
+            run = await self._worker.journal.read_run(run_id)
+            if run is None or run.status is not Status.TERMINATED or run.epoch != epoch + 1:
+                return
+            hearing, last = await hear_all(self._worker.journal, run)
+        except JournalError as error:
+            logger.warning("observers do not hear of the end of run %s, which could not be read: %s", run_id, error)
+            return
+        if last is not None and not history.unpack(last.type, last.data).is_told:
+            tell_closed(self._observers, run, Status.TERMINATED, last.time, hearing)
+
+    # what is asked
+
+    def answered(self, run: Identity, name: str, outcome: SaidOutcome, since: int) -> None:
+        """A query was answered, or could not be."""
+        now = self._clock.now()
+        self._say(run, Said(SaidKind.QUERY, outcome, name, now, seconds=(now - since) / 1e6))
+
+    def rejected(self, run: Identity, name: str, id: str) -> None:
+        """An update was refused by its validator."""
+        self._say(run, Said(SaidKind.UPDATE, SaidOutcome.REJECTED, name, self._clock.now(), id))
+
+    def _say(self, run: Identity, said: Said) -> None:
+        self._observers.tell(lambda each: each.run_said(run, said))
 
     def lease_lost(self) -> None:
         """Everything begins anew."""
@@ -90,7 +187,13 @@ class Watching:
         finally:
             outcome = _outcome_of(attempt, observed.number)
             seconds = self._clock.monotonic() - since
-            self._observers.attempt_ended(observed, begun, outcome, seconds, attempt.failure)
+            end = partial(self._observers.attempt_ended, observed, begun)
+            recorded = resident.last_submitted
+            if recorded is None or recorded.done():
+                end(outcome, seconds, attempt.failure)
+            else:  # only then it is known whether the run was still its own
+                told = partial(_tell_when_recorded, end, outcome, seconds, attempt.failure)
+                recorded.add_done_callback(told, context=Context())
 
     async def remote(self, task: Task, step: Step[Any, Any], work: RemoteWork, call: Awaitable[Any]) -> Any:
         """The call of a step from a queue."""
@@ -132,6 +235,18 @@ class Watching:
             None,
             epoch,
         )
+
+
+def _tell_when_recorded(
+    end: Callable[[AttemptOutcome, float, BaseException | None], None],
+    outcome: AttemptOutcome,
+    seconds: float,
+    error: BaseException | None,
+    recorded: asyncio.Future[Any],
+) -> None:
+    """What came of an attempt did not come of it if the run was somebody else's, who tells of that."""
+    is_lost = isinstance(recorded.exception(), Fenced | RunClosed | NotFound)
+    end(AttemptOutcome.LEFT if is_lost else outcome, seconds, error)
 
 
 def _was_in_hand(resident: Resident, operation: StepOperation) -> bool:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -218,6 +219,8 @@ class Worker:
             resident.release()
         try:
             await self.remote.cut_off()
+            if self.watching is not None:
+                await self._until_told(self.watching)
             for task in self._tasks:
                 task.cancel()
             if ending := [*self._loops, *self._tasks]:
@@ -229,6 +232,14 @@ class Worker:
             self.alarms.stop()
             self.steps.close()
             self.watchdog.stop()
+
+    async def _until_told(self, watching: Watching) -> None:
+        """Wait a while until what was given back is heard of, and observers have been told of what was lost by then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CUTTING_OFF_SECONDS_MAX):
+                while self._unheard:
+                    await self.until_heard(next(iter(self._unheard)))
+                await watching.until_looked()
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run something in the background for as long as the worker lives."""
@@ -263,6 +274,12 @@ class Worker:
         resident = self.residents.get(run_id)
         if resident is not None and not resident.is_closing:
             self.drop(resident)
+            self.look_at_end(run_id, resident.epoch)
+
+    def look_at_end(self, run_id: str, epoch: int) -> None:
+        """A run was taken from this worker: have observers hear of it if it has ended by that."""
+        if self.watching is not None:
+            self.watching.look_at_end(run_id, epoch)
 
     async def _begin_anew(self) -> None:
         """The lease was taken away: forget everything and open another one.
@@ -474,6 +491,8 @@ class Worker:
         if error is not None and not isinstance(error, Fenced):
             logger.warning("a run could not be given back (%s); it is taken up again if it is still owned", error)
             self._doubt.begin()
+        elif error is not None and done.commit.epoch is not None:
+            self.look_at_end(done.commit.run_id, done.commit.epoch)
         self._work.ring()
 
     # resting

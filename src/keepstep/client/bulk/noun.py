@@ -16,6 +16,7 @@ from keepstep.journal import InvalidInput, Journal
 from keepstep.journal.search import EVERYTHING, Predicate
 from keepstep.runtime.data import checked_name, plain_text
 from keepstep.runtime.handler import Signal, handler_name
+from keepstep.worker.observer import Observers
 
 from .report import ALREADY, BulkOutcome, BulkProgress, BulkReport, Tally
 from .stretch import Stretch, open_runs, retriable_runs
@@ -49,10 +50,13 @@ class Bulk:
     Raises ``FilterError``, ``InvalidInput``; ``StoreUnavailable`` in the middle of it, and then it is to be repeated.
     """
 
-    def __init__(self, journal: Journal, namespace: str, make_id: Callable[[], str]) -> None:
+    def __init__(
+        self, journal: Journal, namespace: str, make_id: Callable[[], str], audience: Observers | None = None
+    ) -> None:
         self._journal = journal
         self._namespace = namespace
         self._make_id = make_id
+        self._audience = audience
 
     async def cancel(
         self,
@@ -87,7 +91,7 @@ class Bulk:
         """End all open runs that fit by force, as ``RunHandle.terminate`` does; nothing is compensated."""
         plain_text(reason, "the reason")
         plan = await self._plan(open_runs, filter, everything, id, began_at, on_progress, at_once)
-        plan.say = Termination(self._journal, reason).end
+        plan.say = Termination(self._journal, reason, self._audience).end
         return await plan.carry_out(dry_run)
 
     async def signal(

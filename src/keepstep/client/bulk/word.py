@@ -11,6 +11,7 @@ from keepstep.client.ending import terminate
 from keepstep.client.retrying import failure_of, has_exhausted_undo, retry
 from keepstep.journal import Condition, InvalidInput, Journal, NewMessage, Run, RunClosed, Status
 from keepstep.runtime import history
+from keepstep.worker.observer import Observers
 
 from .continued import current, goes_on_as
 
@@ -61,8 +62,9 @@ class Letter:
 class Termination:
     """The end of each run, by force."""
 
-    def __init__(self, journal: Journal, reason: str) -> None:
+    def __init__(self, journal: Journal, reason: str, observers: Observers | None = None) -> None:
         self._journal = journal
+        self._observers = observers
         self._reason = reason
 
     async def end(self, run: Run) -> str:
@@ -74,7 +76,7 @@ class Termination:
                 return goes_on.pop()
             return await current(self._journal, run)
 
-        await terminate(self._journal, read, self._reason, is_certain=True)
+        await terminate(self._journal, read, self._reason, is_certain=True, observers=self._observers)
         return ""
 
 
