@@ -1,4 +1,4 @@
-"""Runs the real command in real processes."""
+"""Runs the real command in real processes: forked where one is run to its end, started from nothing where it lives."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
+
+from tests.cli.stem import Stem
 
 WAIT_SECONDS_MAX = 20.0
 
@@ -20,6 +24,12 @@ WAIT_SECONDS_MAX = 20.0
 def hear_interrupts() -> None:
     """A shell that runs tests in the background has them ignore SIGINT, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@cache
+def _grow_stem() -> Stem:
+    """One for all tests of this process."""
+    return Stem()
 
 
 class Command:
@@ -32,15 +42,12 @@ class Command:
         self.environment = {**os.environ, "KEEPSTEP_DB": "sqlite:///runs.db", "COLUMNS": "200"}
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "keepstep", *arguments],
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=WAIT_SECONDS_MAX * 2,
-            check=False,
-        )
+        with TemporaryFile("w+") as output, TemporaryFile("w+") as complaints:
+            files, seconds_max = (output.fileno(), complaints.fileno()), WAIT_SECONDS_MAX * 2
+            code = _grow_stem().run(arguments, self.folder, self.environment, *files, seconds_max)
+            output.seek(0)
+            complaints.seek(0)
+            return subprocess.CompletedProcess(arguments, code, output.read(), complaints.read())
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, without waiting for its end."""
