@@ -23,6 +23,7 @@ import msgspec
 from keepstep.journal import Loaded, Status
 from keepstep.runtime import history
 from keepstep.schedules import Overlap
+from keepstep.schedules.diary import FIRED, REFUSED, read_pages
 from keepstep.schedules.standing import Pending, Standing, first_standing, standing_of
 from keepstep.testing.simulation.record import Deed, Planned, Record
 
@@ -69,6 +70,7 @@ class _Case:
         self._run_id = loaded.run.run_id
         self._created = loaded.run.started_at
         self._standing = standing_of(loaded.run) or first_standing(loaded.events[0], self._created)
+        self._pages = read_pages(loaded.state)
         self._deeds = planned.deeds
         self._backfills = [each for each in self._deeds if each.kind == "backfill"]
         self._times = Timetable(planned, self._created)
@@ -79,6 +81,7 @@ class _Case:
 
     def violations(self) -> Iterator[str]:
         yield from self._check_numbers()
+        yield from self._check_diary()
         for each in self._fired:
             yield from self._check_fired(each)
         yield from self._check_overlap()
@@ -134,6 +137,19 @@ class _Case:
             yield f"it has skipped {self._standing.skipped} firings, and its policy is never to"
         if self._deleted is None and (self._standing.buffered or self._standing.asked or self._standing.backfills):
             yield "it has not come to its end: firings wait that nothing holds up"
+
+    def _check_diary(self) -> Iterator[str]:
+        """It has a page of each turn that did something, and tells of what there is."""
+        if [page.number for page in self._pages] != list(range(self._standing.pages)):
+            yield f"its diary has had {self._standing.pages} pages, and there are {self._pages}"
+        told = [(entry.kind, entry.id) for page in self._pages for entry in page.entries]
+        fired, refused = (Counter(id for each, id in told if each == kind) for kind in (FIRED, REFUSED))
+        for id in self._there:
+            if not fired[id]:
+                yield f"its diary does not tell that it has started {id}"
+        for id, count in fired.items():
+            if count > (id in self._there) + refused[id]:
+                yield f"its diary tells {count} times that it has started {id}"
 
     def _check_fired(self, fired: Fired) -> Iterator[str]:
         """Each run has a reason to be there, and is not early, nor later than allowed."""
