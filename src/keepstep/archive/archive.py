@@ -45,6 +45,11 @@ class Archive:
         self.troubles: list[str] = []
         """What could not be read, in words."""
 
+    @property
+    def url(self) -> str:
+        """Of its place."""
+        return self._place.url
+
     def list(self, id: str | None = None) -> list[Archived]:
         """All runs, or those of a workflow id or run id; the longest closed first."""
         found: dict[str, Archived] = {}

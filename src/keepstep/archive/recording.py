@@ -86,6 +86,10 @@ class Recorded(msgspec.Struct, frozen=True):
     loaded: Loaded
     audit: tuple[AuditLine, ...] = ()
 
+    def encoded(self) -> bytes:
+        """As a plain file."""
+        return encode_recording(self.loaded, self.audit)
+
 
 _decode = msgspec.json.Decoder(Recording).decode
 _decode_preface = msgspec.json.Decoder(Preface).decode

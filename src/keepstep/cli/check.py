@@ -16,7 +16,7 @@ from keepstep.client.checking import Survey, Trouble, Verdict, survey
 from keepstep.journal import InvalidInput
 from keepstep.runtime.registry import find_workflow, workflows
 
-from .command import EXIT_FAILED
+from .command import EXIT_FAILED, complain
 from .database import database_option, json_option
 from .module import import_module
 from .table import print_json
@@ -32,11 +32,12 @@ TELL_SECONDS_IN_A_LOG = 10.0
     "--closed", "closed_max", type=click.IntRange(min=0), default=0, metavar="N", help="Also the newest N closed runs."
 )
 @click.option("--workflow", "types", multiple=True, metavar="NAME", help="Only runs of this workflow.")
+@click.option("--archive", metavar="PLACE", default="", help="Instead of a database, what is archived there.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many processes; by default one a processor.")
 @json_option
 @database_option
 def check_command(
-    module: str, closed_max: int, types: tuple[str, ...], jobs: int | None, as_json: bool, url: str
+    module: str, closed_max: int, types: tuple[str, ...], archive: str, jobs: int | None, as_json: bool, url: str
 ) -> int:
     """Replay every open run with the code of MODULE, and name those that would block.
 
@@ -54,6 +55,7 @@ def check_command(
         types=types,
         closed_max=closed_max,
         processes=jobs or _processors(),
+        archive=archive,
     )
     progress = _Progress()
     verdict = survey(what, progress.tell)
@@ -61,8 +63,10 @@ def check_command(
     if as_json:
         print_json(_as_data(verdict, progress.seconds))
     else:
-        _print(verdict, module, progress.seconds)
-    return EXIT_FAILED if verdict.troubles else 0
+        _print(verdict, module, progress.seconds, is_archive=bool(archive))
+    for each in verdict.unread:
+        complain(each)
+    return EXIT_FAILED if verdict.troubles or verdict.unread else 0
 
 
 def _processors() -> int:
@@ -99,7 +103,7 @@ class _Progress:
             click.echo("\r\x1b[2K", nl=False, err=True)
 
 
-def _print(verdict: Verdict, module: str, seconds: float) -> None:
+def _print(verdict: Verdict, module: str, seconds: float, *, is_archive: bool) -> None:
     for troubles in _alike(verdict.troubles):
         first = troubles[0]
         click.echo(click.style(f"{_runs(len(troubles))} of {first.type} would block", fg="red"))
@@ -113,7 +117,9 @@ def _print(verdict: Verdict, module: str, seconds: float) -> None:
     click.echo(f"{_runs(verdict.runs)}, {verdict.events:,} events, replayed with {module} in {seconds:.1f} s{rate}")
     if verdict.freed:
         click.echo(f"{_runs(len(verdict.freed))} blocked today would go on: {', '.join(sorted(verdict.freed)[:20])}")
-    if verdict.left:
+    if verdict.left and is_archive:
+        click.echo(f"{_runs(verdict.left)} of workflows or versions that {module} does not have: passed over")
+    elif verdict.left:
         click.echo(f"{_runs(verdict.left)} of versions that other workers serve: left to them")
     blocking = len(verdict.troubles)
     click.echo(f"{_runs(blocking)} would block" if blocking else "none would block")
@@ -142,5 +148,6 @@ def _as_data(verdict: Verdict, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "freed": sorted(verdict.freed),
         "left": verdict.left,
+        "unread": list(verdict.unread),
         "troubles": [msgspec.to_builtins(each) for each in verdict.troubles],
     }

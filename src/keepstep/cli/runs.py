@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ import msgspec
 
 from keepstep.archive import encode_recording
 from keepstep.client.engine import Engine
-from keepstep.client.info import RunInfo, history_event, moment
+from keepstep.client.info import HistoryEvent, RunInfo, history_event, moment
 from keepstep.client.progress import Surroundings, progress
-from keepstep.journal import Event, InvalidInput, NotFound
+from keepstep.journal import Event, NotFound
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
 
 from .database import client, database_option, existing, json_option, run
+from .file import write_whole
 from .schedules import print_history
 from .table import ago, clock_time, print_json, print_table
 
@@ -199,10 +199,7 @@ async def _export(id: str, file: Path, url: str) -> None:
     async with client(url) as engine:
         info = await (await existing(engine, id)).describe()
         loaded = await engine.journal.load(info.run_id)
-    try:
-        await asyncio.to_thread(file.write_bytes, encode_recording(loaded))
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be written: {error.strerror}") from error
+    write_whole(file, encode_recording(loaded))
     click.echo(f"{len(loaded.events)} events of {id} ({loaded.run.status}) are in {file}")
 
 
@@ -219,10 +216,19 @@ async def _history(id: str, as_json: bool, url: str) -> None:
         if as_json:
             print_json([msgspec.to_builtins(event) async for event in handle.history()])
             return
-        click.echo(_line("seq", "time", "event", "key", "data"))
+        print_headings()
         async for event in handle.history():
-            shown = _shortened(event.data)
-            click.echo(_line(str(event.seq), clock_time(event.time), event.type, event.key or "", shown))
+            print_event(event)
+
+
+def print_headings() -> None:
+    """Of the columns of a history."""
+    click.echo(_line("seq", "time", "event", "key", "data"))
+
+
+def print_event(event: HistoryEvent) -> None:
+    """A line of a history."""
+    click.echo(_line(str(event.seq), clock_time(event.time), event.type, event.key or "", _shortened(event.data)))
 
 
 def _line(seq: str, time: str, type: str, key: str, data: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from keepstep.archive import Archive, Archived, decode_recording, encode_line, encode_recording, place_at
 from keepstep.archive.recording import Recorded
+from keepstep.codecs import Codec
 from keepstep.codecs.journal import codec_of
 from keepstep.journal import AuditLine, InvalidInput, NotFound, Status
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
@@ -94,15 +95,14 @@ class RunArchive:
 
     async def list(self, id: str | None = None) -> list[ArchivedRun]:
         """All runs that are there, or those of a workflow id or run id; the longest closed first."""
-        return [_shown(each) for each in await asyncio.to_thread(self._archive.list, id)]
+        return [shown(each) for each in await asyncio.to_thread(self._archive.list, id)]
 
     async def export(self, id: str, *, run_id: str | None = None) -> bytes:
         """A run as the plain file that ``Engine.export`` makes: the newest one of that id, or a certain one.
 
         Raises ``NotFound``; ``Unreadable`` for one that is sealed with a key that the engine does not have.
         """
-        recorded = await self._read(id, run_id)
-        return encode_recording(recorded.loaded, recorded.audit)
+        return (await self._read(id, run_id)).encoded()
 
     async def restore(self, id: str, *, run_id: str | None = None, as_id: str | None = None) -> RunHandle[Any]:
         """Import a run into the engine's namespace. Raises what ``export`` and ``Engine.import_`` do."""
@@ -110,22 +110,21 @@ class RunArchive:
 
     async def _read(self, id: str, run_id: str | None) -> Recorded:
         codec = codec_of(self._engine.journal)
-
-        def read() -> Recorded | None:
-            found = [each for each in self._archive.list(id) if run_id in (None, each.run.run_id)]
-            if not found:
-                return None
-            newest = max(found, key=lambda each: (each.run.started_at, each.run.run_id))
-            [(archived, line)] = self._archive.read([newest])
-            return decode_recording(line, archived.where, codec)
-
-        recorded = await asyncio.to_thread(read)
-        if recorded is None:
-            raise NotFound(f"there is no run {run_id or id!r} in the archive {self.place}")
-        return recorded
+        return await asyncio.to_thread(read_archived, self._archive, id, run_id, codec)
 
 
-def _shown(archived: Archived) -> ArchivedRun:
+def read_archived(archive: Archive, id: str, run_id: str | None, codec: Codec) -> Recorded:
+    """The newest run of a workflow id or run id, or a certain one. Raises ``NotFound``, ``Unreadable``."""
+    found = [each for each in archive.list(id) if run_id in (None, each.run.run_id)]
+    if not found:
+        raise NotFound(f"there is no run {run_id or id!r} in the archive {archive.url}")
+    newest = max(found, key=lambda each: (each.run.started_at, each.run.run_id))
+    [(archived, line)] = archive.read([newest])
+    return decode_recording(line, archived.where, codec)
+
+
+def shown(archived: Archived) -> ArchivedRun:
+    """For people."""
     run = archived.run
     return ArchivedRun(
         id=run.workflow_id,

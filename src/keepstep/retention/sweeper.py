@@ -47,13 +47,14 @@ class Sweeper:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._journal = host.journal
-        self._in_hand: set[str] = set()
+        self._in_hand: set[tuple[str, int]] = set()
+        """By epoch: a policy that is set anew may be claimed again before the sweep under way has noticed."""
 
     def take_up(self, runs: Sequence[Run]) -> None:
         """Begin with policies that the worker owns."""
         for run in runs:
-            if run.run_id not in self._in_hand:
-                self._in_hand.add(run.run_id)
+            if (run.run_id, run.epoch) not in self._in_hand:
+                self._in_hand.add((run.run_id, run.epoch))
                 self._host.spawn(self._take(run))
 
     async def _take(self, run: Run) -> None:
@@ -70,7 +71,7 @@ class Sweeper:
             logger.exception("retention in namespace %r met an unexpected error", namespace_of(run.namespace))
             await self._try_later(run, error)
         finally:
-            self._in_hand.discard(run.run_id)
+            self._in_hand.discard((run.run_id, run.epoch))
 
     async def _carry_out(self, run: Run) -> None:
         """Batch after batch, until nothing more is due. Each is noted, which fails once the policy is set anew."""

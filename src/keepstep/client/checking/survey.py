@@ -11,15 +11,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 import msgspec
 
+from keepstep.archive import Archive, Archived, place_at
+from keepstep.archive.recording import Heading
 from keepstep.client.address import open_view
 from keepstep.journal import Run, Status
 from keepstep.journal.writing.view import View
 from keepstep.runtime.blocked import Diff
 
+from .archive_judge import ArchiveJudge
 from .judge import Judge
 from .verdict import Verdict, trouble
 
@@ -31,6 +35,8 @@ BATCHES_WAITING_MAX = 3
 """For each process: enough to keep it busy, and few enough to be dropped when somebody interrupts."""
 
 CLOSED = tuple(each for each in Status if each is not Status.RUNNING)
+
+Item = TypeVar("Item", Run, Archived)
 
 Import = tuple[Callable[..., object], tuple[Any, ...]]
 """What a process calls to import the code: a function and its arguments, both of which can be pickled."""
@@ -48,6 +54,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     closed_max: int = 0
     """So many of the newest closed runs, beside all open ones."""
     processes: int = 1
+    archive: str = ""
+    """Where archived runs are that are judged instead: a folder, or ``s3://bucket/prefix``."""
 
 
 def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
@@ -55,6 +63,8 @@ def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
 
     Raises ``StoreUnavailable``, and ``InvalidInput`` where the code cannot be imported.
     """
+    if what.archive:
+        return _survey_archive(what, tell)
     view = open_view(what.url)
     try:
         total = view.count(what.namespace, [Status.RUNNING], what.types)
@@ -68,23 +78,40 @@ def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
         view.close()
 
 
+def _survey_archive(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
+    """Runs of one file go to a process together, which then reads it once."""
+    archive = Archive(place_at(what.archive))
+    wanted = [each for each in archive.list() if not what.types or each.run.type in what.types]
+    wanted.sort(key=lambda each: (each.file, each.line))
+    bench = _Bench(what, lambda verdict: tell(verdict, len(wanted)))
+    for _, those in groupby(wanted, key=lambda each: each.file):
+        for batch in _batches(those):
+            bench.hand_out(batch)
+    verdict = bench.finish()
+    return msgspec.structs.replace(verdict, unread=(*archive.troubles, *verdict.unread))
+
+
 def _wanted(view: View[Any], what: Survey) -> Iterator[Run]:
     yield from view.runs(what.namespace, [Status.RUNNING], what.types)
     if what.closed_max:
         yield from view.runs(what.namespace, CLOSED, what.types, what.closed_max)
 
 
-def _batches(runs: Iterator[Run]) -> Iterator[list[Run]]:
-    batch: list[Run] = []
+def _batches(runs: Iterator[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
     events = 0
     for run in runs:
         batch.append(run)
-        events += run.last_seq
+        events += _run_of(run).last_seq
         if events >= BATCH_EVENTS or len(batch) >= BATCH_RUNS_MAX:
             yield batch
             batch, events = [], 0
     if batch:
         yield batch
+
+
+def _run_of(item: Run | Archived) -> Run | Heading:
+    return item.run if isinstance(item, Archived) else item
 
 
 class _Bench:
@@ -94,7 +121,7 @@ class _Bench:
         self._what = what
         self._tell = tell
         self._pool = self._make_pool(what.processes)
-        self._in_hand: dict[Future[Verdict], list[Run]] = {}
+        self._in_hand: dict[Future[Verdict], Sequence[Run | Archived]] = {}
         self._verdict = Verdict()
 
     def _make_pool(self, processes: int) -> ProcessPoolExecutor:
@@ -102,14 +129,14 @@ class _Bench:
             processes,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(self._what.url, self._what.load_code, sys.path),
+            initargs=(self._what.archive or self._what.url, bool(self._what.archive), self._what.load_code, sys.path),
         )
 
-    def hand_out(self, batch: list[Run]) -> None:
+    def hand_out(self, batch: Sequence[Run | Archived]) -> None:
         """Have a batch judged; waits while the processes have enough in hand."""
         while len(self._in_hand) >= self._what.processes * BATCHES_WAITING_MAX:
             self._gather()
-        self._in_hand[self._pool.submit(_judge, [each.run_id for each in batch])] = batch
+        self._in_hand[self._pool.submit(_judge, _named(batch))] = batch
 
     def finish(self) -> Verdict:
         """Wait for all that was handed out."""
@@ -122,7 +149,7 @@ class _Bench:
 
     def _gather(self) -> None:
         done, _ = wait(self._in_hand, return_when=FIRST_COMPLETED)
-        suspects: list[list[Run]] = []
+        suspects: list[Sequence[Run | Archived]] = []
         for future in done:
             batch = self._in_hand.pop(future)
             try:
@@ -136,7 +163,7 @@ class _Bench:
         self._verdict = self._verdict.with_more(verdict)
         self._tell(self._verdict)
 
-    def _judge_suspects(self, batches: Sequence[list[Run]]) -> None:
+    def _judge_suspects(self, batches: Sequence[Sequence[Run | Archived]]) -> None:
         """A process has died, and with it the pool: judge what was in hand in a process each, halving until it is
         known which runs do it."""
         self._in_hand.clear()
@@ -146,12 +173,12 @@ class _Bench:
             batch = waiting.pop()
             with self._make_pool(1) as alone:
                 try:
-                    self._add(alone.submit(_judge, [each.run_id for each in batch]).result())
+                    self._add(alone.submit(_judge, _named(batch)).result())
                     continue
                 except BrokenProcessPool:
                     pass
             if len(batch) == 1:
-                self._add(Verdict(runs=1, troubles=(trouble(batch[0], _DEADLY),)))
+                self._add(Verdict(runs=1, troubles=(trouble(_run_of(batch[0]), _DEADLY),)))
             else:
                 half = len(batch) // 2
                 waiting += [batch[half:], batch[:half]]
@@ -160,22 +187,28 @@ class _Bench:
 
 _DEADLY = Diff("The code brought its process down while it was replayed; a worker would die of it, too.")
 
-_judges: list[Judge | BaseException] = []
+
+def _named(batch: Sequence[Run | Archived]) -> list[Any]:
+    """A batch in the words of a judge: run ids, or places in an archive."""
+    return [each if isinstance(each, Archived) else each.run_id for each in batch]
+
+
+_judges: list[Judge | ArchiveJudge | BaseException] = []
 """Of this process: one, made when it began, or why there is none."""
 
 
-def _begin(url: str, load_code: Import, path: list[str]) -> None:
+def _begin(url: str, is_archive: bool, load_code: Import, path: list[str]) -> None:
     sys.path[:] = path
     function, arguments = load_code
     try:
         function(*arguments)
-        _judges.append(Judge(url))
+        _judges.append(ArchiveJudge(url) if is_archive else Judge(url))
     except Exception as error:
         _judges.append(error)
 
 
-def _judge(run_ids: list[str]) -> Verdict:
+def _judge(named: list[Any]) -> Verdict:
     [judge] = _judges
     if isinstance(judge, BaseException):
         raise judge
-    return judge.judge(run_ids)
+    return judge.judge(named)

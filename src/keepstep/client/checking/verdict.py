@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from keepstep.archive.recording import Heading
 from keepstep.journal import Condition, Loaded, Run, Status
 from keepstep.runtime.blocked import Asked, Contradiction, Diff, site_of
 from keepstep.runtime.execution import Execution
@@ -41,7 +42,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     freed: tuple[str, ...] = ()
     """Ids of runs that are blocked today, and that this code would go on with."""
     left: int = 0
-    """Runs that stay with a version which this code has not, and living workers have."""
+    """Runs that stay with a version which this code has not, and living workers have; of an archive, all those of
+    workflows and versions that this code has not."""
+    unread: tuple[str, ...] = ()
+    """What could not be read of an archive, in words."""
 
     def with_more(self, other: Verdict) -> Verdict:
         return Verdict(
@@ -50,6 +54,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
             troubles=self.troubles + other.troubles,
             freed=self.freed + other.freed,
             left=self.left + other.left,
+            unread=self.unread + other.unread,
         )
 
 
@@ -70,7 +75,7 @@ def verdict_on(loaded: Loaded, workflow: Workflow[Any, Any], limit: TurnLimit) -
     return Verdict(runs=1, events=run.last_seq, freed=freed)
 
 
-def trouble(run: Run, diff: Diff) -> Trouble:
+def trouble(run: Run | Heading, diff: Diff) -> Trouble:
     return Trouble(id=run.workflow_id, run_id=run.run_id, type=run.type, status=run.status, diff=diff)
 
 
