@@ -41,7 +41,7 @@ async def find_policy(journal: Journal, namespace: str) -> tuple[Run, Standing] 
 async def change_policy(
     journal: Journal, namespace: str, make_id: Callable[[], str], edit: Callable[[Standing], Standing], audit: str
 ) -> Standing:
-    """Set it, and have it carried out at once. Raises ``Conflict`` if it changes too quickly, ``Unreadable``."""
+    """Change it, and have it carried out at once. Raises ``Conflict`` if it changes too quickly, ``Unreadable``."""
     for _ in range(TRIES_MAX):
         found = await find_policy(journal, namespace)
         if found is None:
@@ -50,17 +50,18 @@ async def change_policy(
         run, standing = found
         changed = edit(standing)
         event = NewEvent(SET, journal.clock.now(), None, _encode_rules(changed.rules))
+        is_set_anew = changed.rules != standing.rules
         try:
             await journal.commit(
                 Commit(
                     run_id=run.run_id,
                     version=run.version,
                     seize=True,
-                    events=(event,),
+                    events=(event,) if is_set_anew else (),
                     condition=Condition.WAITING,
                     detail=encode_standing(changed),
                     wake_at=0,
-                    audit=audit,
+                    audit=audit if is_set_anew else None,
                 )
             )
             return changed

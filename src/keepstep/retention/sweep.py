@@ -32,6 +32,8 @@ BATCH_EVENTS = 20_000
 FILE_BYTES_MAX = 16 * 1024 * 1024
 """Of lines; and those of one run more."""
 
+WHY_CHARS_MAX = 300
+
 END_OF_TIME = 1 << 62
 
 Leftovers = Mapping[Status, tuple[Left, ...]]
@@ -111,7 +113,7 @@ class Sweeping:
             try:
                 found = await self._read(each)
             except (Unreadable, TooLarge) as error:
-                left.append(Left(each.run_id, str(error)))
+                left.append(Left(each.run_id, str(error)[:WHY_CHARS_MAX]))
                 continue
             if found is not None:
                 line, seen = found
