@@ -388,6 +388,51 @@ def test_an_update_changes_what_is_given_and_goes_on_from_now() -> None:
     played(play)
 
 
+def test_updates_at_the_same_time_all_count() -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("by many", fire_shortly, "x", every="10m")
+        await asyncio.gather(
+            handle.update(every="5m"),
+            handle.update(overlap="allow"),
+            handle.update(attributes={"team": "red"}),
+            handle.update(args=("y" * 10_000,)),
+        )
+        info = await handle.describe()
+        assert (info.spec.every, info.overlap, info.action.attributes) == ((300_000_000,), "allow", {"team": "red"})
+        await asyncio.sleep(301)
+        run_id = info.id + "-2026-01-01T00:05:00Z"
+        assert await engine.get(run_id).result() == "y" * 10_000
+
+    played(play)
+
+
+def test_an_update_is_of_the_schedule_that_is_there_and_not_of_one_that_was_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        handle = await engine.schedule("twice", fire_shortly, "first", every="10m")
+
+        think = handle._changed_action
+        thoughts = list[Any]()
+
+        async def think_while_it_is_made_again(*args: Any, **options: Any) -> Any:
+            thoughts.append(args)
+            if len(thoughts) == 1:
+                await handle.delete()
+                await engine.schedule("twice", fire_shortly, "second", every="20m", overlap="allow")
+            return await think(*args, **options)
+
+        monkeypatch.setattr(handle, "_changed_action", think_while_it_is_made_again)
+        await handle.update(catchup="1h")
+        info = await handle.describe()
+        assert (info.spec.every, info.overlap, info.catchup_seconds) == ((1_200_000_000,), "allow", 3600)
+        assert len(thoughts) == 2
+
+    played(play)
+
+
 def test_what_is_deleted_fires_no_more_and_its_id_is_free() -> None:
     async def play(world: World) -> None:
         engine = await world.open()

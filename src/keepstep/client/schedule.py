@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from keepstep.journal import InvalidInput, NotFound, Overloaded, Run, Status
+from keepstep.journal import Conflict, InvalidInput, NotFound, Overloaded, Run, Status
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 from keepstep.runtime.data import Duration, checked_name, plain_text
-from keepstep.schedules.changing import change, delete, find, read_standing
+from keepstep.schedules.changing import TRIES_MAX, change, delete, find, read_standing
 from keepstep.schedules.guest import room_of
 from keepstep.schedules.history import ScheduleEvent, history_of
 from keepstep.schedules.info import ScheduleInfo, schedule_info
@@ -20,7 +20,16 @@ from keepstep.schedules.plan import Action, Plan, decode_opening
 from keepstep.schedules.spec import moment_given
 from keepstep.schedules.standing import ASKED_MAX, Backfill, Pending, Standing, has_arguments
 
-from .scheduling import SPEC_WORDS, changed_spec, read_action, read_catchup, read_limit, replace_plan, with_options
+from .scheduling import (
+    SPEC_WORDS,
+    Seen,
+    changed_spec,
+    read_action,
+    read_catchup,
+    read_limit,
+    replace_plan,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -129,20 +138,27 @@ class ScheduleHandle:
         """
         if unknown := sorted(set(spec) - set(SPEC_WORDS)):
             raise InvalidInput(f"update does not know {', '.join(unknown)}; a spec has: {', '.join(SPEC_WORDS)}")
-        there = await self._plan()
+        options = {
+            "queue": queue,
+            "priority": priority,
+            "fairness_key": fairness_key,
+            "attributes": attributes,
+            "timeout": timeout,
+        }
         fields = dict[str, Any]()
-        action = await self._changed_action(
-            there.action, workflow, args, queue=queue, priority=priority, fairness_key=fairness_key,
-            attributes=attributes, timeout=timeout,
-        )  # fmt: skip
         if overlap is not UNSET:
             fields["overlap"] = overlap_of(overlap)
         if catchup is not UNSET:
             fields["catchup"] = read_catchup(catchup)
         if limit is not UNSET:
             fields["limit"] = read_limit(limit)
-        plan = _replaced(there, action=action, spec=changed_spec(there.spec, spec), **fields)
-        await replace_plan(self._engine, self.id, plan)
+        for _ in range(TRIES_MAX):
+            seen, there = await self._plan()
+            action = await self._changed_action(there.action, workflow, args, **options)
+            plan = _replaced(there, action=action, spec=changed_spec(there.spec, spec), **fields)
+            if await replace_plan(self._engine, self.id, plan, seen):
+                return
+        raise Conflict(f"schedule {self.id!r} changes too quickly to be updated; try again")
 
     async def _changed_action(self, there: Action, workflow: Any, args: Any, **given: Any) -> Action:
         """What it starts, with what is given of it replaced. Another workflow comes with its own arguments."""
@@ -156,13 +172,15 @@ class ScheduleHandle:
         """End it. What it has started goes on; its id is free."""
         await delete(self._journal, self._engine.namespace, self.id)
 
-    async def _plan(self) -> Plan:
+    async def _plan(self) -> tuple[Seen, Plan]:
+        """What it does, whole, and which of its plans that is."""
         run = await find(self._journal, self._engine.namespace, self.id)
         standing = await read_standing(self._journal, run)
+        seen = Seen(run.run_id, standing.plan_seq)
         if has_arguments(standing.plan.action):
-            return standing.plan
+            return seen, standing.plan
         [brought] = await self._journal.read_events(run.run_id, standing.plan_seq - 1, 1)
-        return decode_opening(brought.data).plan
+        return seen, decode_opening(brought.data).plan
 
     async def _change(self, edit: Any, audit: str) -> None:
         await change(self._journal, self._engine.namespace, self.id, lambda standing, _: edit(standing), audit)

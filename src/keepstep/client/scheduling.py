@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from keepstep.journal import AlreadyStarted, InvalidInput
+from keepstep.journal import AlreadyStarted, InvalidInput, Run
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 from keepstep.runtime.data import Duration, checked_name, plain_attributes, plain_text, to_seconds
 from keepstep.runtime.step import checked_priority
@@ -142,21 +142,39 @@ def _said(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, action=action)
 
 
-async def replace_plan(engine: Engine, id: str, plan: Plan) -> None:
-    """Let a schedule do something else from now on. What was due and not begun of another spec is not made up."""
+class Seen(NamedTuple):
+    """Which plan of which schedule of a name somebody has read."""
+
+    run_id: str
+    plan_seq: int
+
+
+class _Superseded(Exception):
+    """Somebody else has changed the plan since it was read."""
+
+
+async def replace_plan(engine: Engine, id: str, plan: Plan, seen: Seen | None = None) -> bool:
+    """Let a schedule do something else from now on. What was due and not begun of another spec is not made up.
+
+    ``seen``: the plan that this one was made of. False if there is another one by now, which would be undone.
+    """
     now = engine.journal.clock.now()
 
-    def edit(standing: Standing, last_seq: int) -> Standing:
-        changes: dict[str, Any] = {"plan": slim(plan), "plan_seq": last_seq + 1}
+    def edit(standing: Standing, run: Run) -> Standing:
+        if seen not in (None, Seen(run.run_id, standing.plan_seq)):
+            raise _Superseded
+        changes: dict[str, Any] = {"plan": slim(plan), "plan_seq": run.last_seq + 1}
         if plan.spec != standing.plan.spec:
             changes["after"] = max(standing.after, now)
         if plan.limit != standing.plan.limit:
             changes["left"] = plan.limit
         return msgspec.structs.replace(standing, **changes)
 
-    await change(
-        engine.journal, engine.namespace, id, lambda standing, run: edit(standing, run.last_seq), "update", plan
-    )
+    try:
+        await change(engine.journal, engine.namespace, id, edit, "update", plan)
+        return True
+    except _Superseded:
+        return False
 
 
 def changed_spec(there: Spec, words: Mapping[str, Any]) -> Spec:

@@ -80,9 +80,10 @@ class Operator:
             return 0
         count = 0
         async for info in process.engine.list_schedules():
+            plan = planned[info.id][-1]
             if info.paused:
-                await self._resume(process, planned[info.id])
-            is_over = self._fleet.now() > planned[info.id].end + SETTLING_MICROSECONDS
+                await self._resume(process, plan)
+            is_over = self._fleet.now() > plan.end + SETTLING_MICROSECONDS
             count += info.paused or not is_over or bool(info.upcoming or info.running or info.buffered or info.asked)
         return count
 

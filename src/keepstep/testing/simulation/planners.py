@@ -1,5 +1,7 @@
 """Planners: they make schedules, and pause, trigger, backfill, update and delete them while everything goes wrong.
 
+Some of what is deleted is made again under its old name, as another schedule, which must not go on where that one was.
+
 A third of the seeds has some. All is drawn from a random stream of its own, so that the other stories are those that
 they would be without. A schedule has an end within the story: what was due until then must have happened when the story
 is over, or have been left out for a reason. What a planner did, and when, is noted for the checker ``firings``.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,6 +49,14 @@ PAUSES = (0, 0, 0, 1, 2)
 BACKFILLED = ("buffer_all", "buffer_all", "allow", "skip")
 BACKFILL_SECONDS = 6
 
+CHANGING, REPOLICED, DELETED_TOO, MADE_AGAIN = 0.5, 0.4, 0.3, 0.7
+"""Of the seeds with schedules, those whose planners change their minds, so that the stories of the others are those
+that they were before planners did; there, of the schedules, those that are told another overlap, and that are deleted
+beside those above; and of the deleted, those that are made again."""
+
+AGAIN_SECONDS = (3, 5, 8)
+"""So long a schedule that is made again fires."""
+
 UPDATED, LIMITED, LIMIT_MAX, LARGE, LARGE_CHARS = 0.2, 0.1, 4, 0.05, 5000
 """Shares of the schedules; and how long arguments are that do not travel with where a schedule is."""
 
@@ -61,15 +71,28 @@ def draw_planners(fleet: Fleet, seed: str, chance: random.Random, trace: Trace) 
 
 def draw_schedule(number: int, chance: random.Random, seed: str) -> Planned:
     """A schedule with few firings, whose runs end by themselves."""
+    planned = _draw(f"plan-{number}", chance, lambda: EPOCH_MICROSECONDS + chance.choice(END_SECONDS) * 1_000_000)
+    _make_special(planned, random.Random(f"{seed}/{planned.id}/special"))
+    return planned
+
+
+def draw_schedule_again(before: Planned, chance: random.Random, now: int) -> Planned:
+    """Another schedule, of the name of one that was deleted."""
+    planned = _draw(before.id, chance, lambda: now + chance.choice(AGAIN_SECONDS) * 1_000_000)
+    planned.is_paused, planned.life = False, before.life + 1
+    return planned
+
+
+def _draw(id: str, chance: random.Random, draw_end: Callable[[], int]) -> Planned:
     every, jitter, catchup = chance.choice(INTERVALS), chance.choice(JITTERS), chance.choice(CATCHUPS)
-    offset, end = 0.0, EPOCH_MICROSECONDS + chance.choice(END_SECONDS) * 1_000_000
+    offset, end = 0.0, draw_end()
     words: dict[str, Any] = {"cron": f"*/{every} * * * * *"}
     if chance.random() < 0.5:
         offset = chance.choice(OFFSETS)
         words = {"every": every, "offset": offset}
     overlap = chance.choice(list(Overlap))
-    planned = Planned(
-        id=f"plan-{number}",
+    return Planned(
+        id=id,
         words={**words, "jitter": jitter, "catchup": catchup, "overlap": overlap, "end_at": moment(end)},
         every=every * 1_000_000,
         offset=round(offset * 1e6),
@@ -81,8 +104,6 @@ def draw_schedule(number: int, chance: random.Random, seed: str) -> Planned:
         program=draw_errand(chance, NODES_MAX, chance.choice(LENGTHS)),
         is_paused=chance.random() < PAUSED_AT_FIRST,
     )
-    _make_special(planned, random.Random(f"{seed}/{planned.id}/special"))
-    return planned
 
 
 def _make_special(planned: Planned, chance: random.Random) -> None:
@@ -103,12 +124,16 @@ class Planner:
 
     def __init__(self, planned: Planned, fleet: Fleet, seed: str, chance: random.Random, trace: Trace) -> None:
         self._planned = planned
+        self._seed = seed
         self._revision = random.Random(f"{seed}/{planned.id}/revision")
+        self._changes_its_mind = random.Random(f"{seed}/changes of mind").random() < CHANGING
+        self._policy = random.Random(f"{seed}/{planned.id}/policy {planned.life}")
+        self._rebirth = random.Random(f"{seed}/{planned.id}/rebirth")
         self._fleet = fleet
         self._chance = chance
         self._trace = trace
         self._ask = Asking(fleet, chance).ask
-        fleet.record.planned[planned.id] = planned
+        fleet.record.plan(planned)
 
     async def visit(self) -> None:
         """All that this planner does, from making the schedule on."""
@@ -119,9 +144,29 @@ class Planner:
         triggers = (self._trigger(n) for n in range(chance.randint(0, TRIGGERS_MAX)))
         backfills = (self._backfill() for _ in range(chance.randint(0, BACKFILLS_MAX)))
         updates = [self._update()] if self._revision.random() < UPDATED else []
-        await asyncio.gather(self._pause_and_resume(), *triggers, *backfills, *updates)
-        if chance.random() < DELETED:
+        await asyncio.gather(self._pause_and_resume(), *triggers, *backfills, *updates, *self._policies())
+        too = self._changes_its_mind and self._rebirth.random() < DELETED_TOO
+        if chance.random() < DELETED or too:
             await self._do(Deed("delete", self._fleet.now()), lambda handle: handle.delete())
+            await self._make_again()
+
+    async def _make_again(self) -> None:
+        """Perhaps, after a while, by somebody who wants something else of that name."""
+        chance = self._rebirth
+        if not self._changes_its_mind or chance.random() >= MADE_AGAIN:
+            return
+        await asyncio.sleep(chance.choice((0.0, 0.0, 1.5)))
+        again = draw_schedule_again(self._planned, chance, self._fleet.now())
+        await Planner(again, self._fleet, self._seed, chance, self._trace).visit_again()
+
+    async def visit_again(self) -> None:
+        """Make it, and have what lay before it made up, some of which has happened under its name already."""
+        await self._ask(self._make)
+        self._trace(f"{self._planned.id} is planned again: {self._planned.words}")
+        chance = self._chance
+        backfills = (self._backfill(3.0) for _ in range(chance.randint(0, 1)))
+        triggers = (self._trigger(n, 3.0) for n in range(chance.randint(0, 1)))
+        await asyncio.gather(*triggers, *backfills, *self._policies(3.0))
 
     async def visit_in_peace(self) -> None:
         """Only make it, and trigger it once while a run of it goes on."""
@@ -149,13 +194,13 @@ class Planner:
     async def _trigger(self, n: int, seconds: float = 8.0) -> None:
         await asyncio.sleep(self._chance.random() * seconds)
         overlap = self._chance.choice(list(Overlap)) if self._chance.random() < 0.5 else self._planned.overlap
-        run = f"{self._planned.id}-by-hand-{n}"
+        run = f"{self._planned.id}-by-hand-{n}{'-again' * (self._planned.life - 1)}"
         deed = Deed("trigger", self._fleet.now(), run=run, overlap=overlap)
         await self._do(deed, lambda handle: handle.trigger(overlap, id=run))
 
-    async def _backfill(self) -> None:
+    async def _backfill(self, seconds: float = 8.0) -> None:
         """Make up for a few seconds, some of which may lie before the schedule was made; never ahead of time."""
-        await asyncio.sleep(self._chance.random() * 8.0)
+        await asyncio.sleep(self._chance.random() * seconds)
         last = self._fleet.now() - round(self._chance.random() * BACKFILL_SECONDS * 1e6)
         first = last - round(self._chance.random() * BACKFILL_SECONDS * 1e6)
         overlap = self._chance.choice(BACKFILLED)
@@ -169,6 +214,17 @@ class Planner:
         every, offset = chance.choice(INTERVALS), chance.choice(OFFSETS)
         deed = Deed("update", self._fleet.now(), every=every * 1_000_000, offset=round(offset * 1e6))
         await self._do(deed, lambda handle: handle.update(every=every, offset=offset))
+
+    def _policies(self, seconds: float = 6.0) -> list[Coroutine[Any, Any, None]]:
+        wants = self._changes_its_mind and self._policy.random() < REPOLICED
+        return [self._change_policy(seconds)] if wants else []
+
+    async def _change_policy(self, seconds: float) -> None:
+        """Have its firings do something else from then on while the run before goes on."""
+        chance = self._policy
+        await asyncio.sleep(chance.random() * seconds)
+        policy = chance.choice([each for each in Overlap if each != self._planned.overlap])
+        await self._do(Deed("policy", self._fleet.now(), policy=policy), lambda handle: handle.update(overlap=policy))
 
     async def _do(self, deed: Deed, what: Callable[[ScheduleHandle], Awaitable[Any]]) -> None:
         """Have it done, and note when. A delete that went through unheard is told that there is nothing any more."""

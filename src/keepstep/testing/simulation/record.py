@@ -78,7 +78,7 @@ class Deed:
     """What a planner has done to a schedule, as often as it took to get an answer: so it has happened in between."""
 
     kind: str
-    """``pause``, ``resume``, ``trigger``, ``backfill``, ``update`` or ``delete``."""
+    """``pause``, ``resume``, ``trigger``, ``backfill``, ``update``, ``policy`` or ``delete``."""
     asked: int
     told: int | None = None
     """When it was answered; None if it never was."""
@@ -92,6 +92,8 @@ class Deed:
     every: int = 0
     offset: int = 0
     """What an update changes."""
+    policy: str = ""
+    """The overlap that the calendar's firings have from then on."""
 
 
 @dataclass(slots=True)
@@ -112,6 +114,8 @@ class Planned:
     is_paused: bool = False
     """From the beginning."""
     limit: int | None = None
+    life: int = 1
+    """Counts the schedules of its name; the one before was deleted before this one was asked for."""
     deeds: list[Deed] = field(default_factory=list)
 
 
@@ -133,7 +137,8 @@ class Record:
     signals: list[Signal] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
-    planned: dict[str, Planned] = field(default_factory=dict)
+    planned: dict[str, list[Planned]] = field(default_factory=dict)
+    """By id, in the order in which they were made."""
     executions: list[Execution] = field(default_factory=list)
     contradicted: bool = False
     """A process has had code that contradicts what other processes do."""
@@ -154,6 +159,10 @@ class Record:
     leases_left: int = 0
     seconds: float = 0.0
     """Virtual time that went by."""
+
+    def plan(self, planned: Planned) -> None:
+        """Somebody is about to make a schedule."""
+        self.planned.setdefault(planned.id, []).append(planned)
 
     def disturb(self, process: int, now: int) -> None:
         self.disturbances.setdefault(process, []).append(now)

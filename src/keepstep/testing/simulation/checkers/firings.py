@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
@@ -41,13 +41,23 @@ _NOMINAL = re.compile(r"-(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
 
 
 def check(record: Record) -> Iterator[str]:
-    by_id = {loaded.run.workflow_id: loaded for loaded in record.schedules.values()}
-    for planned in record.planned.values():
-        if planned.id not in by_id:
-            yield f"schedule {planned.id} was acknowledged and does not exist"
+    by_id: dict[str, list[Loaded]] = {}
+    for loaded in sorted(record.schedules.values(), key=lambda each: (each.run.started_at, each.run.run_id)):
+        by_id.setdefault(loaded.run.workflow_id, []).append(loaded)
+    for id, lives in record.planned.items():
+        there = by_id.get(id, [])
+        if len(there) != len(lives):
+            yield f"schedule {id} was made {len(lives)} times, and there are {len(there)} of it"
             continue
-        for violation in _Case(planned, by_id[planned.id], record).violations():
-            yield f"schedule {planned.id} ({planned.overlap}): {violation}"
+        cases = [_Case(*life, record, _until(there, life[0].life)) for life in zip(lives, there, strict=True)]
+        for case in cases:
+            for violation in case.violations(cases):
+                yield f"schedule {id} ({case.in_words()}): {violation}"
+
+
+def _until(there: list[Loaded], life: int) -> int:
+    """When the next schedule of the name was made: what was started until then is this one's."""
+    return there[life].run.started_at if life < len(there) else FOR_EVER
 
 
 class Fired(NamedTuple):
@@ -63,12 +73,12 @@ class Fired(NamedTuple):
 class _Case:
     """One schedule: what it was told, and what came of it."""
 
-    def __init__(self, planned: Planned, loaded: Loaded, record: Record) -> None:
+    def __init__(self, planned: Planned, loaded: Loaded, record: Record, until: int) -> None:
         self._planned = planned
         self._record = record
-        self._overlap = Overlap(planned.overlap)
         self._run_id = loaded.run.run_id
         self._created = loaded.run.started_at
+        self._until = until
         self._standing = standing_of(loaded.run) or first_standing(loaded.events[0], self._created)
         self._pages = read_pages(loaded.state)
         self._deeds = planned.deeds
@@ -79,7 +89,12 @@ class _Case:
         self._by_nominal = {each.nominal: each for each in self._fired if each.nominal is not None}
         self._there = {each.id for each in self._fired}
 
-    def violations(self) -> Iterator[str]:
+    def in_words(self) -> str:
+        changed = "".join(f", then {each.policy}" for each in self._deeds if each.policy)
+        return f"life {self._planned.life}, {self._planned.overlap}{changed}"
+
+    def violations(self, lives: Sequence[_Case]) -> Iterator[str]:
+        """``lives``: all schedules of the name. What one of them has started is not started by another one."""
         yield from self._check_numbers()
         yield from self._check_diary()
         for each in self._fired:
@@ -91,16 +106,22 @@ class _Case:
         for deed in self._deeds:
             if deed.kind == "trigger":
                 yield from self._check_trigger(deed)
+        happened = set[int]().union(*(each._by_nominal for each in lives))
         for deed in self._backfills:
-            yield from self._check_backfill(deed)
+            yield from self._check_backfill(deed, happened)
+        for before in lives[: self._planned.life - 1]:
+            for id in sorted(self._there & before._there):
+                yield f"{id} was started again, by another schedule of that name"
 
     # what there is
 
     def _find(self) -> Iterator[Fired]:
-        """Their children have ids that begin in the same way."""
+        """Their children have ids that begin in the same way. What another schedule of the name has started is its."""
         prefix = f"{self._planned.id}-"
         for loaded in self._record.runs.values():
             run = loaded.run
+            if not self._created <= run.started_at < self._until:
+                continue
             if run.workflow_id.startswith(prefix) and run.parent_run_id not in self._record.runs:
                 nominal = nominal_of(run.workflow_id)
                 yield Fired(run.workflow_id, nominal, run.started_at, run.closed_at or FOR_EVER, run.status)
@@ -110,7 +131,8 @@ class _Case:
         if fired.nominal is None:
             return any(each.run == fired.id and each.overlap == Overlap.ALLOW for each in self._deeds)
         beside = (each for each in self._backfills if each.overlap == Overlap.ALLOW)
-        return self._overlap is Overlap.ALLOW or any(each.first <= fired.nominal <= each.last for each in beside)
+        policies = self._times.policies(fired.nominal, fired.started)
+        return Overlap.ALLOW in policies or any(each.first <= fired.nominal <= each.last for each in beside)
 
     def _is_by_hand(self, fired: Fired) -> bool:
         return fired.nominal is None or self._times.may_backfill(fired.nominal)
@@ -132,7 +154,7 @@ class _Case:
             yield f"the calendar has started {len(limited)} runs, more than {self._planned.limit}"
         if self._deleted is None and self._standing.started != len(self._fired):
             yield f"it counts {self._standing.started} started runs, and there are {len(self._fired)}"
-        policies = {self._overlap, *(each.overlap for each in self._deeds if each.overlap)}
+        policies = self._times.policies(0, FOR_EVER) | {Overlap(each.overlap) for each in self._deeds if each.overlap}
         if self._standing.skipped and policies <= {Overlap.ALLOW, Overlap.BUFFER_ALL}:
             yield f"it has skipped {self._standing.skipped} firings, and its policy is never to"
         if self._deleted is None and (self._standing.buffered or self._standing.asked or self._standing.backfills):
@@ -173,7 +195,8 @@ class _Case:
         if any(each.told < fired.started < each.resume_asked for each in self._times.pauses):
             yield f"{fired.id} was started in a pause"
         lateness = fired.started - nominal - planned.jitter
-        if self._overlap not in WAITING and lateness > planned.catchup:
+        waits = self._times.policies(nominal, fired.started) & set(WAITING)
+        if not waits and lateness > planned.catchup:
             yield f"{fired.id} was started {lateness / 1e6} s late, more than the catch-up window"
 
     def _check_overlap(self) -> Iterator[str]:
@@ -191,7 +214,7 @@ class _Case:
 
     def _has_come(self, policy: Overlap, ended: Fired) -> bool:
         since = self._created if self._is_by_hand(ended) or ended.nominal is None else ended.nominal
-        if self._overlap is policy and self._times.meant(since, ended.closed):
+        if policy in self._times.policies(since, ended.closed) and self._times.meant(since, ended.closed):
             return True
         return any(each.overlap == policy and each.asked <= ended.closed for each in self._deeds)
 
@@ -258,7 +281,9 @@ class _Case:
             return False
         earlier = [each for each in self._fired if self._is_by_hand(each) or (each.nominal or 0) < nominal]
         later = [each for each in self._fired if self._is_by_hand(each) or (each.nominal or 0) > nominal]
-        return self._is_excused(self._overlap, nominal, self._decided_by(nominal), earlier, later)
+        decided_by = self._decided_by(nominal)
+        policies = self._times.policies(nominal, decided_by)
+        return any(self._is_excused(each, nominal, decided_by, earlier, later) for each in policies)
 
     def _is_excused(self, policy: Overlap, since: int, until: int, earlier: list[Fired], later: list[Fired]) -> bool:
         """Whether a firing that was decided about between two moments may have been skipped.
@@ -287,11 +312,12 @@ class _Case:
         if not self._is_skipped_by_hand(deed):
             yield f"the trigger of {deed.run} was confirmed, and it was neither started nor skipped for a reason"
 
-    def _check_backfill(self, deed: Deed) -> Iterator[str]:
+    def _check_backfill(self, deed: Deed, happened: set[int]) -> Iterator[str]:
+        """``happened``: firings that somebody has started under this name, of which there is no second run."""
         if deed.told is None or self._is_forgotten(deed) or self._times.updated is not None:
             return  # an update may have come between that changed what there was to make up
         for nominal in self._times.due(deed.first - 1, deed.last):
-            if nominal not in self._by_nominal and not self._is_skipped_by_hand(deed):
+            if nominal not in happened and not self._is_skipped_by_hand(deed):
                 yield f"the backfill of {nominal} was confirmed, and it was neither started nor skipped for a reason"
 
     def _is_skipped_by_hand(self, deed: Deed) -> bool:

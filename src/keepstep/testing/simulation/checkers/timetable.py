@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
+from keepstep.schedules import Overlap
 from keepstep.testing.simulation.record import Deed, Planned
 
 FOR_EVER = 1 << 62
@@ -37,6 +38,7 @@ class Timetable:
         self._backfills = [each for each in planned.deeds if each.kind == "backfill"]
         self.deleted = next((each for each in planned.deeds if each.kind == "delete"), None)
         self.updated = next((each for each in planned.deeds if each.kind == "update"), None)
+        self._repoliced = next((each for each in planned.deeds if each.kind == "policy"), None)
 
     @cached_property
     def pauses(self) -> list[Span]:
@@ -50,6 +52,14 @@ class Timetable:
                 found.append(Span(*begun, deed.asked, deed.told))
                 begun = None
         return [*found, Span(*begun, FOR_EVER, FOR_EVER)] if begun is not None else found
+
+    def policies(self, since: int, until: int) -> set[Overlap]:
+        """Those by which a firing may have been decided about between two moments."""
+        first, changed = Overlap(self._planned.overlap), self._repoliced
+        if changed is None:
+            return {first}
+        second = {Overlap(changed.policy)} if changed.asked <= until else set[Overlap]()
+        return second | ({first} if since <= told(changed) else set())
 
     def due(self, after: int, end: int = FOR_EVER) -> list[int]:
         """Nominal times that the schedule surely had, after one moment and up to another."""
