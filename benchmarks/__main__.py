@@ -84,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, one trial each; writes no file")
     parser.add_argument("--store", choices=WORKLOADS, action="append", help="on which; writes no file")
-    parser.add_argument("--only", default=",".join(NAMES), help="which, such as W1,W3,DBOS; writes no file")
+    parser.add_argument("--only", default=",".join(NAMES), help="which, such as W4, or W4,DBOS; writes no file")
     parser.add_argument("--trials", type=int, help="whole repetitions, of which the table shows the median")
     arguments = parser.parse_args()
     unknown = set(arguments.only.split(",")) - set(NAMES)
@@ -107,15 +107,16 @@ async def run(bench: Bench, workloads: dict[str, Workload], names: list[str]) ->
 def main() -> None:
     arguments = parse_arguments()
     names = arguments.only.split(",")
+    only = frozenset(names) - set(PEERS) if names != NAMES else frozenset()
     stores = arguments.store or list(WORKLOADS)
     facts, results, parts = describe_machine(), Results(), parts_of(arguments)
     if "SQLite" in stores:
-        bench = Bench(parts[0].scale, results=results)
+        bench = Bench(parts[0].scale, results=results, only=only)
         asyncio.run(run(bench, WORKLOADS["SQLite"], names))
     if "PostgreSQL" in stores:
         with PostgresStore() as store:
             facts["postgresql"] = store.describe()
-            bench = Bench(parts[1].scale, store, results)
+            bench = Bench(parts[1].scale, store, results, only)
             asyncio.run(run(bench, WORKLOADS["PostgreSQL"], names))
     print(plain_text(results, [part for part in parts if part.title in stores]))
     if not arguments.quick and names == NAMES and stores == list(WORKLOADS):

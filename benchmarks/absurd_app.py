@@ -29,6 +29,8 @@ CLAIM_SECONDS = 10
 """Instead of the default of 120: as long as Keepstep's lease."""
 
 QUEUE = "default"
+MONTH_SECONDS = 30 * 24 * 3600
+IDLE_SECONDS = 4.0
 
 step_times: list[float] = []
 delays: list[float] = []
@@ -60,6 +62,11 @@ async def wait_for_go(params: Any, ctx: AsyncTaskContext) -> Any:
     return note_finished(params)
 
 
+async def sleeper(params: Any, ctx: AsyncTaskContext) -> Any:
+    await ctx.sleep_for("month", MONTH_SECONDS)
+    return note_finished(params)
+
+
 async def interrupted(params: Any, ctx: AsyncTaskContext) -> Any:
     global hanging
     await touch(ctx, params["order"], 0)
@@ -88,7 +95,7 @@ def note_finished(params: Any) -> Any:
     return params["order"]
 
 
-TASKS = (many_steps, empty, wait_for_go, interrupted, long_history, note_pickup)
+TASKS = (many_steps, empty, wait_for_go, sleeper, interrupted, long_history, note_pickup)
 
 
 class Process:
@@ -173,6 +180,23 @@ async def measure_w3(process: Process, runs: int) -> None:
     say(value=runs / (time.perf_counter() - began))
 
 
+async def become_sleepers(process: Process, runs: int) -> None:
+    await process.work()
+    for order in range(runs):
+        await process.spawn(sleeper, order=order)
+    await process.until("sleeping", runs)
+    say(ready=True)
+    await asyncio.Event().wait()
+
+
+async def be_idle(process: Process, _runs: int) -> None:
+    """Sleepers are rows, so there is nothing to take over before it is what it will be."""
+    await process.work()
+    await asyncio.sleep(IDLE_SECONDS)
+    say(ready=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+
 async def become_victim(process: Process, runs: int) -> None:
     for order in range(runs):
         await process.spawn(interrupted, order=order)
@@ -246,6 +270,8 @@ ROLES: dict[str, Callable[[Process, int], Awaitable[None]]] = {
     "w2": measure_w2,
     "w2-empty": measure_w2_empty,
     "w3": measure_w3,
+    "w4-sleepers": become_sleepers,
+    "w4-idle": be_idle,
     "w5-victim": become_victim,
     "w5-heir": become_heir,
     "w6-historian": become_historian,

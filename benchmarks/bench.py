@@ -19,6 +19,8 @@ class Bench:
     scale: Scale
     store: Store = field(default_factory=SqliteStore)
     results: Results = field(default_factory=Results)
+    only: frozenset[str] = frozenset()
+    """Names of the workloads that the peers play, too; with none they play all that they can."""
     began: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:

@@ -61,6 +61,17 @@ class Child:
         said: dict[str, Any] = json.loads(line)
         return said
 
+    def resident_bytes(self) -> int:
+        """The memory that it has now."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except FileNotFoundError:  # not Linux
+            asked = subprocess.run(
+                ["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, text=True, check=True
+            )
+            return int(asked.stdout) * 1024
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def tell(self) -> None:
         """Let a waiting child go on."""
         assert self.process.stdin is not None

@@ -28,11 +28,14 @@ if sqlite3.sqlite_version_info < (3, 42):  # DBOS needs unixepoch('subsec')
 
 import itertools
 
+import sqlalchemy
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions, SetWorkflowID, WorkflowHandle
 
 STEPS_A_RUN = 10
 QUEUE = "parcels"
 THREADS_MAX = 1100
+MONTH_SECONDS = 30 * 24 * 3600
+IDLE_SECONDS = 4.0
 
 step_times: list[float] = []
 delays: list[float] = []
@@ -65,6 +68,14 @@ def empty(order: int) -> int:
 async def wait_for_go(order: int) -> int:
     entered.release()
     await DBOS.recv_async("go", timeout_seconds=3600)
+    return order
+
+
+@DBOS.workflow()
+async def sleeper(order: int) -> int:
+    """A coroutine, because a sync function would hold a thread for as long as it sleeps."""
+    entered.release()
+    await DBOS.sleep_async(MONTH_SECONDS)
     return order
 
 
@@ -148,6 +159,31 @@ async def measure_w3(runs: int) -> None:
     say(row="w3.signals", value=runs / (time.perf_counter() - began))
 
 
+def count_sleeps(engine: sqlalchemy.Engine) -> int:
+    """How many sleeps are in the journal."""
+    table = "operation_outputs" if engine.dialect.name == "sqlite" else "dbos.operation_outputs"
+    with engine.connect() as connection:
+        return int(connection.execute(sqlalchemy.text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+async def become_sleepers(runs: int) -> None:
+    for order in range(runs):
+        await DBOS.start_workflow_async(sleeper, order)
+    engine = sqlalchemy.create_engine(sys.argv[2].replace("postgresql://", "postgresql+psycopg://", 1))
+    while await asyncio.to_thread(count_sleeps, engine) < runs:
+        await asyncio.sleep(0.1)
+    say(ready=True)
+    await asyncio.Event().wait()
+
+
+def be_idle(runs: int) -> None:
+    """Has recovered the runs of a process that is gone, which sleep on in this one."""
+    acquire(entered, runs)
+    time.sleep(IDLE_SECONDS)
+    say(ready=True)
+    sys.stdin.readline()
+
+
 def become_victim(runs: int) -> None:
     handles: list[WorkflowHandle[int]] = []
     for order in range(runs):
@@ -214,6 +250,8 @@ ROLES: dict[str, Callable[[int], Coroutine[Any, Any, None] | None]] = {
     "w2": measure_w2,
     "w2-empty": measure_w2_empty,
     "w3": measure_w3,
+    "w4-sleepers": become_sleepers,
+    "w4-idle": be_idle,
     "w5-victim": become_victim,
     "w5-heir": become_heir,
     "w6-historian": become_historian,

@@ -28,5 +28,9 @@ DBOS = Peer(
     System.DBOS,
     "dbos_app.py",
     prepare,
-    notes={"w5.after_kill": "a new process under the same executor id", "w6.replay": "replay alone"},
+    notes={
+        "w4.rss": "the process that has recovered the sleepers, each of which is a coroutine in it",
+        "w5.after_kill": "a new process under the same executor id",
+        "w6.replay": "replay alone",
+    },
 )

@@ -29,6 +29,8 @@ class Scale:
     w14_runs: int
     w15_schedules: int
     w16_runs: int
+    w4_peer_runs: int
+    """How many sleepers a peer gets, which may have to hold each of them in memory."""
     peer_processes: tuple[int, ...]
     """With how many worker processes a peer plays W11."""
     peer_waits: bool
@@ -39,7 +41,7 @@ class Scale:
 
 FULL = Scale(
     "full", 3, 500, 100, 50, 1000, 100_000, 1000, 10_000, 69_659, 6, (100_000, 1_000_000), 10_000, 50, 20, 1_000_000,
-    5_000, 2_000, 10_000, 1_000_000, (1, 2, 4), True, 300,
+    5_000, 2_000, 10_000, 1_000_000, 10_000, (1, 2, 4), True, 300,
 )  # fmt: skip
 QUICK = Scale(
     "quick",
@@ -62,6 +64,7 @@ QUICK = Scale(
     300,
     500,
     50_000,
+    200,
     (),
     False,
     100,

@@ -5,10 +5,11 @@ A database is fresh for each trial and gone after it. Both kinds say what the sa
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from . import raw
@@ -62,6 +63,8 @@ class SqliteDatabase(Database):
         super().__init__(f"sqlite:///{self.path}", folder)
 
     def size_bytes(self) -> int:
+        with closing(sqlite3.connect(self.path)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what a killed process has left there is counted once
         return sum(each.stat().st_size for each in self.folder.iterdir())
 
     def raw_rows_per_second(self) -> float:

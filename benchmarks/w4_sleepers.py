@@ -1,21 +1,18 @@
 """W4: runs that sleep for a month: what each costs on disk, and what a fresh idle worker beside them costs in memory.
 
-python -m benchmarks.w4_sleepers URL     the idle worker: says its memory and ends
+python -m benchmarks.w4_sleepers URL     the idle worker
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
 import sys
-from pathlib import Path
 
 from keepstep import Engine
 
 from . import shop
 from .bench import Bench
-from .child import Child, say
+from .child import Child, say, wait_for_go
 from .waiting import until_waiting
 
 STARTS_AT_ONCE = 500
@@ -31,25 +28,17 @@ async def put_to_sleep(url: str, runs: int) -> None:
         await until_waiting(engine, runs)
 
 
-def resident_bytes() -> int:
-    """Memory of this process now, or its peak where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 async def be_idle(url: str) -> None:
     async with Engine(url):
         await asyncio.sleep(IDLE_SECONDS)  # long enough for every loop of the worker to have looked around
-        say(bytes=resident_bytes())
+        say(ready=True)
+        await asyncio.to_thread(wait_for_go)
 
 
 def idle_worker_bytes(url: str) -> int:
     with Child.of_module("w4_sleepers", url) as child:
-        return int(child.hear()["bytes"])
+        child.hear()
+        return child.resident_bytes()
 
 
 async def measure(bench: Bench) -> None:
