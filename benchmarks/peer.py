@@ -26,6 +26,9 @@ PYTHON = Path(".venv-peers/bin/python")
 START_SECONDS = 2.0
 """A trial takes at any size, for starting processes and making tables; what is beyond grows with the size."""
 
+IDLE_START_SECONDS = 12.0
+"""The same where workers are looked at twice that have been idle for four seconds."""
+
 
 def is_installed() -> bool:
     return PYTHON.exists()
@@ -58,7 +61,7 @@ class Peer:
         size, trials_left = workload.size, bench.scale.trials
         tenth = max(1, size // 10)
         small = self._try(bench, tenth, workload)
-        seconds = max(0.0, time.perf_counter() - began - START_SECONDS)
+        seconds = max(0.0, time.perf_counter() - began - workload.start_seconds)
         if seconds * 10 * trials_left > bench.scale.peer_seconds_max:
             self._add(bench, workload, small)
             size = tenth
@@ -87,6 +90,8 @@ class Peer:
             return workload.trial(self, database, size)
 
 
+_SLEEPERS = ("w4.disk", "w4.rss", "w4.memory")
+
 Figures = tuple[float, ...]
 Trial = Callable[[Peer, Database, int], Figures]
 
@@ -99,6 +104,7 @@ class Workload:
     size: int
     trial: Trial
     row_size: int
+    start_seconds: float = START_SECONDS
 
     @property
     def name(self) -> str:
@@ -106,7 +112,7 @@ class Workload:
 
 
 def workloads_of(bench: Bench) -> list[Workload]:
-    """W1 to W6; on PostgreSQL also W9 and W11. What is mostly waiting a quick run plays there only if it is named."""
+    """W1 to W6; on PostgreSQL also W9 and W11. A quick run leaves waiting ones out there, unless they are named."""
     scale = bench.scale
 
     def one(key: str, size: int, trial: Trial) -> Workload:
@@ -121,7 +127,7 @@ def workloads_of(bench: Bench) -> list[Workload]:
     is_postgres = isinstance(bench.store, PostgresStore)
     if scale.peer_waits or not is_postgres or bench.only:
         workloads += [
-            Workload(("w4.disk", "w4.rss", "w4.memory"), scale.w4_peer_runs, sleep_long, scale.w4_runs),
+            Workload(_SLEEPERS, scale.w4_peer_runs, sleep_long, scale.w4_runs, IDLE_START_SECONDS),
             one("w5.after_kill", scale.w5_runs, take_over),
             one("w6.replay", scale.w6_steps, replay),
         ]
