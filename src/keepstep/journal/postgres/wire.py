@@ -8,6 +8,10 @@ Statements are prepared on their first use. Through a pooler that hands out anot
 transaction (``pooled``) nothing outlives a transaction: statements travel with their text, and the session's settings
 go in front of each transaction.
 
+A prepared statement keeps its plan, and one that was made while the journal was empty takes any index for as good as
+the right one. So a wire has all of them **planned anew** when it has sent some, and again each time it has sent four
+times as many: by how much it has made its tables grow meanwhile is bounded by what it has sent.
+
 A wire belongs to one thread at a time. It waits without holding the interpreter lock, and for as long as the server
 takes; that a server is gone for good is found by TCP (``connection.py`` sets its limits).
 """
@@ -35,6 +39,10 @@ BEGIN = Statement("BEGIN")
 BEGIN_SNAPSHOT = Statement("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 COMMIT = Statement("COMMIT")
 ROLLBACK = Statement("ROLLBACK")
+PLAN_ANEW = Statement("DISCARD PLANS", is_kept=False)
+
+PLAN_ANEW_FIRST, PLAN_ANEW_FACTOR = 64, 4
+"""After how many statements, and after how many times as many again."""
 
 _READ, _WRITE = select.POLLIN, select.POLLOUT
 
@@ -57,7 +65,8 @@ class Wire:
         self._prepared: dict[Statement, bytes] = {}
         self._fresh: list[Statement] = []
         """Those that are being prepared by what is on its way."""
-        self._names = 0
+        self._names = self._sent = 0
+        self._plan_anew_at = PLAN_ANEW_FIRST
         self._queued: list[bool] = []
         """For each command on its way: whether its result is wanted."""
         self._is_begun = False
@@ -108,6 +117,7 @@ class Wire:
 
     def begin(self, how: Statement = BEGIN) -> None:
         """Queue the begin of a transaction."""
+        self._plan_anew_if_due()
         self._is_begun = True
         self._send(how, (), wanted=False)
         if self._preamble is not None:
@@ -166,10 +176,18 @@ class Wire:
         """Send a statement on its way. Raises ``Doubt`` for one that must not go by a guess."""
         if self.is_guessing and not statement.knows_of_guess:
             raise Doubt
+        self._plan_anew_if_due()
         if self._preamble is not None and not self._is_begun and not self._queued:
             self._send(BEGIN, (), wanted=False)
             self._send(self._preamble, (), wanted=False)
         self._send(statement, values, wanted=True)
+
+    def _plan_anew_if_due(self) -> None:
+        """Between two transactions; a pooled wire has prepared nothing."""
+        if self._sent >= self._plan_anew_at and not self._is_begun and not self._queued:
+            self._plan_anew_at = self._sent * PLAN_ANEW_FACTOR
+            self._send(PLAN_ANEW, (), wanted=False)
+            self._exchange()
 
     def exchange(self) -> list[pq.abc.PGresult]:
         """The results of what was queued, in order. Raises what failed first, or ``ConnectionLost``."""
@@ -203,6 +221,7 @@ class Wire:
                     self._queued.append(False)
                     self._prepared[statement] = name
                     self._fresh.append(statement)
+                self._sent += 1
                 pgconn.send_query_prepared(name, encoded, statement.formats, BINARY_FORMAT)
         except psycopg.Error as error:
             if self.is_lost:
