@@ -36,6 +36,21 @@ async def test_messages_wait_in_order_of_arrival(journal: Journal) -> None:
     assert {message.time for message in messages} == {journal.clock.now()}
 
 
+async def test_the_messages_of_several_runs_are_read_in_one_order_of_arrival(journal: Journal) -> None:
+    first, second, third = [await start_owned(journal, f"L{n}", workflow_id=f"w{n}") for n in range(3)]
+    for run in (second, first, third, second):
+        await journal.send(signal(run.run_id, data=run.workflow_id.encode()))
+    asked = [first.run_id, "no-such-run", second.run_id, first.run_id]
+    messages = await journal.read_messages_of(asked)
+    assert [each.run_id for each in messages] == [second.run_id, first.run_id, second.run_id]
+    assert [each.data for each in messages] == [b"w1", b"w0", b"w1"]
+    assert messages == sorted(messages, key=lambda each: each.n)
+    assert [each for each in messages if each.run_id == second.run_id] == await journal.read_messages(second.run_id)
+    await advance(journal, second, consume=tuple(each.n for each in messages if each.run_id == second.run_id))
+    assert [each.run_id for each in await journal.read_messages_of(asked)] == [first.run_id]
+    assert await journal.read_messages_of([]) == []
+
+
 async def test_a_message_finds_the_newest_run_of_a_workflow_id(journal: Journal) -> None:
     run = await start_owned(journal)
     await advance(journal, run, status=Status.CONTINUED, start=(new_run(run.workflow_id, run_id="next"),))

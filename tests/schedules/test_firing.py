@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -13,6 +13,7 @@ import pytest
 
 import keepstep
 from keepstep import AlreadyStarted, Engine, InvalidInput, NotFound, step, workflow
+from keepstep.journal import Message, StoreUnavailable
 from keepstep.testing import run
 from tests.runtime.crashing import CrashingJournal, World, crash_at_every_commit
 
@@ -272,6 +273,27 @@ def test_what_is_asked_for_again_while_it_runs_is_refused_and_does_not_stop_itse
         assert await times(engine) == ["00:00:00 completed"]
         info = await handle.describe()
         assert (info.started, info.refused, info.skipped) == (1, 1, 0)
+
+    played(play)
+
+
+def test_what_was_said_to_schedules_and_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play(world: World) -> None:
+        engine = await world.open()
+        read, refused = engine.journal.read_messages_of, list[int]()
+
+        async def refuse_twice(run_ids: Sequence[str]) -> list[Message]:
+            if len(refused) < 2:
+                refused.append(len(run_ids))
+                raise StoreUnavailable("the disk is away")
+            return await read(run_ids)
+
+        monkeypatch.setattr(engine.journal, "read_messages_of", refuse_twice)
+        handle = await engine.schedule("unheard", fire_shortly, "unheard", every="1m", limit=1)
+        await asyncio.sleep(120)
+        info = await handle.describe()
+        assert len(refused) == 2
+        assert [each.status for each in info.recent] == ["completed"]
 
     played(play)
 

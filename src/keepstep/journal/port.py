@@ -313,6 +313,10 @@ class Journal(Protocol):
         """The unconsumed messages of a run, in order of arrival."""
         ...
 
+    async def read_messages_of(self, run_ids: Sequence[str]) -> list[Message]:
+        """The unconsumed messages of several runs, in order of arrival, in one question."""
+        ...
+
     async def read_inbox(self, lease_id: str, after: int, limit: int = 1000) -> list[Message]:
         """Unconsumed messages, with arrival numbers above ``after``, of all runs that the lease owns, in order."""
         ...

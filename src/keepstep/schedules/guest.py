@@ -6,9 +6,9 @@ and schedules and workflows may have the same ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from keepstep.journal import Journal, NewRun, Run, Started, Unreadable
 
@@ -45,6 +45,10 @@ class Host(Protocol):
         """Makes run ids."""
         ...
 
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something beside what the caller does, for as long as the worker lives."""
+        ...
+
     def can_adopt(self, new: NewRun) -> bool:
         """Whether a run could be started under the worker's lease."""
         ...
@@ -78,7 +82,7 @@ class Schedules:
         self._runner: Runner | None = None
 
     async def take_up(self, runs: Sequence[Run]) -> None:
-        """Decide for schedules that the worker owns, and give them back."""
+        """Begin to decide for schedules that the worker owns, and to give them back."""
         if self._runner is None:
             from .runner import Runner
 

@@ -43,6 +43,9 @@ from .turn import STARTS_MAX, Decision, Start, decide, is_due
 logger = logging.getLogger("keepstep.schedules")
 
 TRIES_MAX = 20
+IN_HAND_MAX = 300
+"""While more schedules than this are being decided for, no more are claimed."""
+
 STARTED_BYTES_MAX = 4 * 1024 * 1024
 """One commit carries so many bytes of arguments; the rest of the runs are the next turn's."""
 
@@ -58,20 +61,54 @@ class Runner:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._journal = host.journal
-        self._in_hand: set[str] = set()
+        self._in_hand: set[tuple[str, int]] = set()
+        """Run ids and epochs: one that was taken away and claimed again is another owning, while the last one fails."""
+        self._has_ended = asyncio.Event()
 
     async def take_up(self, runs: Sequence[Run]) -> None:
-        """Decide for schedules that the worker owns."""
-        mine = [run for run in runs if run.run_id not in self._in_hand]
-        self._in_hand.update(run.run_id for run in mine)
-        try:
-            await asyncio.gather(*(self._take(run) for run in mine))
-        finally:
-            self._in_hand.difference_update(run.run_id for run in mine)
+        """Decide for schedules that the worker owns; returns when there is room for more of them.
 
-    async def _take(self, run: Run) -> None:
+        So that the next ones are claimed in the very flush that brings what was decided for these.
+        """
+        mine = [run for run in runs if (run.run_id, run.epoch) not in self._in_hand]
+        self._in_hand.update((run.run_id, run.epoch) for run in mine)
+        self._host.spawn(self._take_all(mine))
+        while len(self._in_hand) > IN_HAND_MAX:
+            self._has_ended.clear()
+            await self._has_ended.wait()
+
+    async def _take_all(self, mine: Sequence[Run]) -> None:
         try:
-            await self._decide(run)
+            said = await self._listen(mine)
+            await asyncio.gather(*(self._take(run, said.get(run.run_id, [])) for run in mine))
+        except JournalError as error:
+            logger.warning("what was said to %d schedules could not be read (%s); it is read again", len(mine), error)
+            self._host.doubt_claims()
+        finally:
+            self._in_hand.difference_update((run.run_id, run.epoch) for run in mine)
+            self._has_ended.set()
+
+    async def _listen(self, runs: Sequence[Run]) -> dict[str, list[Message]]:
+        """What was said to those that were not claimed because something is due, in one question.
+
+        To the others seldom anything was; where it was, their commit is refused, and then it is read.
+        """
+        said: dict[str, list[Message]] = {}
+        if spoken_to := [run.run_id for run in runs if not self._is_due(run)]:
+            for message in await self._journal.read_messages_of(spoken_to):
+                said.setdefault(message.run_id, []).append(message)
+        return said
+
+    def _is_due(self, run: Run) -> bool:
+        try:
+            standing = standing_of(run)
+            return standing is not None and is_due(run.workflow_id, standing, self._now())
+        except Exception:  # whatever is wrong with one schedule is said where it is decided for
+            return False
+
+    async def _take(self, run: Run, messages: Sequence[Message]) -> None:
+        try:
+            await self._decide(run, messages)
         except (Fenced, NotFound, RunClosed):
             pass  # it is somebody else's by now, or was changed or deleted meanwhile
         except Unreadable as error:
@@ -83,12 +120,8 @@ class Runner:
             logger.exception("schedule %r cannot be decided for; it is tried again later", run.workflow_id)
             await self._put_off(run)
 
-    async def _decide(self, run: Run) -> None:
-        """Without reading what was said, if something is due: seldom was anything, and then the commit is refused."""
+    async def _decide(self, run: Run, messages: Sequence[Message]) -> None:
         standing = standing_of(run)
-        messages: list[Message] = []
-        if standing is None or not is_due(run.workflow_id, standing, self._now()):
-            messages = await self._journal.read_messages(run.run_id)
         for _ in range(TRIES_MAX):
             if standing is None:
                 [created] = await self._journal.read_events(run.run_id, 0, 1)

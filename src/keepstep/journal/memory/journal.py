@@ -326,6 +326,11 @@ class MemoryJournal:
         row = self.disk.runs.get(run_id)
         return [] if row is None else list(row.inbox.values())
 
+    async def read_messages_of(self, run_ids: Sequence[str]) -> list[Message]:
+        await self._turn()
+        rows = (self.disk.runs.get(run_id) for run_id in set(run_ids))
+        return sorted((each for row in rows if row is not None for each in row.inbox.values()), key=lambda each: each.n)
+
     async def read_inbox(self, lease_id: str, after: int, limit: int = 1000) -> list[Message]:
         await self._turn()
         return listing.owned_messages(self.disk, lease_id, after)[: max(limit, 0)]

@@ -146,6 +146,9 @@ class Queries:
     def read_messages(self, db: Wire, run_id: str) -> list[Message]:
         return messages_of(db.ask(readings.READ_MESSAGES, run_id))
 
+    def read_messages_of(self, db: Wire, run_ids: Sequence[str]) -> list[Message]:
+        return messages_of(db.ask(readings.READ_MESSAGES_OF, list(run_ids)))
+
     def read_inbox(self, db: Wire, lease_id: str, after: int, limit: int) -> list[Message]:
         return self._inboxes.setdefault(lease_id, Inbox()).read(db, lease_id, after, limit)
 

@@ -159,6 +159,15 @@ READ_MESSAGES = Statement(
     "text",
 )
 
+READ_MESSAGES_OF = Statement(
+    """
+    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
+    FROM runs AS r JOIN messages AS m ON m.shard = r.shard AND m.run = r.run
+    WHERE r.run_id = ANY($1) AND r.inbox_size > 0 ORDER BY m.n
+    """,
+    "text[]",
+)
+
 READ_INBOX = Statement(
     """
     SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id

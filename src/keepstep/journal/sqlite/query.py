@@ -191,6 +191,16 @@ def read_messages(db: Connection, run_id: str) -> list[Message]:
         return read_pages(read, 0, UNLIMITED, lambda message: message.n)
 
 
+def read_messages_of(db: Connection, run_ids: Sequence[str]) -> list[Message]:
+    named = json_text(sorted(set(run_ids)))
+
+    def read(after: int, rows_max: int) -> list[Message]:
+        return messages_of(db.execute(sql.READ_MESSAGES_OF, (named, after, rows_max)).fetchone()[0])
+
+    with _snapshot(db):
+        return read_pages(read, 0, UNLIMITED, lambda message: message.n)
+
+
 def read_inbox(db: Connection, lease_id: str, after: int, limit: int) -> list[Message]:
     def read(place: int, rows_max: int) -> list[Message]:
         return messages_of(db.execute(sql.READ_INBOX, (lease_id, place, rows_max)).fetchone()[0])

@@ -553,6 +553,13 @@ SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) 
 
 READ_MESSAGES = _INBOX.format(page="AND m.n > ?2 ORDER BY m.n LIMIT ?3")
 
+READ_MESSAGES_OF = """
+SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
+    SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id
+    FROM json_each(?1) AS named CROSS JOIN runs AS r ON r.run_id = named.value CROSS JOIN messages AS m ON m.run = r.run
+    WHERE m.n > ?2 ORDER BY m.n LIMIT ?3)
+"""
+
 READ_INBOX = """
 SELECT json_group_array(json_array(run_id, n, kind, name, hex(data), time, id)) FROM (
     SELECT r.run_id, m.n, m.kind, m.name, m.data, m.time, m.id FROM messages AS m CROSS JOIN runs AS r ON r.run = m.run

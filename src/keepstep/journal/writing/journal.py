@@ -439,6 +439,9 @@ class GroupJournal(Generic[DB]):
     async def read_messages(self, run_id: str) -> list[Message]:
         return await self._read(self._questions.read_messages, run_id)
 
+    async def read_messages_of(self, run_ids: Sequence[str]) -> list[Message]:
+        return await self._read(self._questions.read_messages_of, run_ids)
+
     async def read_inbox(self, lease_id: str, after: int, limit: int = 1000) -> list[Message]:
         return await self._read(self._questions.read_inbox, lease_id, after, limit)
 
