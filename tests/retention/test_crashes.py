@@ -15,7 +15,7 @@ from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.journal import sealed_journal
 from keepstep.codecs.keys import new_key
 from keepstep.codecs.sweeping import sweep as sweep_blobs
-from keepstep.journal import ClosedRun, Commit, Journal, Status
+from keepstep.journal import ClosedRun, Commit, Journal, Loaded, Status
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.retention import sweep
 from keepstep.retention.policy import Rule
@@ -180,6 +180,57 @@ def test_the_order_is_archive_then_removal_and_only_of_what_is_in_the_file(
         await Sweeping(journal, Codec(), "default", rules, lambda: "2").sweep_batch({})
         statuses = {each.run.workflow_id: each.run.status for each in Archive(place_at(str(tmp_path))).list()}
         assert statuses == {"a": Status.COMPLETED, "b": Status.FAILED}
+
+    run(play)
+
+
+def test_a_run_that_ends_otherwise_after_it_was_listed_is_not_kept_by_the_rule_of_its_former_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        clock = ManualClock()
+        journal = MemoryJournal(MemoryDisk(), clock=clock)
+        await close(journal, "a", Status.FAILED)
+        await close(journal, "b", Status.FAILED)
+        clock.time += 1
+        loading, versions = journal.load, iter([2])
+
+        async def retry_before(run_id: str) -> Loaded:
+            for version in versions:
+                await journal.commit(Commit(run_id=run_id, version=version, status=Status.RUNNING))
+                await journal.commit(Commit(run_id=run_id, version=version + 1, status=Status.COMPLETED))
+            return await loading(run_id)
+
+        monkeypatch.setattr(journal, "load", retry_before)
+        rules = {Status.FAILED: Rule(0, str(tmp_path))}
+        batch = await Sweeping(journal, Codec(), "default", rules, lambda: "1").sweep_batch({})
+        assert (batch.removed, batch.archived) == (1, 1)
+        assert [each.run.workflow_id for each in Archive(place_at(str(tmp_path))).list()] == ["b"]
+        assert [run.workflow_id for run in await journal.list_runs("default")] == ["a"]
+
+    run(play)
+
+
+def test_a_sweep_that_can_remove_nothing_comes_to_an_end_and_writes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        clock = ManualClock()
+        journal = MemoryJournal(MemoryDisk(), clock=clock)
+        for n, status in enumerate((Status.COMPLETED, Status.FAILED, Status.FAILED)):
+            await close(journal, f"w{n}", status)
+        clock.time += 1
+
+        async def refuse(seen: list[ClosedRun]) -> list[str]:
+            return []
+
+        monkeypatch.setattr(journal, "remove_runs", refuse)
+        rules = {status: Rule(0, str(tmp_path)) for status in RULES}
+        ids = iter("12345678")
+        sweeping = Sweeping(journal, Codec(), "default", rules, lambda: next(ids))
+        ends = [(await sweeping.sweep_batch({})).is_last for _ in range(3)]
+        assert ends == [False, False, True]
+        assert len(place_at(str(tmp_path)).names()) == 2
 
     run(play)
 

@@ -12,7 +12,7 @@ import pytest
 
 from keepstep import Engine, InvalidInput, NotFound, WorkflowFailed, workflow
 from keepstep.archive import Archive, place_at
-from keepstep.journal import Position, StoreUnavailable
+from keepstep.journal import Loaded, Position, StoreUnavailable, TooLarge
 from keepstep.retention import sweep, sweeper
 from keepstep.retention.guest import LANGUAGE, room_of
 from keepstep.testing import run
@@ -301,5 +301,64 @@ def test_workers_of_older_versions_leave_the_policy_alone() -> None:
             )
         )  # fmt: skip
         assert await engine.journal.claim_runs("older", 10) == []
+
+    played(play)
+
+
+def test_rules_that_are_set_anew_while_they_are_carried_out_are_carried_out_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that has the policy in hand claims it once more before it has noticed that it lost it."""
+    writing, set_anew = asyncio.Event(), asyncio.Event()
+    write = sweep.Sweeping._write
+
+    async def wait_and_write(self: sweep.Sweeping, url: str, lines: list[bytes]) -> None:
+        writing.set()
+        await set_anew.wait()
+        await write(self, url, lines)
+
+    async def play(world: World) -> None:
+        engine = await open_engine(world, poll_seconds=10.0)
+        await engine.run(retained_order, "a", id="a")
+        await have_failed(engine, "b")
+        await asyncio.sleep(HOUR)
+        monkeypatch.setattr(sweep.Sweeping, "_write", wait_and_write)
+        await engine.retention.set("completed", "1m", archive=str(tmp_path))
+        await writing.wait()
+        await engine.retention.set("failed", "1m")
+        await asyncio.sleep(60)
+        set_anew.set()
+        await asyncio.sleep(60)
+        assert await ids(engine) == []
+        assert len(place_at(str(tmp_path)).names()) == 2
+        assert [each.id for each in await engine.archive(str(tmp_path)).list()] == ["a"]
+
+    played(play)
+
+
+def test_a_run_that_cannot_be_archived_is_named_with_why_and_tried_again_at_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(world: World) -> None:
+        engine = await open_engine(world)
+        for name in ("a", "b"):
+            await engine.run(retained_order, name, id=name)
+        run_id = (await engine.get("a").describe()).run_id
+        encode = sweep.encode_line
+
+        def refuse(loaded: Loaded, *rest: Any) -> bytes:
+            if loaded.run.run_id == run_id:
+                raise TooLarge("it is too large")
+            return encode(loaded, *rest)
+
+        monkeypatch.setattr(sweep, "encode_line", refuse)
+        await engine.retention.set("completed", "1h", archive=str(tmp_path))
+        await asyncio.sleep(3 * HOUR)
+        info = await engine.retention.describe()
+        assert (await ids(engine), info.left, info.trouble) == (["a"], {run_id: "it is too large"}, None)
+        assert (await engine.retention.sweep()).left == info.left
+        monkeypatch.setattr(sweep, "encode_line", encode)
+        await asyncio.sleep(3 * HOUR)
+        assert (await ids(engine), (await engine.retention.describe()).left) == ([], {})
 
     played(play)

@@ -34,7 +34,7 @@ class RetentionInfo(msgspec.Struct, frozen=True, kw_only=True):
     rules: dict[Status, RuleInfo]
     """Of every closed status."""
     removed: int
-    """Runs, since there are rules."""
+    """Runs, since there are rules; those of a batch that was cut off before it was noted are not counted."""
     archived: int
     swept_at: datetime | None
     """When a sweep has last come to its end."""

@@ -1,8 +1,8 @@
 """Sweep: one batch of closed runs whose time has come.
 
 Order is everything here. What may go is listed; where it is to be archived, each run is read and written to a file,
-which is durable when ``put`` returns; only then are those runs removed that are still as they were read. So a crash at
-any point leaves each run in the database, in the archive, or in both, and the next sweep begins anew. A run that was
+which is durable when ``put`` returns; only then are those runs removed that are still as they were listed. So a crash
+at any point leaves each run in the database, in the archive, or in both, and the next sweep begins anew. A run that was
 written twice is known by its id and version.
 
 A run that cannot be archived (its key is missing, it is too large) stays, is noted with why, and passed over until the
@@ -67,6 +67,8 @@ class Sweeping:
         self._rules = rules
         self._make_id = make_id
         self._open_place = open_place
+        self._in_vain: dict[Status, list[ClosedRun]] = {}
+        """What was due of a status when nothing of it could be removed: it is not tried twice in one sweep."""
 
     async def sweep_batch(self, left: Leftovers) -> Batch:
         """Remove up to ``BATCH_RUNS`` runs of one status. ``left`` are passed over.
@@ -76,9 +78,10 @@ class Sweeping:
         batch = Batch(left=dict(left))
         for status, rule in self._rules.items():
             due = await self._due(status, rule, left.get(status, ()))
-            if due:
+            if due and due != self._in_vain.get(status):
                 await self._remove(status, rule, due, batch)
-                batch.is_last = not batch.removed and batch.left == left  # what was due is due no more, or is held
+                self._in_vain[status] = due if not batch.removed else []
+                batch.is_last = False
                 break
         return batch
 
@@ -102,7 +105,7 @@ class Sweeping:
         batch.removed = len(await self._journal.remove_runs(due))
 
     async def _archive(self, status: Status, url: str, due: list[ClosedRun], batch: Batch) -> list[ClosedRun]:
-        """Write them to a file; those that are in it, as they are there."""
+        """Write them to a file; those that are in it."""
         lines: list[bytes] = []
         written: list[ClosedRun] = []
         left = list(batch.left.get(status, ()))
@@ -111,14 +114,13 @@ class Sweeping:
             if size >= FILE_BYTES_MAX or len(left) >= LEFT_MAX:
                 break
             try:
-                found = await self._read(each)
+                line = await self._read(each)
             except (Unreadable, TooLarge) as error:
                 left.append(Left(each.run_id, str(error)[:WHY_CHARS_MAX]))
                 continue
-            if found is not None:
-                line, seen = found
+            if line is not None:
                 lines.append(line)
-                written.append(seen)
+                written.append(each)
                 size += len(line)
         batch.left[status] = tuple(left)
         if lines:
@@ -126,18 +128,16 @@ class Sweeping:
         batch.archived = len(lines)
         return written
 
-    async def _read(self, due: ClosedRun) -> tuple[bytes, ClosedRun] | None:
-        """A run as a line, and as it was then; None if it is gone, or is open again."""
+    async def _read(self, due: ClosedRun) -> bytes | None:
+        """A run as a line; None if it is not any more as it was listed. It may have another status by now."""
         try:
             loaded = await self._journal.load(due.run_id)
         except NotFound:
             return None
-        audit = await self._journal.read_audit(due.run_id)
-        run = loaded.run
-        if run.status is Status.RUNNING:
+        if loaded.run.version != due.version:
             return None
-        line = await asyncio.to_thread(encode_line, loaded, audit, self._codec)
-        return line, ClosedRun(run.run_id, run.version, run.closed_at, run.last_seq)
+        audit = await self._journal.read_audit(due.run_id)
+        return await asyncio.to_thread(encode_line, loaded, audit, self._codec)
 
     async def _write(self, url: str, lines: list[bytes]) -> None:
         seconds = self._journal.clock.now() // 1_000_000

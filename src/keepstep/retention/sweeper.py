@@ -1,7 +1,7 @@
 """Sweeper: carries out the policies that a worker has claimed, a batch at a time.
 
-Between two batches is a pause, at least as long as the batch took, in which others write. When nothing more is due, it
-is looked at again when the next run will be, but within ``LOOK_SECONDS_MAX``: runs that are imported have ended long
+Between two batches is a pause, as long as the batch took or a second, in which others write. When nothing more is due,
+it is looked at again when the next run will be, but within ``LOOK_SECONDS_MAX``: runs that are imported have ended long
 ago.
 """
 
@@ -34,7 +34,7 @@ from .sweep import Batch, Sweeping
 
 logger = logging.getLogger("keepstep.retention")
 
-PAUSE_SECONDS_MIN = 0.02
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.02, 1.0
 AFTER_TROUBLE_SECONDS = 60.0
 LOOK_SECONDS_MIN, LOOK_SECONDS_MAX = 60.0, 3600.0
 LATE_PART = 10
@@ -91,7 +91,7 @@ class Sweeper:
             if batch.is_last:
                 break
             await self._note(run, standing)
-            await asyncio.sleep(max(clock.monotonic() - began, PAUSE_SECONDS_MIN))
+            await asyncio.sleep(min(max(clock.monotonic() - began, PAUSE_SECONDS_MIN), PAUSE_SECONDS_MAX))
         next_at = await self._next_look(standing, sweeping, clock.now())
         ended = _replaced(standing, swept_at=clock.now(), next_at=next_at or 0)
         await self._note(run, ended, release=True, wake_at=next_at)
