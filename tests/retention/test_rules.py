@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keepstep import Engine, InvalidInput, NotFound, WorkflowFailed, workflow
-from keepstep.archive import Archive, place_at
+from keepstep.archive import Archive, encode_line, place_at
 from keepstep.journal import Loaded, Position, StoreUnavailable, TooLarge
 from keepstep.retention import sweep, sweeper
 from keepstep.retention.guest import LANGUAGE, room_of
@@ -344,7 +344,7 @@ def test_a_run_that_cannot_be_archived_is_named_with_why_and_tried_again_at_the_
         for name in ("a", "b"):
             await engine.run(retained_order, name, id=name)
         run_id = (await engine.get("a").describe()).run_id
-        encode = sweep.encode_line
+        encode = encode_line
 
         def refuse(loaded: Loaded, *rest: Any) -> bytes:
             if loaded.run.run_id == run_id:
