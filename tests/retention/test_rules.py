@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,10 @@ def test_a_rule_that_is_lifted_removes_nothing_more_and_one_that_is_set_acts_at_
         await engine.retention.set("completed", "30d")
         await asyncio.sleep(5)
         assert await ids(engine) == []
+        changes = (await engine.retention.describe()).changes
+        told = [text for _, text in changes]
+        assert told == ["completed: 30d, then removed", "completed: forever", "completed: 30d, then removed"]
+        assert [later - earlier > timedelta(days=39) for (earlier, _), (later, _) in pairwise(changes)] == [False, True]
 
     played(play)
 

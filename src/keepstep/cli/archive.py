@@ -87,14 +87,13 @@ def show_archived(place: str, id: str, run_id: str | None, export_to: Path | Non
 @click.argument("id")
 @run_option
 @click.option("--as", "as_id", metavar="ID", help="Give it another workflow id.")
-@click.option("--namespace", default="default", show_default=True, help="Where it comes to be.")
 @database_option
-def restore_archived(place: str, id: str, run_id: str | None, as_id: str | None, namespace: str, url: str) -> int:
+def restore_archived(place: str, id: str, run_id: str | None, as_id: str | None, url: str) -> int:
     """Import an archived run. Where a rule of retention holds for it, it is removed again at the next look."""
-    return run(_restore(place, id, run_id, as_id, namespace, url))
+    return run(_restore(place, id, run_id, as_id, url))
 
 
-async def _restore(place: str, id: str, run_id: str | None, as_id: str | None, namespace: str, url: str) -> None:
-    async with client(url, create=True, namespace=namespace) as engine:
+async def _restore(place: str, id: str, run_id: str | None, as_id: str | None, url: str) -> None:
+    async with client(url, create=True) as engine:
         handle = await engine.archive(place).restore(id, run_id=run_id, as_id=as_id)
     click.echo(f"{handle.id} (run {handle.run_id}) is here")

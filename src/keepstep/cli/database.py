@@ -38,9 +38,9 @@ def json_option(command: F) -> F:
 
 
 @asynccontextmanager
-async def client(url: str, *, create: bool = False, namespace: str = "default") -> AsyncIterator[Engine]:
+async def client(url: str, *, create: bool = False) -> AsyncIterator[Engine]:
     """An engine without a worker. A missing database is an error unless ``create``."""
-    async with Engine(url, workers=False, create=create, namespace=namespace, codec=codec_from_environment()) as engine:
+    async with Engine(url, workers=False, create=create, codec=codec_from_environment()) as engine:
         yield engine
 
 

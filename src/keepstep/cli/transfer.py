@@ -36,19 +36,18 @@ async def _export(id: str, file: Path | None, plain: bool, url: str) -> None:
 @click.command("import")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--as", "as_id", metavar="ID", help="Give it another workflow id.")
-@click.option("--namespace", default="default", show_default=True, help="Where it comes to be.")
 @database_option
-def import_command(file: Path, as_id: str | None, namespace: str, url: str) -> int:
+def import_command(file: Path, as_id: str | None, url: str) -> int:
     """Take in a run from FILE (- for standard input), as `keepstep export` has written it.
 
     It has its run id, its history and its times here, too. Refused if it is here already, or if its workflow id is open
     here or was started again.
     """
-    return run(_import(file, as_id, namespace, url))
+    return run(_import(file, as_id, url))
 
 
-async def _import(file: Path, as_id: str | None, namespace: str, url: str) -> None:
+async def _import(file: Path, as_id: str | None, url: str) -> None:
     data = read_whole(file)
-    async with client(url, create=True, namespace=namespace) as engine:
+    async with client(url, create=True) as engine:
         handle = await engine.import_(data, as_id=as_id)
     click.echo(f"{handle.id} (run {handle.run_id}) is here")

@@ -11,7 +11,7 @@ from keepstep.archive.place import place_at
 from keepstep.codecs.journal import codec_of
 from keepstep.journal import Conflict, InvalidInput, Journal, Status
 from keepstep.retention.keeping import change_policy, find_policy
-from keepstep.retention.policy import Rule, Standing, kept_for, read_keep, read_statuses, with_rule
+from keepstep.retention.policy import FOREVER, Rule, Standing, kept_for, read_keep, read_statuses, with_rule
 from keepstep.retention.sweep import Leftovers, Sweeping
 from keepstep.runtime.data import Duration
 
@@ -43,6 +43,8 @@ class RetentionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last sweep did not come to its end."""
     left: dict[str, str]
     """Run ids that were due and could not be archived, and why."""
+    changes: tuple[tuple[datetime, str], ...]
+    """When what was set, in order."""
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +82,16 @@ class Retention:
         rule = None if kept is None else Rule(kept, None if archive is None else place_at(archive).url)
         if rule is None and await find_policy(self._journal, self._namespace) is None:
             return
-        audit = f"retention of {status}: {'forever' if rule is None else keep}"
+        audit = f"{status}: {_shown(keep, rule)}"
         await change_policy(
             self._journal, self._namespace, self._make_id, lambda there: with_rule(there, statuses, rule), audit
         )
 
     async def describe(self) -> RetentionInfo:
         """The rules, and what has come of them."""
-        standing = await self._standing()
+        found = await find_policy(self._journal, self._namespace)
+        standing = Standing() if found is None else found[1]
+        audit = [] if found is None else await self._journal.read_audit(found[0].run_id)
         rules = {status: standing.rules.get(status) for status in read_statuses("all")}
         return RetentionInfo(
             rules={
@@ -100,6 +104,7 @@ class Retention:
             next_at=moment(standing.next_at) if standing.next_at else None,
             trouble=standing.trouble or None,
             left=_reasons(standing.left),
+            changes=tuple((moment(line.time), line.text) for line in audit),
         )
 
     async def sweep(self, *, dry_run: bool = False) -> Swept:
@@ -149,6 +154,13 @@ class Retention:
     async def _standing(self) -> Standing:
         found = await find_policy(self._journal, self._namespace)
         return Standing() if found is None else found[1]
+
+
+def _shown(keep: Duration | None, rule: Rule | None) -> str:
+    """What was set, for people."""
+    if rule is None:
+        return FOREVER
+    return f"{keep}, then {'removed' if rule.archive is None else f'archived in {rule.archive}'}"
 
 
 def _reasons(left: Leftovers) -> dict[str, str]:
