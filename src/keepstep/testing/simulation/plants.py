@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from keepstep.client.handle import RunHandle
+from keepstep.client.schedule import ScheduleHandle
 from keepstep.journal import Commit, Committed, Event, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
 from keepstep.journal.deciding import turn
@@ -31,9 +32,10 @@ from keepstep.runtime.handling import Handling
 from keepstep.runtime.marker import Markers
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
+from keepstep.schedules import runner as firer
 from keepstep.schedules import turn as firing
 from keepstep.schedules.runner import Runner as Firer
-from keepstep.schedules.standing import Pending, firing_id
+from keepstep.schedules.standing import Pending, Standing, firing_id, first_standing
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
 from keepstep.worker.reply import Reply, UpdateRequest
@@ -379,6 +381,27 @@ def _overlap_unsaid() -> list[Replacement]:
     return [(Firer, "_words", lambda *_: [])]
 
 
+def _policy_forgotten() -> list[Replacement]:
+    """An update that names another overlap changes everything but that."""
+    update = ScheduleHandle.update
+
+    async def forget(handle: ScheduleHandle, **words: Any) -> None:
+        words.pop("overlap", None)
+        await update(handle, **words)
+
+    return [(ScheduleHandle, "update", forget)]
+
+
+def _past_made_up() -> list[Replacement]:
+    """A schedule that has just been made fires for what was due before."""
+    begin = first_standing
+
+    def begin_before(event: Event, created_at: int) -> Standing:
+        return begin(event, created_at - 4_000_000)
+
+    return [(firer, "first_standing", begin_before)]
+
+
 def _pause_ignored() -> list[Replacement]:
     """A schedule goes on although it is paused."""
     take_due = firing._Turn.take_due
@@ -429,12 +452,17 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "firing-forgotten": _firing_forgotten,
     "overlap-ignored": _overlap_ignored,
     "overlap-unsaid": _overlap_unsaid,
+    "policy-forgotten": _policy_forgotten,
+    "past-made-up": _past_made_up,
     "pause-ignored": _pause_ignored,
     "trigger-forgotten": _trigger_forgotten,
     "unverified": _unverified,
     "unlocked": _unlocked,
     "doubt-forgotten": _doubt_forgotten,
 }
+
+SEEDS_OF_PLANTS = {"policy-forgotten": 30}
+"""Where it is worth while to begin to look for a plant, since it takes a story that is rare."""
 
 STORES_OF_PLANTS = {
     "effect-kept": "sqlite",
