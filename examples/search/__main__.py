@@ -44,11 +44,22 @@ async def find(engine: Engine, filter: str) -> str:
         return f"no field, at position {error.position}"
 
 
+async def read_pages(engine: Engine, filter: str) -> list[str]:
+    """As a web server would: each page by what it handed out with the one before."""
+    runs, cursor = await engine.page(filter, limit=2)
+    pages = [", ".join(run.id for run in runs)]
+    while cursor is not None:
+        runs, cursor = await engine.page(filter, cursor, limit=2)
+        pages.append(", ".join(run.id for run in runs))
+    return pages
+
+
 async def main(url: str) -> None:
     async with Engine(url) as engine:
         await serve_customers(engine)
         for filter in FILTERS:
             print(f"{filter}: {await find(engine, filter)}")
+        print(f"by pages: {' | '.join(await read_pages(engine, 'amount > 40 ORDER BY amount DESC'))}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from keepstep.client.bulk import BulkOutcome, BulkProgress, BulkReport
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import HistoryEvent, RunInfo
+from keepstep.client.paging import RunPage
 from keepstep.journal import (
     AlreadyStarted,
     AttributeRefused,
@@ -88,6 +89,7 @@ __all__ = [
     "RunClosed",
     "RunHandle",
     "RunInfo",
+    "RunPage",
     "Saga",
     "SchemaTooNew",
     "Signal",

@@ -48,6 +48,7 @@ from .debouncing import debounce
 from .ending import restart
 from .handle import RunHandle, signal_payload
 from .info import RunInfo
+from .paging import RunPage, read_page
 from .published import Published
 from .question import Question
 from .queues import Queues
@@ -474,6 +475,19 @@ class Engine:
         ``docs/search.md``. Raises ``FilterError``, which names the place in the filter and what was expected there.
         """
         return list_found(self.journal, self.namespace, filter, limit)
+
+    async def page(self, filter: str | None = None, cursor: str | None = None, limit: int = 100) -> RunPage:
+        """One page of what ``list`` gives, and the cursor of the next: ``runs, cursor = await engine.page(filter)``.
+
+        :param cursor: that of the page before, with the same filter; a text that fits into an address. None: the first
+            page, and as what is returned: there is no next one. :param limit: runs of a page, up to 1,000. One may have
+            fewer, and even none, where a rare kind is looked for, and not be the last.
+
+        Runs that begin, end or go meanwhile move nothing: a run that changes is in one of the pages, in none or in
+        two, as it moves in the order; all others are in exactly one. Raises ``FilterError``, and ``InvalidInput`` for a
+        cursor that is none or is of another filter.
+        """
+        return await read_page(self.journal, self.namespace, filter, cursor, limit)
 
     async def count(self, filter: str | None = None) -> int:
         """How many runs fit a filter. Raises what ``list`` does."""

@@ -25,7 +25,7 @@ async def list_found(journal: Journal, namespace: str, filter: str | None, limit
     while left > 0:
         page = await journal.search_runs(namespace, wanted, after=after, limit=min(PAGE, left))
         for run in page.runs:
-            yield run_info(run, await _error_of(journal, run))
+            yield await found_info(journal, run)
         if page.after is None:
             return
         left -= len(page.runs)
@@ -38,10 +38,18 @@ async def count_found(journal: Journal, namespace: str, filter: str | None) -> i
     return await journal.count_found(namespace, wanted.where)
 
 
-async def read_filter(journal: Journal, namespace: str, filter: str | None) -> Search:
-    """What a filter asks for, by the attributes that the namespace has by now. Raises ``FilterError``."""
+async def read_filter(journal: Journal, namespace: str, filter: str | None, now: int | None = None) -> Search:
+    """What a filter asks for, by the attributes that the namespace has by now. Raises ``FilterError``.
+
+    ``now``: what ``NOW`` means; by default this moment.
+    """
     attributes = {each.name: each.type for each in await journal.list_attributes(namespace)}
-    return read_search(filter, runs_vocabulary(attributes), journal.clock.now())
+    return read_search(filter, runs_vocabulary(attributes), journal.clock.now() if now is None else now)
+
+
+async def found_info(journal: Journal, run: Run) -> RunInfo:
+    """What callers are told of a run that was found."""
+    return run_info(run, await _error_of(journal, run))
 
 
 async def _error_of(journal: Journal, run: Run) -> Event | None:

@@ -258,6 +258,7 @@ class BlockingEngine(Blocking):
         return BlockingRunHandle(thread, self._it.get(id, run_id))
 
     list = DerivedIterator(Engine.list)
+    page = Derived(Engine.page)
     count = Derived(Engine.count)
 
     # leaving and coming back
