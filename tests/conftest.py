@@ -28,6 +28,9 @@ MEMORY = Path("/dev/shm")
 MEMORY_BYTES_MIN = 3 << 30
 """A server's data, and as much write-ahead log as it keeps by default."""
 
+LEFT_BEHIND_MAX = 10_000
+"""Objects: so many are looked at in some milliseconds."""
+
 _STARTED: list[PostgresServer] = []
 """Kept, and left to its guardian."""
 
@@ -87,5 +90,15 @@ def _share_server(room: Path) -> Access:
 
 def pytest_collection_finish() -> None:
     """What all tests together have loaded is looked at once and never again: simulations collect garbage often."""
+    _put_aside()
+
+
+def pytest_runtest_setup() -> None:
+    """Nor is what tests leave behind, as generators and greenlets of simulated processes that died."""
+    if len(gc.get_objects(generation=2)) > LEFT_BEHIND_MAX:
+        _put_aside()
+
+
+def _put_aside() -> None:
     gc.collect()
     gc.freeze()
