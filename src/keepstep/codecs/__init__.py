@@ -9,6 +9,8 @@
 ``sealing``     cells on their way to the journal   ``opening``   and back
 ``storage``     a codec with its blobs: kept before they are referred to, fetched before cells are opened
 ``journal``     the seam: a journal whose callers see plain data, and whose disk sees cells
+``reading``     its half that reads       ``ordering``   commits of a run in their order, whichever wait for blobs
+``outbox``      the same in somebody else's transaction
 ``restraint``   leaves queues to others whose tasks cannot be read here
 ``view``        the same for a process that only looks   ``environment``   the codec of commands
 ``resealing``   all cells of a journal under the newest key   ``sweeping``   blobs that no cell refers to any more
