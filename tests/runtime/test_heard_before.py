@@ -134,6 +134,9 @@ def test_an_update_whose_outcome_is_gone_with_its_run_is_not_done_again() -> Non
         await _until(engine, "forgetful", 1)
         while (await engine.get("forgetful").describe()).run_id == gate.run_id:
             await asyncio.sleep(0.1)
+        first = await anext(aiter(engine.get("forgetful").history()))
+        assert first.data["heard"] == {gate.run_id: 1}
+        assert "heard" not in (await anext(aiter(gate.history()))).data
         now = engine.journal.clock.now()
         assert await engine.journal.purge(engine.namespace, now + 1) == 1
         with pytest.raises(NotFound, match=r"update 'd' was done by run .*, whose retention has ended"):

@@ -11,6 +11,7 @@ from keepstep.journal import Condition, Error, Event, Journal, Run, Status, Unre
 from keepstep.runtime import history
 from keepstep.runtime.code_version import pinned_queue, split_queue
 from keepstep.runtime.data import decode_failure
+from keepstep.runtime.heard import ids_heard
 from keepstep.worker.words import Detail, Wait, decode_detail
 
 
@@ -155,6 +156,8 @@ def _data(type_: str, data: bytes) -> dict[str, Any]:
         value = getattr(unpacked, name)
         if name in ("payload", "failure"):
             shown[name] = _shown_payload(value)
+        elif name == "heard":
+            shown |= {name: ids_heard(value)} if value else {}
         elif name not in ("digest", "seed") and value not in ("", 0, None, False):
             shown[name] = value
     return shown

@@ -67,5 +67,10 @@ def run_that_heard(before: Iterable[HeardBefore], kind: str, id: str) -> str:
     return heard.before(kind, id)
 
 
+def ids_heard(before: Iterable[HeardBefore]) -> dict[str, int]:
+    """For people: how many ids are known of which run."""
+    return {each.run_id: len(_cut(each.digests)) for each in before}
+
+
 def _cut(digests: bytes) -> list[bytes]:
     return [digests[n : n + DIGEST_BYTES] for n in range(0, len(digests), DIGEST_BYTES)]
