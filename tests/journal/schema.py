@@ -36,7 +36,7 @@ class Schema:
         self.is_made = False
         self._server_url = server_url
         self._shape: list[str] = []
-        self._again = sql.Composed([])
+        self._again = b""
         """What makes its contents new."""
 
     def remember(self) -> None:
@@ -57,7 +57,7 @@ class Schema:
             [state] = db.execute(sql.SQL("SELECT last_value, is_called FROM {}").format(sequence))
             arguments = (sql.Literal(value) for value in (sequence.as_string(db), *state))
             statements.append(sql.SQL("SELECT setval({}, {}, {});").format(*arguments))
-        self._again = sql.Composed(statements)
+        self._again = sql.Composed(statements).as_bytes(db)
         self.is_made = True
 
     def renew(self) -> None:
