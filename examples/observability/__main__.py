@@ -45,6 +45,7 @@ async def pack_observed(parcel: str) -> str:
 
 @workflow
 async def send_observed(parcel: str) -> str:
+    keepstep.set_status(f"to {await keepstep.receive('address', str)}")
     weight = await weigh_observed(parcel)
     keepstep.note(f"weighs {weight}")
     return await pack_observed(parcel)
@@ -63,7 +64,7 @@ class Lines(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def _plain(span: ReadableSpan) -> dict[str, str | None]:
+def _plain(span: ReadableSpan) -> dict[str, str | list[str] | None]:
     assert span.context is not None
     return {
         "trace": format_trace_id(span.context.trace_id),
@@ -71,20 +72,23 @@ def _plain(span: ReadableSpan) -> dict[str, str | None]:
         "parent": format_span_id(span.parent.span_id) if span.parent else None,
         "name": span.name,
         "outcome": str((span.attributes or {}).get("keepstep.outcome", "")),
+        "events": [each.name for each in span.events],
     }
 
 
 async def main(url: str, file: Path) -> None:
     provider.add_span_processor(SimpleSpanProcessor(Lines(file)))
     async with Engine(url, lease_seconds=1, observers=[RunTraces(provider)]) as engine:
-        await engine.run(send_observed, "teapot", id="parcel-1")
+        run = await engine.start(send_observed, "teapot", id="parcel-1")
+        await run.signal("address", "Main Street 1", id="address-1")  # said by both processes, and heard once
+        await run.result()
 
 
 def show(file: Path) -> None:
     spans = [json.loads(line) for line in file.read_text().splitlines()]
     [root] = [each for each in spans if each["name"] == "workflow send_observed"]
     of_the_run = [each for each in spans if each["trace"] == root["trace"]]
-    print(root["name"])
+    print(f"{root['name']} ({', '.join(root['events'])})")
     for span in of_the_run:
         if span["parent"] == root["span"]:
             print(f"  {span['name']}: {span['outcome']}")

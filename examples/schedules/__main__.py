@@ -31,6 +31,8 @@ async def look_at_schedules(engine: Engine) -> list[str]:
     said.append(await engine.get(by_hand).result())
     info = await mornings.describe()
     said.append(f"{info.id} is paused: {info.note}")
+    done = [each.kind async for each in mornings.history() if each.kind != "ended"]
+    said.append(f"what became of it: {', '.join(done)}")
     return said
 
 

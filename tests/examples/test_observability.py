@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SAID = """\
 the first worker was killed
-workflow send_observed
+workflow send_observed (signal received)
   step weigh_observed: completed
   step pack_observed: lost
     look for a box

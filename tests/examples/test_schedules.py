@@ -16,6 +16,7 @@ SAID = [
     "the pulse was felt 3 times, 0 were missed",
     "berlin: 600 orders",
     "morning-report is paused: holidays",
+    "what became of it: created, paused, triggered, fired",
 ]
 
 

@@ -8,7 +8,7 @@ dies right before the commit is handed to the store, or right after it is durabl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from keepstep import Engine
@@ -16,6 +16,7 @@ from keepstep.codecs import Codec
 from keepstep.journal import Commit, Promise, StoreUnavailable
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing import VirtualClock, VirtualLoop, run
+from keepstep.worker.observer import Observer
 
 CRASHES_MAX = 200
 RECOVERY_SECONDS = 5.0
@@ -122,20 +123,22 @@ def crash_at_every_commit(
     *,
     poll_seconds: float = 1.0,
     make_codec: Callable[[], Codec | None] = lambda: None,
+    make_observers: Callable[[], Sequence[Observer]] = tuple,
 ) -> int:
     """Crash at each commit of the program, on both sides; how many crashes were tried.
 
     ``check(result, crashes)`` judges each outcome; ``crashes`` is 0 for the undisturbed run, else 1. A program that
-    waits for days is played faster with a longer ``poll_seconds``. Each process has a codec of its own.
+    waits for days is played faster with a longer ``poll_seconds``. Each process has a codec and observers of its own.
     """
     CrashingJournal.commits = 0
-    check(run(lambda: _once(program, None, poll_seconds, make_codec)), 0)
+    makers = (make_codec, make_observers)
+    check(run(lambda: _once(program, None, poll_seconds, *makers)), 0)
     commits = CrashingJournal.commits
     assert 0 < commits <= CRASHES_MAX
     for n in range(1, commits + 1):
         for side in ("before", "after"):
             CrashingJournal.commits = 0
-            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds, make_codec)), 1)  # type: ignore[misc]
+            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds, *makers)), 1)  # type: ignore[misc]
     return 2 * commits
 
 
@@ -144,10 +147,11 @@ async def _once(
     dies_at: tuple[int, str] | None,
     poll_seconds: float = 1.0,
     make_codec: Callable[[], Codec | None] = lambda: None,
+    make_observers: Callable[[], Sequence[Observer]] = tuple,
 ) -> Any:
     world = World()
     options: dict[str, Any] = {"lease_seconds": RECOVERY_SECONDS, "poll_seconds": poll_seconds}
-    first = await world.open(dies_at, codec=make_codec(), **options)
+    first = await world.open(dies_at, codec=make_codec(), observers=make_observers(), **options)
     attempt = asyncio.ensure_future(program(first))
     death = asyncio.ensure_future(world.death.wait())
     await asyncio.wait((attempt, death), return_when=asyncio.FIRST_COMPLETED)
@@ -156,7 +160,7 @@ async def _once(
         result = attempt.result()
     else:
         attempt.cancel()
-        second = await world.open(codec=make_codec(), **options)
+        second = await world.open(codec=make_codec(), observers=make_observers(), **options)
         result = await program(second)
     await world.close()
     return result

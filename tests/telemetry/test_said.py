@@ -15,7 +15,17 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 import keepstep
-from keepstep import Engine, Terminated, UpdateFailed, UpdateRejected, step, workflow
+from keepstep import (
+    Engine,
+    Retry,
+    RunClosed,
+    Terminated,
+    UpdateFailed,
+    UpdateRejected,
+    WorkflowFailed,
+    step,
+    workflow,
+)
 from keepstep.journal import Commit, Event, Run
 from keepstep.runtime import history
 from keepstep.runtime.history import pack
@@ -23,7 +33,7 @@ from keepstep.telemetry.metrics import PrometheusMetrics
 from keepstep.telemetry.traces import RunTraces, root_of
 from keepstep.testing import run
 from keepstep.worker.said import SAID_MAX, Hearing
-from tests.runtime.crashing import World
+from tests.runtime.crashing import World, crash_at_every_commit
 
 PROVIDER = TracerProvider()
 EXPORTER = InMemorySpanExporter()
@@ -78,6 +88,22 @@ class SpokenTo:
     @keepstep.query
     def wrong(self) -> None:
         raise ArithmeticError("wrong")
+
+
+fixed: list[bool] = []
+
+
+@step(retry=Retry(max_attempts=1))
+async def fail_until_fixed() -> None:
+    if not fixed:
+        raise LookupError("not yet")
+
+
+@workflow
+async def fail_until_told() -> None:
+    await keepstep.receive("before", int)
+    await fail_until_fixed()
+    await keepstep.receive("go", int)
 
 
 @workflow
@@ -196,6 +222,44 @@ def test_what_was_said_to_a_run_through_two_processes_is_in_its_trace_and_counte
     assert wrong == {"query wrong", "update ask_for"}
 
 
+async def be_spoken_to_and_ended(engine: Engine) -> str:
+    """Bears being called again after a crash at any moment of it."""
+    handle = await engine.start(SpokenTo, id="crashing")
+    with suppress(RunClosed):
+        await handle.signal("say", "word", id="w")
+    assert await handle.update("ask_for", "tea", id="u") == "tea"
+    with suppress(RunClosed):
+        await handle.signal("close", id="c")
+    await handle.result()
+    ended = await engine.start(at_work_when_it_ends, id="crashing and ended")
+    await asyncio.sleep(1)
+    with suppress(RunClosed):
+        await ended.terminate("enough")
+    await asyncio.sleep(40)  # whoever was at work has found out
+    assert handle.run_id is not None
+    assert ended.run_id is not None
+    return f"{handle.run_id} {ended.run_id}"
+
+
+def test_no_span_is_sent_twice_and_none_tells_less_whatever_commit_the_process_dies_at() -> None:
+    without_root = list[int]()
+
+    def check(run_ids: str, crashes: int) -> None:
+        finished: Any = EXPORTER.get_finished_spans()
+        ids = [each.context.span_id for each in finished]
+        assert len(set(ids)) == len(ids)
+        for run_id, events in zip(run_ids.split(), (4, 0), strict=True):
+            roots = [each for each in finished if each.context.span_id == root_of(run_id).span_id]
+            assert [len(each.events) for each in roots] in ([], [events])
+            if not roots:
+                assert crashes
+                without_root.append(crashes)
+        EXPORTER.clear()
+
+    assert crash_at_every_commit(be_spoken_to_and_ended, check, make_observers=observers) >= 20
+    assert len(without_root) == 2  # who has ended a run, and dies before it hears of that, tells nobody
+
+
 @pytest.mark.parametrize("how", ["terminate", "bulk", "restart"])
 def test_who_terminates_a_run_sends_its_root_span_and_its_owner_does_not(how: str) -> None:
     async def main() -> Any:
@@ -298,6 +362,36 @@ async def take_away(engine: Engine, run_id: str) -> Callable[[], Awaitable[str |
     assert run is not None
     await journal.commit(Commit(run_id=run_id, version=run.version, seize=True, wake_at=0))
     return owner
+
+
+def test_a_failed_run_that_is_retried_has_a_second_span_below_its_root() -> None:
+    async def main() -> Any:
+        world = World()
+        engine = await world.open(observers=observers())
+        handle = await engine.start(fail_until_told, id="again")
+        await handle.signal("before", 1)
+        with pytest.raises(WorkflowFailed):
+            await handle.result(timeout=60)
+        await asyncio.sleep(5)
+        fixed.append(True)
+        await handle.retry()
+        await asyncio.sleep(1)
+        await handle.signal("go", 1)
+        await handle.result(timeout=60)
+        await world.close()
+        fixed.clear()
+        return handle.run_id
+
+    root, others = sent(run(main))
+    [again] = [each for each in others if each.name.startswith("workflow")]
+    assert (root.attributes["keepstep.status"], again.attributes["keepstep.status"]) == ("failed", "completed")
+    assert again.name == "workflow fail_until_told again"
+    assert again.parent.span_id == root.context.span_id
+    assert again.start_time >= root.end_time + 5e9
+    assert [[each.attributes["keepstep.message"] for each in span.events] for span in (root, again)] == [
+        ["before"],
+        ["go"],
+    ]
 
 
 def test_a_fork_does_not_tell_what_was_said_to_the_run_that_it_was_copied_from() -> None:

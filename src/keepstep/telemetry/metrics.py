@@ -91,7 +91,7 @@ class PrometheusMetrics(Observer):
     def run_blocked(self, run: Identity) -> None:
         self._blocked.labels(run.type).inc()
 
-    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said]) -> None:
+    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said], reopened_at: int) -> None:
         self._closed.labels(run.type, status.value).inc()
 
     def run_said(self, run: Identity, said: Said) -> None:

@@ -110,7 +110,8 @@ class RunTraces(Observer):
             span.set_status(StatusCode.ERROR, said.outcome.value)
         span.end(said.at * 1000)
 
-    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said]) -> None:
+    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said], reopened_at: int) -> None:
+        """The root span; of a run that was opened again after that was sent, another one below it."""
         links = [
             Link(root_of(run_id), {"keepstep.relation": relation})
             for relation, run_id in (("parent", run.parent_run_id), ("continues", run.continued_from))
@@ -124,10 +125,17 @@ class RunTraces(Observer):
             "keepstep.namespace": run.namespace,
             "keepstep.status": status.value,
         }
-        span = self._start(
-            f"workflow {run.type}", contexts.Context(), root.span_id, root.trace_id,
-            attributes=attributes, links=links, start_time=run.started_at * 1000,
-        )  # fmt: skip
+        if reopened_at:
+            span_id = _derived("again", f"{run.run_id}/{reopened_at}", 8)
+            span = self._start(
+                f"workflow {run.type} again", _below(run.run_id), span_id, attributes=attributes,
+                start_time=reopened_at * 1000,
+            )  # fmt: skip
+        else:
+            span = self._start(
+                f"workflow {run.type}", contexts.Context(), root.span_id, root.trace_id,
+                attributes=attributes, links=links, start_time=run.started_at * 1000,
+            )  # fmt: skip
         for each in said:
             span.add_event(f"{each.kind.value} {each.outcome.value}", _words(each), each.at * 1000)
         if status not in SUCCESSES:

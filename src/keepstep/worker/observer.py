@@ -75,8 +75,9 @@ class Observer:
     def run_blocked(self, run: Identity) -> None:
         """A run cannot go on with the code that is here."""
 
-    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said]) -> None:
-        """The end of a run was recorded, at that engine time. ``said``: the signals and updates of its history.
+    def run_closed(self, run: Identity, status: Status, ended_at: int, said: Sequence[Said], reopened_at: int) -> None:
+        """The end of a run was recorded, at that engine time. ``said``: the signals and updates of its history; of one
+        that was closed before and opened again (``retry``), those since ``reopened_at``, which is 0 for all others.
 
         One process is told of it: that which has recorded it, or, if nobody observes that, the worker that had the run.
         """

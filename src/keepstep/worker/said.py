@@ -55,7 +55,10 @@ class Said(msgspec.Struct, frozen=True):
 
 
 _OUTCOMES = {history.UPDATE_COMPLETED: SaidOutcome.COMPLETED, history.UPDATE_FAILED: SaidOutcome.FAILED}
-TYPES = frozenset((history.SIGNAL_RECEIVED, history.UPDATE_ACCEPTED, history.FORKED, *_OUTCOMES))
+_BEGINNINGS = (history.FORKED, history.WORKFLOW_REOPENED)
+"""What comes before was said to another run, or told when this one was closed before."""
+
+TYPES = frozenset((history.SIGNAL_RECEIVED, history.UPDATE_ACCEPTED, *_BEGINNINGS, *_OUTCOMES))
 """Events that say something here."""
 
 
@@ -72,6 +75,8 @@ class Hearing:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.said: deque[Said] = deque(maxlen=SAID_MAX)
+        self.reopened_at = 0
+        """Engine time at which a closed run was last opened again; 0 for one that never was."""
         self._accepted: dict[str, Said] = {}
         for event in events:
             self.hear(event)
@@ -81,8 +86,9 @@ class Hearing:
         data = _data_of(event) if event.type in TYPES else None
         if data is None:
             return None
-        if event.type == history.FORKED:  # what comes before was said to another run
+        if event.type in _BEGINNINGS:
             self.said.clear()
+            self.reopened_at = event.time if event.type == history.WORKFLOW_REOPENED else 0
             return None
         said = self._moment(event, data)
         self.said.append(said)

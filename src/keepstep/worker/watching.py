@@ -59,8 +59,12 @@ async def hear_all(journal: Journal, run: Run) -> tuple[Hearing, Event | None]:
 
 def tell_closed(observers: Observers, run: Run, status: Status, ended_at: int, hearing: Hearing) -> None:
     """Tell of the end of a run that is in nobody's memory here."""
-    identity = identity_of(run)
-    observers.tell(lambda each: each.run_closed(identity, status, ended_at, tuple(hearing.said)))
+    _tell_closed(observers, identity_of(run), status, ended_at, hearing)
+
+
+def _tell_closed(observers: Observers, run: Identity, status: Status, ended_at: int, hearing: Hearing) -> None:
+    said = tuple(hearing.said)
+    observers.tell(lambda each: each.run_closed(run, status, ended_at, said, hearing.reopened_at))
 
 
 class Watching:
@@ -110,7 +114,7 @@ class Watching:
         run, hearing, last = resident.execution.identity, resident.hearing or Hearing(), commit.events[-1]
         for seq, new in enumerate(commit.events, commit.first_seq or 0):
             self.recorded(resident, hearing, history.recorded(seq, new))
-        self._observers.tell(lambda each: each.run_closed(run, status, last.time, tuple(hearing.said)))
+        _tell_closed(self._observers, run, status, last.time, hearing)
 
     def look_at_end(self, run_id: str, epoch: int) -> None:
         """A run was taken from this worker, under that epoch. Was it ended by somebody that nobody observes?
