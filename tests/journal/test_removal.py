@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from keepstep.journal import ClosedRun, Commit, Journal, NewMessage, Position, PositionGone, Status
+from keepstep.journal import ClosedRun, Commit, Journal, NewMessage, NotFound, Position, PositionGone, Status
 from keepstep.journal.deciding import retention
-from tests.journal.scene import START, Scene, event, get, new_run
+from tests.journal.scene import START, Scene, advance, event, get, new_run, settle, start_owned
 
 LATER = START + 10**12
 
@@ -105,3 +105,35 @@ async def test_however_many_runs_are_removed_a_transaction_has_only_so_many_even
     assert [len(part) for part in retention.in_transactions(everything)] == [2, 2, 1]
     assert await journal.remove_runs(everything) == ids
     assert await journal.count_runs("default") == 0
+
+
+async def test_what_comes_behind_a_removal_in_the_same_flush_finds_nothing_of_it(scene: Scene) -> None:
+    journal = await scene.open()
+    run_id, other = await close(journal, "gone"), await close(journal, "other")
+    everything = await seen(journal)
+    removed, started, sent, late = await settle(
+        journal.remove_runs(everything[:1]),
+        journal.start(new_run("gone")),
+        journal.send(NewMessage(namespace="default", workflow_id="gone", kind="signal", id="m")),
+        journal.commit(Commit(run_id=run_id, version=2, status=Status.RUNNING)),
+    )
+    assert removed == [run_id]
+    assert (started.created, started.run_id) == (True, sent.run_id)
+    assert not sent.duplicate
+    assert isinstance(late, NotFound)
+    assert (await get(journal, other)).version == 2
+
+
+async def test_runs_at_work_go_on_while_others_are_removed(scene: Scene) -> None:
+    journal = await scene.open()
+    await close(journal, "gone")
+    everything = await seen(journal)
+    run = await start_owned(journal, workflow_id="at work")
+    outcomes = await settle(
+        advance(journal, run, events=(event("one"),)),
+        journal.remove_runs(everything),
+        advance(journal, run, events=(event("two"),)),
+    )
+    assert [getattr(each, "last_seq", None) for each in outcomes] == [2, None, 3]
+    await advance(journal, run, events=(event("three"),))
+    assert [each.type for each in await journal.read_events(run.run_id)] == ["started", "one", "two", "three"]

@@ -119,6 +119,11 @@ class Picture:
         self.heads.clear()
         self._forget_answers()
 
+    def drop(self, head: Head) -> None:
+        """The run is gone. Others stay as they are known: their owners go on meanwhile."""
+        self.heads.pop(head.run_id, None)
+        self._newest.pop((head.namespace, head.workflow_id), None)
+
     def end(self) -> None:
         """The flush is over: keep what will be wanted again."""
         self._forget_answers()

@@ -55,13 +55,14 @@ def remove_runs(picture: Picture, seen: Sequence[ClosedRun]) -> list[str]:
 
     A run is known by its version: one that was reopened has another, and keeps it when it is closed once more.
     """
-    there = {head.run: head.run_id for each in seen if (head := _as_seen(picture, each)) is not None}
+    there = {head.run: head for each in seen if (head := _as_seen(picture, each)) is not None}
     if not there:
         return []
     picture.write()
-    removed = picture.tables.remove_runs(list(there))
-    picture.refresh()
-    return [there[run] for run in removed]
+    removed = [there[run] for run in picture.tables.remove_runs(list(there))]
+    for head in removed:
+        picture.drop(head)
+    return [head.run_id for head in removed]
 
 
 def _as_seen(picture: Picture, seen: ClosedRun) -> Head | None:
