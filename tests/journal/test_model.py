@@ -18,11 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keepstep.journal import (
+    ClosedRun,
     Commit,
     Condition,
     IfRunning,
     Journal,
     JournalError,
+    Loaded,
     NewMessage,
     NewTask,
     Position,
@@ -87,6 +89,12 @@ steps = st.one_of(
     step("pass_time", microseconds=st.integers(1, 20)),
     step("rebuild"),
     step("purge", age=st.integers(0, 5)),
+    step("end", run=slots, status=st.sampled_from([Status.COMPLETED, Status.FAILED])),
+    step("end", run=slots, status=st.sampled_from([Status.COMPLETED, Status.FAILED])),
+    step("look_at_closed", status=st.sampled_from([Status.COMPLETED, Status.FAILED]), limit=st.integers(1, 3)),
+    step("remove", run=slots, stale=rarely),
+    step("remove", run=slots, stale=rarely),
+    step("bring_back", one=st.sampled_from([0, 0, 1, 2])),
 )
 
 
@@ -112,6 +120,8 @@ class Play:
         self.leases = [f"L{n}" for n in range(HANDLES)]
         self.model: dict[str, ModelRun] = {}
         self.tasks: dict[str, TaskToken] = {}
+        self.elsewhere: list[Loaded] = []
+        """Runs that were removed, as somebody has kept them."""
         self.made = 0
         self.answers: list[Any] = []
 
@@ -258,6 +268,45 @@ class Play:
     async def purge(self, journal: Journal, *, by: int, age: int) -> int:
         return await journal.purge("default", self.scene.clock.time - age, limit=1)
 
+    async def end(self, journal: Journal, *, by: int, run: int, status: Status) -> Any:
+        before = await self.newest(run)
+        if before is None:
+            return None
+        change = StateChange("kind", "end", status.encode())
+        done = await journal.commit(
+            Commit(
+                run_id=before.run_id, version=before.version, seize=True, events=(event("end"),), state=(change,),
+                status=status,
+            )
+        )  # fmt: skip
+        self.model[before.run_id].types.append("end")
+        self.model[before.run_id].closed = True
+        return done
+
+    async def look_at_closed(self, journal: Journal, *, by: int, status: Status, limit: int) -> list[ClosedRun]:
+        return await journal.list_closed("default", status, self.scene.clock.time + 1, limit)
+
+    async def remove(self, journal: Journal, *, by: int, run: int, stale: bool) -> Any:
+        before = await self.newest(run)
+        if before is None:
+            return None
+        loaded = await journal.load(before.run_id)
+        seen = ClosedRun(before.run_id, before.version - stale, before.closed_at, before.last_seq)
+        removed = await journal.remove_runs([seen])
+        assert bool(removed) == (self.model[before.run_id].closed and not stale)
+        if removed:
+            self.elsewhere.append(loaded)
+        return removed
+
+    async def bring_back(self, journal: Journal, *, by: int, one: int) -> Any:
+        if one >= len(self.elsewhere):
+            return None
+        loaded = self.elsewhere[-1 - one]
+        await journal.import_run(loaded)
+        there = await journal.load(loaded.run.run_id)
+        assert (there.run, there.events, there.state) == (loaded.run, loaded.events, loaded.state)
+        return there
+
     async def everything(self) -> list[Any]:
         """All that can be read, checked against the model on the way."""
         journal = self.journals[-1]
@@ -276,7 +325,7 @@ class Play:
         assert len(open_ids) == len(set(open_ids))
         seen += [await journal.read_inbox(lease_id, 0) for lease_id in self.leases]
         seen += [await journal.next_wake(lease_id) for lease_id in self.leases]
-        seen += [state.runs_held for state in await journal.list_leases()]
+        seen.append(sorted((state.lease.lease_id, state.runs_held) for state in await journal.list_leases()))
         seen.append(await journal.list_runs("default"))
         seen.append(await self.log(journal))
         return seen
