@@ -10,6 +10,7 @@ import pytest
 import keepstep
 from keepstep import Engine, step, workflow
 from keepstep.journal import Condition
+from keepstep.journal.memory import MemoryJournal
 from keepstep.runtime.registry import forget, register
 from keepstep.testing import run
 from tests.runtime.crashing import World
@@ -128,7 +129,9 @@ def test_a_blocked_run_goes_on_by_itself_when_fitting_code_is_deployed() -> None
     async def judge(engine: Engine) -> list[str]:
         await until_shown(engine, Condition.BLOCKED)
         deploy(original)
-        journal = type(engine.journal)(engine.journal.disk, clock=engine.journal.clock)  # type: ignore[attr-defined, call-arg]
+        given = engine._given_journal
+        assert isinstance(given, MemoryJournal)
+        journal = type(given)(given.disk, clock=given.clock)
         async with Engine(journal=journal) as newer:
             result: list[str] = await newer.get("changing").result(timeout=60)
             return result
@@ -153,10 +156,11 @@ def test_workers_of_a_deploy_try_a_blocked_run_once_each_and_a_fitting_one_among
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def judge(engine: Engine) -> Any:
-        journal = engine.journal
+        journal = engine._given_journal
+        assert isinstance(journal, MemoryJournal)
 
         async def open_another() -> Engine:
-            handle = type(journal)(journal.disk, clock=journal.clock)  # type: ignore[attr-defined, call-arg]
+            handle = type(journal)(journal.disk, clock=journal.clock)
             return await Engine(journal=handle).__aenter__()
 
         await until_shown(engine, Condition.BLOCKED)

@@ -185,9 +185,9 @@ def test_a_lease_that_was_opened_unheard_is_closed_and_holds_nothing_for_ever() 
         second = await world.open(lease_seconds=2.0)
         assert worker is not None
         assert second.worker is not None
-        journal, before = first.journal, worker.lease_id
+        journal, elsewhere, before = first._given_journal, second._given_journal, worker.lease_id
         assert isinstance(journal, MemoryJournal)
-        assert isinstance(second.journal, MemoryJournal)
+        assert isinstance(elsewhere, MemoryJournal)
         open_lease, opened = journal.open_lease, list[str]()
 
         async def open_unheard(lease: Lease) -> None:
@@ -198,7 +198,7 @@ def test_a_lease_that_was_opened_unheard_is_closed_and_holds_nothing_for_ever() 
 
         journal.open_lease = open_unheard  # type: ignore[method-assign]
         dead = [journal.process]
-        second.journal._watch._is_surely_dead = lambda process: process in dead
+        elsewhere._watch._is_surely_dead = lambda process: process in dead
         while worker.lease_id == before:
             await asyncio.sleep(0.01)
         dead.clear()

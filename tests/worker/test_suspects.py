@@ -78,8 +78,8 @@ async def work_then_wait(what: str) -> str:
 
 async def open_watched(world: World) -> Engine:
     engine = await world.open(lease_seconds=2.0)
-    assert isinstance(engine.journal, CrashingJournal)
-    engine.journal.__class__ = WatchedJournal
+    assert isinstance(engine._given_journal, CrashingJournal)
+    engine._given_journal.__class__ = WatchedJournal
     return engine
 
 

@@ -77,7 +77,7 @@ def test_an_answer_that_comes_between_the_reading_and_the_offering_is_not_asked_
         world = World()
         executor = await begin(world)
         taker = await world.open(lease_seconds=5.0)
-        taker.journal.__class__ = LateJournal
+        taker._given_journal.__class__ = LateJournal
         result = await finish(executor)
         await world.close()
         return result

@@ -24,6 +24,7 @@ from keepstep.journal import (
     NewRun,
     Started,
     StoreUnavailable,
+    narrowed_journal,
 )
 from keepstep.queues.starting import started_run
 from keepstep.queues.waiting import WaitingOptions, deduplicated_id
@@ -48,6 +49,7 @@ from .debouncing import debounce
 from .ending import restart
 from .handle import RunHandle, signal_payload
 from .info import RunInfo
+from .namespace import checked_namespace, rooms_of
 from .paging import RunPage, read_page
 from .published import Published
 from .question import Question
@@ -76,7 +78,8 @@ class Engine:
     """``async with Engine("sqlite:///orders.db") as engine: run = await engine.start(fulfil_order, order)``
 
     :param url: ``sqlite:///file`` or ``memory:``. :param workers: False for a client that runs nothing itself.
-    :param queues: which queues the worker serves. :param lease_seconds: after so long without a sign of life of this
+    :param queues: which queues the worker serves. :param namespace: in which everything lives that this engine can
+        reach; see ``docs/namespaces.md``. :param lease_seconds: after so long without a sign of life of this
         process, others take over what it owned.
     :param callback_url: base of the URLs that ``callback()`` hands out, such as ``https://example.org``.
     :param serve: the workflows that this worker runs; by default all that were decorated in this process.
@@ -109,7 +112,7 @@ class Engine:
         self.audience = Observers(observers) if observers else None
         """All observers, to be told something; None if there are none."""
         self.url = url
-        self.namespace = namespace
+        self.namespace = checked_namespace(namespace)
         self._clock = clock
         self._surroundings = surroundings or Surroundings()
         self._serve = None if serve is None else [_definition(each) for each in serve]
@@ -139,11 +142,10 @@ class Engine:
     async def __aenter__(self) -> Engine:
         if self._is_open:
             raise InvalidInput("this engine is open already; make another one, or close it before")
-        if self._given_journal is not None and self._codec is None:
-            self.journal = self._given_journal
-        else:
-            journal = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
-            self.journal = sealed_journal(journal, self._codec or Codec())
+        store = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
+        journal = narrowed_journal(store, self.namespace, *rooms_of(self.namespace))
+        is_sealed = self._given_journal is None or self._codec is not None
+        self.journal = sealed_journal(journal, self._codec or Codec()) if is_sealed else journal
         self.closings = Closings(self.journal, self._options.poll_seconds)
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)

@@ -37,6 +37,7 @@ from .hint import Closing, Hint, HintKind, Listener
 from .identifier import IdFactory, uuid7
 from .lease import Lease, LeaseState, ProcessIdentity
 from .message import Message, NewMessage, Sent
+from .narrowed import narrowed_journal
 from .outbox import Outbox
 from .payload import Cell, Payload, cell_of, seal, seal_cell, unseal
 from .port import PROBE_STRIKES, QUARANTINE_STRIKES, AuditLine, Journal, Loaded
@@ -139,6 +140,7 @@ __all__ = [
     "Unsupported",
     "cell_of",
     "is_surely_dead",
+    "narrowed_journal",
     "seal",
     "seal_cell",
     "this_process",

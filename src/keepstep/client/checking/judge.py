@@ -8,6 +8,7 @@ from keepstep.client.address import open_view
 from keepstep.codecs.environment import codec_from_environment
 from keepstep.codecs.view import OpenedView
 from keepstep.journal import NotFound, Run, Unreadable, is_surely_dead
+from keepstep.journal.namespace import queue_key, queue_prefix
 from keepstep.runtime.blocked import Diff
 from keepstep.runtime.code_version import split_queue
 from keepstep.runtime.registry import find_code, workflows
@@ -55,7 +56,7 @@ class Judge:
             return self._sealed(run_id, error)
         run = loaded.run
         workflow = find_code(run.type, run.queue)
-        if workflow is None and is_pinned(run) and run.queue in self._served:
+        if workflow is None and is_pinned(run) and queue_key(queue_prefix(run.namespace), run.queue) in self._served:
             return Verdict(left=1)
         if workflow is None:
             return Verdict(runs=1, troubles=(trouble(run, unknown(run)),))

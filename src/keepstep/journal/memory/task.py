@@ -48,7 +48,7 @@ def claim_plain(tx: Transaction, lease_id: str, queues: Sequence[str], kinds: Se
         and task.task.kind in kinds
         and _queue_of(task, queues, served) in queues
     ]
-    turns = _turns(tx, waiting)
+    turns = _turns(tx, waiting, queues)
     waiting.sort(key=lambda task: (-task.task.priority, turns[task.task_id], task.task_id))
     return [claim(tx, task, lease_id) for task in waiting[: max(limit, 0)]]
 
@@ -66,15 +66,17 @@ def _queue_of(task: TaskRow, queues: Sequence[str], served: Sequence[str]) -> st
     return new.fallback_queue
 
 
-def _turns(tx: Transaction, waiting: Sequence[TaskRow]) -> dict[int, float]:
+def _turns(tx: Transaction, waiting: Sequence[TaskRow], queues: Sequence[str]) -> dict[int, float]:
     """Each task's turn within its fairness key: the tasks of that key in hand and before it, divided by its weight.
+
+    Those in hand are counted that are on these queues; the same key elsewhere is another one.
 
     So a key with a thousand tasks does not keep one with a single task waiting, and a key of weight 2 gets two turns
     for each one of a key of weight 1.
     """
     ahead: dict[str, int] = {}
     for task in tx.disk.tasks.values():
-        if task.owner is not None:
+        if task.owner is not None and (task.task.queue in queues or task.task.fallback_queue in queues):
             ahead[task.task.fairness_key] = ahead.get(task.task.fairness_key, 0) + 1
     turns: dict[int, float] = {}
     for task in sorted(waiting, key=lambda task: (-task.task.priority, task.task_id)):

@@ -518,7 +518,9 @@ CLAIMABLE_TASKS_BY_TURN = Statement(
         UNION ALL
         SELECT task, priority, fairness_key, fairness_weight FROM tasks WHERE {_ON_FALLBACK}
     ),
-    held AS (SELECT fairness_key, count(*) AS n FROM tasks WHERE owner IS NOT NULL GROUP BY fairness_key),
+    held AS (
+        SELECT fairness_key, count(*) AS n FROM tasks
+        WHERE owner IS NOT NULL AND (queue = ANY($1) OR fallback_queue = ANY($1)) GROUP BY fairness_key),
     turns AS (
         SELECT task, priority,
             (coalesce((SELECT n FROM held WHERE held.fairness_key = waiting.fairness_key), 0)

@@ -308,7 +308,12 @@ WITH waiting AS (
     UNION ALL
     SELECT task, priority, fairness_key, fairness_weight FROM tasks INDEXED BY tasks_fallback WHERE {_ON_FALLBACK}
 ),
-held AS (SELECT fairness_key, count(*) AS n FROM tasks WHERE owner IS NOT NULL GROUP BY fairness_key),
+held AS (
+    SELECT fairness_key, count(*) AS n FROM tasks
+    WHERE owner IS NOT NULL AND (queue IN (SELECT value FROM json_each(:queues))
+        OR fallback_queue IN (SELECT value FROM json_each(:queues)))
+    GROUP BY fairness_key
+),
 turns AS (
     SELECT task, priority,
         (coalesce((SELECT n FROM held WHERE held.fairness_key = waiting.fairness_key), 0)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
+import msgspec
+
 from keepstep.journal.lease import LeaseState
+from keepstep.journal.namespace import queue_name, queue_prefix
 from keepstep.journal.port import Loaded
 from keepstep.journal.run import Run, Status
 
@@ -45,7 +48,7 @@ class View(Generic[DB]):
             wanted = min(PAGE, left)
             with self._asking():
                 page = self._questions.list_runs(self._db, namespace, statuses, (), types, before, wanted)
-            yield from page
+            yield from map(_as_named_there, page)
             if len(page) < wanted:
                 return
             left -= len(page)
@@ -54,7 +57,8 @@ class View(Generic[DB]):
     def read_run(self, run_id: str) -> Run | None:
         """The run of that run id."""
         with self._asking():
-            return self._questions.read_run(self._db, run_id)
+            run = self._questions.read_run(self._db, run_id)
+        return None if run is None else _as_named_there(run)
 
     def count(self, namespace: str, statuses: Sequence[Status], types: Sequence[str] = ()) -> int:
         """How many runs there are."""
@@ -64,9 +68,15 @@ class View(Generic[DB]):
     def load(self, run_id: str) -> Loaded:
         """A run in one snapshot. Raises ``NotFound``."""
         with self._asking():
-            return self._questions.load(self._db, run_id)
+            loaded = self._questions.load(self._db, run_id)
+        return msgspec.structs.replace(loaded, run=_as_named_there(loaded.run))
 
     def leases(self) -> list[LeaseState]:
         """The workers that have not been found dead yet."""
         with self._asking():
             return self._questions.list_leases(self._db)
+
+
+def _as_named_there(run: Run) -> Run:
+    """A run with its queue as its namespace calls it."""
+    return msgspec.structs.replace(run, queue=queue_name(queue_prefix(run.namespace), run.queue))

@@ -1,0 +1,25 @@
+"""Namespace: which names it may have, and the rooms beside it in which its schedules and its retention are kept."""
+
+from __future__ import annotations
+
+from keepstep.journal import InvalidInput
+from keepstep.retention.guest import room_of as retention_room
+from keepstep.runtime.data import checked_name
+from keepstep.schedules.guest import room_of as schedules_room
+
+NAMESPACE_CHARS_MAX = 200
+"""Together with it the name of a queue must find room in a name's limit."""
+
+
+def rooms_of(namespace: str) -> tuple[str, ...]:
+    """The namespaces beside one, of runs of other languages, which belong to it."""
+    return schedules_room(namespace), retention_room(namespace)
+
+
+def checked_namespace(name: str) -> str:
+    """The name of a namespace, if it can be one. Raises ``InvalidInput``."""
+    checked_name(name, "the name of a namespace", NAMESPACE_CHARS_MAX)
+    if not name.isprintable() or name.endswith(rooms_of("")):
+        endings = " or ".join(map(repr, rooms_of("")))
+        raise InvalidInput(f"a namespace has printable signs and does not end with {endings}: not {name!r:.100}")
+    return name
