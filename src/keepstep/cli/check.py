@@ -17,7 +17,7 @@ from keepstep.journal import InvalidInput
 from keepstep.runtime.registry import find_workflow, workflows
 
 from .command import EXIT_FAILED, complain
-from .database import database_option, json_option
+from .database import database_option, json_option, namespace
 from .module import import_module
 from .table import print_json
 
@@ -51,6 +51,7 @@ def check_command(
             raise InvalidInput(f"module {module!r} defines no workflow {name!r}")
     what = Survey(
         url=url,
+        namespace=namespace(),
         load_code=(import_module, (module,)),
         types=types,
         closed_max=closed_max,

@@ -12,14 +12,42 @@ import click
 from keepstep.client.address import DEFAULT_URL
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
+from keepstep.client.namespace import checked_namespace
 from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import NotFound
+from keepstep.journal.namespace import DEFAULT as DEFAULT_NAMESPACE
+
+_NAMESPACE = "keepstep.namespace"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def database_option(command: F) -> F:
-    """``--db URL``, or ``KEEPSTEP_DB``."""
+    """``--db URL``, or ``KEEPSTEP_DB``, and whose runs there are meant: ``--namespace``, or ``KEEPSTEP_NAMESPACE``."""
+    option = click.option(
+        "--namespace",
+        envvar="KEEPSTEP_NAMESPACE",
+        default=DEFAULT_NAMESPACE,
+        show_default=True,
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep_namespace,
+        help="Where the runs are (also: KEEPSTEP_NAMESPACE).",
+    )
+    return store_option(option(command))
+
+
+def _keep_namespace(context: click.Context, _: click.Parameter, name: str) -> None:
+    context.meta[_NAMESPACE] = checked_namespace(name)
+
+
+def namespace() -> str:
+    """The one that the command was given."""
+    return str(click.get_current_context().meta[_NAMESPACE])
+
+
+def store_option(command: F) -> F:
+    """``--db URL`` alone, of commands that are about all that is there."""
     option = click.option(
         "--db",
         "url",
@@ -40,7 +68,8 @@ def json_option(command: F) -> F:
 @asynccontextmanager
 async def client(url: str, *, create: bool = False) -> AsyncIterator[Engine]:
     """An engine without a worker. A missing database is an error unless ``create``."""
-    async with Engine(url, workers=False, create=create, codec=codec_from_environment()) as engine:
+    where = click.get_current_context().meta.get(_NAMESPACE, DEFAULT_NAMESPACE)
+    async with Engine(url, workers=False, namespace=where, create=create, codec=codec_from_environment()) as engine:
         yield engine
 
 
@@ -53,5 +82,6 @@ async def existing(engine: Engine, id: str) -> RunHandle[Any]:
     """The newest run of a workflow id, or the run of that run id. Raises ``NotFound``."""
     found = await engine.journal.find_run(engine.namespace, id) or await engine.journal.read_run(id)
     if found is None:
-        raise NotFound(f"there is no run {id!r} in {engine.url}; keepstep list shows those that there are")
+        where = "" if engine.namespace == DEFAULT_NAMESPACE else f"namespace {engine.namespace!r} of "
+        raise NotFound(f"there is no run {id!r} in {where}{engine.url}; keepstep list shows those that there are")
     return engine.get(found.workflow_id, found.run_id)

@@ -16,7 +16,7 @@ from keepstep.journal.kept import KeptIn
 from keepstep.runtime.data import to_seconds
 
 from .command import EXIT_FAILED, complain
-from .database import client, database_option, run
+from .database import client, run, store_option
 
 TOLD_SECONDS = 2.0
 """Between two lines of progress."""
@@ -38,7 +38,7 @@ def new_key_command(id: str) -> int:
 @click.command("reencrypt")
 @click.option("--from", "only", multiple=True, metavar="KEY", help="Only what this key has sealed; `plain`: no key.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
-@database_option
+@store_option
 def reencrypt_command(only: tuple[str, ...], dry_run: bool, url: str) -> int:
     """Seal everything anew with the newest key of KEEPSTEP_KEYS.
 
@@ -95,7 +95,7 @@ class _Teller:
 @click.command("sweep-blobs")
 @click.option("--older-than", default=f"{GRACE_SECONDS:g}s", show_default=True, help="Younger blobs are left alone.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
-@database_option
+@store_option
 def sweep_blobs_command(older_than: str, dry_run: bool, url: str) -> int:
     """Remove blobs of KEEPSTEP_BLOBS that nothing in the database refers to any more.
 

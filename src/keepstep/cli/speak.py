@@ -1,55 +1,92 @@
-"""``keepstep signal``, ``cancel``, ``terminate``, ``retry``, ``pause``, ``resume``, ``resolve``: speaking to a run."""
+"""``keepstep signal``, ``cancel``, ``terminate``, ``retry``, ``pause``, ``resume``, ``resolve``: speaking to a run.
+
+The first four can be said to all runs that fit a filter, too (``bulk``).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import click
 
+from keepstep.client.bulk import Bulk
 from keepstep.client.handle import RunHandle
 from keepstep.journal import InvalidInput, RunClosed
 from keepstep.runtime.data import parse_json
 
+from .bulk import Many, Say, bulk_options, check_one_or_many, say_to_many
 from .command import EXIT_FAILED, complain
 from .database import client, database_option, existing, run
 
 
 @click.command("signal")
-@click.argument("id")
-@click.argument("name")
-@click.argument("value", required=False, metavar="[JSON]")
+@click.argument("words", nargs=-1, metavar="[ID] NAME [JSON]")
+@bulk_options
 @database_option
-def signal_command(id: str, name: str, value: str | None, url: str) -> int:
-    """Send a signal to a run."""
+def signal_command(words: tuple[str, ...], many: Many, url: str) -> int:
+    """Send a signal to a run, or to all open runs that fit --where; then without the ID."""
+    id, name, value = _signal_words(words, many)
+    check_one_or_many(id, many)
     decoded = None if value is None else parse_json(value, "the signal's value")
-    return run(_speak(url, id, lambda handle: handle.signal(name, decoded), "signalled"))
+    if id is not None:
+        return run(_speak(url, id, lambda handle: handle.signal(name, decoded), "signalled"))
+
+    def signal(bulk: Bulk) -> Say:
+        return lambda where, **options: bulk.signal(where, name, decoded, **options)
+
+    return say_to_many(url, many, "signal", "signalled", signal)
+
+
+def _signal_words(words: tuple[str, ...], many: Many) -> tuple[str | None, str, str | None]:
+    """The id of the run, the signal's name, and its value."""
+    if many.is_meant:
+        id, rest = None, words
+    else:
+        id, rest = (words[0] if words else None), words[1:]
+    if not 1 <= len(rest) <= 2:
+        usage = "NAME [JSON]" if many.is_meant else "ID NAME [JSON]"
+        raise click.UsageError(f"a signal is sent by: signal {usage}")
+    return id, rest[0], rest[1] if len(rest) == 2 else None
 
 
 @click.command("cancel")
-@click.argument("id")
+@click.argument("id", required=False)
 @click.option("--reason", default="", help="Kept in the run's history.")
+@bulk_options
 @database_option
-def cancel_command(id: str, reason: str, url: str) -> int:
-    """Ask a run to stop; it compensates what it has done."""
-    return run(_speak(url, id, lambda handle: handle.cancel(reason), "asked to stop"))
+def cancel_command(id: str | None, reason: str, many: Many, url: str) -> int:
+    """Ask a run, or all open runs that fit --where, to stop; they compensate what they have done."""
+    check_one_or_many(id, many)
+    if id is not None:
+        return run(_speak(url, id, lambda handle: handle.cancel(reason), "asked to stop"))
+    return say_to_many(url, many, "cancel", "asked to stop", lambda bulk: partial(bulk.cancel, reason=reason))
 
 
 @click.command("terminate")
-@click.argument("id")
+@click.argument("id", required=False)
 @click.option("--reason", default="", help="Kept in the run's history.")
+@bulk_options
 @database_option
-def terminate_command(id: str, reason: str, url: str) -> int:
-    """End a run at once, by force; nothing is compensated."""
-    return run(_speak(url, id, lambda handle: handle.terminate(reason), "terminated"))
+def terminate_command(id: str | None, reason: str, many: Many, url: str) -> int:
+    """End a run, or all open runs that fit --where, at once, by force; nothing is compensated."""
+    check_one_or_many(id, many)
+    if id is not None:
+        return run(_speak(url, id, lambda handle: handle.terminate(reason), "terminated"))
+    return say_to_many(url, many, "terminate", "terminated", lambda bulk: partial(bulk.terminate, reason=reason))
 
 
 @click.command("retry")
-@click.argument("id")
+@click.argument("id", required=False)
+@bulk_options
 @database_option
-def retry_command(id: str, url: str) -> int:
-    """Let a failed run go on at its failed step, or a parked one try again."""
-    return run(_speak(url, id, lambda handle: handle.retry(), "goes on"))
+def retry_command(id: str | None, many: Many, url: str) -> int:
+    """Let a failed run, or all that fit --where, go on at its failed step, or a parked one try again."""
+    check_one_or_many(id, many)
+    if id is not None:
+        return run(_speak(url, id, lambda handle: handle.retry(), "goes on"))
+    return say_to_many(url, many, "retry", "retried", lambda bulk: bulk.retry)
 
 
 @click.command("pause")

@@ -14,12 +14,13 @@ import click
 from keepstep.client.engine import Engine
 from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import Hint, InvalidInput, StoreUnavailable
+from keepstep.journal.namespace import DEFAULT
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
 from keepstep.telemetry.json_lines import JsonFormatter
 from keepstep.worker.observer import Observer
 
-from .database import database_option, run
+from .database import database_option, namespace, run
 from .module import import_module
 
 GRACE_SECONDS = 10.0
@@ -65,7 +66,8 @@ def worker_command(
     if address is not None and not callback_url:
         callback_url = base_url(*address)
     options: dict[str, Any] = {
-        "queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module
+        "queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module,
+        "namespace": namespace(),
     }  # fmt: skip
     if metrics:
         options["observers"] = [_metrics(address)]
@@ -107,9 +109,10 @@ async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float,
             listener = await _listen(engine, *address, grace_seconds)
         served = ", ".join(map(_shown, workflows())) or "steps only"
         queues = ", ".join(options["queues"])
+        where = "" if engine.namespace == DEFAULT else f"namespace {engine.namespace}, "
         lease = f"lease {options['lease_seconds']:g} s"
         heard = f", callbacks at {options['callback_url']}" if address else ""
-        click.echo(f"keepstep worker {os.getpid()}: {served}; queues {queues}; {lease}; {url}{heard}")
+        click.echo(f"keepstep worker {os.getpid()}: {served}; {where}queues {queues}; {lease}; {url}{heard}")
         await stop.wait()
         if lost:
             raise lost[0]
