@@ -104,6 +104,21 @@ async def test_changing_code(tmp_path: Path) -> None:
             assert (await refunded.describe()).version == by
 
 
+async def test_bulk(tmp_path: Path) -> None:
+    example: Any = code_of("bulk.md", tmp_path)
+    async with Engine(f"sqlite:///{tmp_path}/parcels.db", workers=False) as engine:
+        for depot in ("north", "south"):
+            await engine.start("send_parcel", id=depot, attributes={"depot": depot})
+        report = await example.close_the_depot(engine, "south")
+        assert (report.done, report.refusals) == (1, ())
+        assert (await example.finish(engine, "depot = 'north'", report)).done == 1
+
+
+async def test_namespaces(tmp_path: Path) -> None:
+    example: Any = code_of("namespaces.md", tmp_path)
+    assert await example.two_shops(f"sqlite:///{tmp_path}/shops.db") == ["book-shop"]
+
+
 async def test_search(tmp_path: Path) -> None:
     example: Any = code_of("search.md", tmp_path)
     assert await example.main(f"sqlite:///{tmp_path}/orders.db") == ["order-1"]

@@ -113,13 +113,13 @@ class NarrowedJournal:
 
     def _new_run(self, new: NewRun) -> NewRun:
         self._check(new.namespace)
-        queue = self._key(new.queue)
+        queue, tasks = self._key(new.queue), tuple(map(self._new_task, new.tasks))
         ticket = None if new.ticket is None else replace(new.ticket, queue=self._key(new.ticket.queue))
-        return replace(new, queue=queue, ticket=ticket, tasks=tuple(map(self._new_task, new.tasks)))
+        return replace(new, queue=queue, ticket=ticket, tasks=tasks) if self._prefix else new
 
     def _new_task(self, new: NewTask) -> NewTask:
-        fallback = None if new.fallback_queue is None else self._key(new.fallback_queue)
-        return replace(new, queue=self._key(new.queue), fallback_queue=fallback)
+        queue, fallback = self._key(new.queue), None if new.fallback_queue is None else self._key(new.fallback_queue)
+        return replace(new, queue=queue, fallback_queue=fallback) if self._prefix else new
 
     def _commit(self, commit: Commit) -> Commit:
         """Most commits name no queue, and are what they are."""
@@ -128,7 +128,7 @@ class NarrowedJournal:
         for new in commit.start:
             self._note(new.run_id)
         tasks, start = tuple(map(self._new_task, commit.tasks)), tuple(map(self._new_run, commit.start))
-        return replace(commit, tasks=tasks, start=start)
+        return replace(commit, tasks=tasks, start=start) if self._prefix else commit
 
     def _queue(self, queue: Queue) -> Queue:
         return replace(queue, name=self._name(queue.name))
