@@ -33,6 +33,7 @@ from .absurd_peer import ABSURD
 from .bench import Bench
 from .dbos_peer import DBOS
 from .machine import describe_machine
+from .merge import merge
 from .postgres_store import PostgresStore
 from .report import Part, markdown, plain_text
 from .row import POSTGRES_ROWS, SQLITE_ROWS, Results, System
@@ -83,10 +84,15 @@ PEERS = ("DBOS", "Absurd")
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, one trial each; writes no file")
-    parser.add_argument("--store", choices=WORKLOADS, action="append", help="on which; writes no file")
-    parser.add_argument("--only", default=",".join(NAMES), help="which, such as W4, or W4,DBOS; writes no file")
+    parser.add_argument("--store", choices=WORKLOADS, action="append", help="on which; writes no file without --merge")
+    parser.add_argument(
+        "--only", default=",".join(NAMES), help="which, such as W4, or W4,DBOS; writes no file without --merge"
+    )
     parser.add_argument("--trials", type=int, help="whole repetitions, of which the table shows the median")
+    parser.add_argument("--merge", action="store_true", help=f"put the measured rows into {REPORT}, marked as alone")
     arguments = parser.parse_args()
+    if arguments.merge and arguments.quick:
+        parser.error("--merge takes rows at full size, not --quick")
     unknown = set(arguments.only.split(",")) - set(NAMES)
     if unknown:
         parser.error(f"there is no workload {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
@@ -122,6 +128,9 @@ def main() -> None:
     if not arguments.quick and names == NAMES and stores == list(WORKLOADS):
         REPORT.write_text(markdown(results, parts, facts))
         print(f"wrote {REPORT}")
+    elif arguments.merge:
+        REPORT.write_text(merge(REPORT.read_text(), results, parts, facts["commit"], facts["date"].split()[0]))
+        print(f"put the rows into {REPORT}")
     sys.exit(1 if tell_shortfalls(results, parts) and not arguments.quick else 0)
 
 

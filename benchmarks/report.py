@@ -98,4 +98,8 @@ def markdown(results: Results, parts: list[Part], facts: dict[str, str]) -> str:
 
 def _markdown_table(part: Part, results: Results) -> str:
     headings = part.headings()
-    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, ("---",) * len(headings), *part.lines(results)))
+    return "\n".join(map(markdown_line, (headings, ("---",) * len(headings), *part.lines(results))))
+
+
+def markdown_line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
