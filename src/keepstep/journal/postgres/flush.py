@@ -7,7 +7,8 @@ everything and commits.
 What can come in between, and what happens then:
 
 * *Another process* holds a run, has inserted first, or waits for us in a circle: everything is rolled back and done
-  again, a few times at once, then one by one, then with growing pauses (``CONTENTION_TRIES``).
+  again, a few times at once, then one by one, then with growing pauses (``CONTENTION_TRIES``). Starts that wait too
+  long for another's insertion are put off (``held``).
 * *The connection breaks.* The next try connects anew, and takes the process's row for its session before anything else.
   From then on no earlier connection of this process can commit: a flush begins by marking that row under its own
   session's number, which fails where another session has it. One that has marked the row and not ended yet is waited
@@ -27,6 +28,7 @@ from psycopg import errors, pq
 
 from keepstep.journal.clock import Clock
 from keepstep.journal.deciding.change import commit_run
+from keepstep.journal.deciding.news import News
 from keepstep.journal.deciding.operation import Operation
 from keepstep.journal.deciding.ownership import end_lease
 from keepstep.journal.deciding.picture import HEADS_KEPT_MAX, Wants
@@ -36,6 +38,7 @@ from keepstep.journal.writing.renewal import Renewals
 
 from . import connection as explained
 from . import statements as sql
+from .held import PAUSE_SECONDS, SHORT_WAIT, SHORTEST_WAIT, Held, has_starts
 from .pace import REAL, Pace
 from .tables import PostgresTables
 from .wire import ConnectionLost, Doubt, Wire
@@ -77,6 +80,9 @@ class Flusher(flush.Flusher):
         self._pace = pace
         self._wire: Wire | None = None
         self._session = 0
+        self._held = Held(pace)
+        self._is_looking = False
+        """Whether the flush is about starts that others hold up."""
         self._was_entered = False
         """Whether the process has had a row of its own."""
 
@@ -92,6 +98,40 @@ class Flusher(flush.Flusher):
         return explained.refusal_of(error)
 
     def flush(self, group: Sequence[Operation], *, one_by_one: bool) -> None:
+        others, held = self._held.parts_of(group)
+        if others and held:
+            raise flush.Scattered((others, held))
+        self.put_off = ()
+        if held:
+            self._flush_held(held)
+        else:
+            self._flush_against_others(group, one_by_one)
+
+    def _flush_held(self, held: Sequence[Operation]) -> None:
+        """Try starts that others hold up, if it is time; until then whatever else comes has its turn."""
+        if self._held.is_due():  # and so it is for as long as a look is in doubt
+            self._is_looking = True
+            try:
+                self._flush_against_others(held, one_by_one=True)
+            finally:
+                self._is_looking = False
+            self.put_off = self._held.end()
+        else:
+            self._flush((), one_by_one=False)
+            self._picture.news = News()
+            self._pace.sleep(PAUSE_SECONDS)
+            self.put_off = held
+
+    def _passes_over(self, operation: Operation) -> bool:
+        return self._is_looking and self._held.passes_over(operation)
+
+    def _is_held_up(self, operation: Operation, error: Exception) -> bool:
+        if not self._is_looking or not isinstance(error, errors.LockNotAvailable):
+            return False
+        self._held.note_in_vain(operation)
+        return True
+
+    def _flush_against_others(self, group: Sequence[Operation], one_by_one: bool) -> None:
         for tries_left in range(CONTENTION_TRIES, -1, -1):
             try:
                 self._flush(group, one_by_one)
@@ -100,6 +140,9 @@ class Flusher(flush.Flusher):
                     raise
                 if isinstance(error, errors.LockNotAvailable):
                     self._end_stalled()
+                    if has_starts(group) and not self._is_looking:
+                        self._held.suspect(group)
+                        raise flush.Scattered([part for part in self._held.parts_of(group) if part]) from error
                 one_by_one |= tries_left == 1
                 self._pace.sleep(self._pace.between(0, CONTENTION_SECONDS_MAX))
             else:
@@ -169,6 +212,10 @@ class Flusher(flush.Flusher):
             self._end_stalled()
         kept, self._picture.heads = self._picture.heads, {}
         self._begin(wire)
+        if self._is_looking:
+            self._held.begin()
+        if has_starts(group):
+            wire.queue(SHORTEST_WAIT if self._is_looking else SHORT_WAIT)
         if one_by_one:
             self._decide_one_by_one(group)
         else:

@@ -85,6 +85,23 @@ class Flusher(ABC):
         """Whether the deed is left to the next flush."""
         return False
 
+    def _passes_over(self, operation: Operation) -> bool:
+        """Whether an operation is put off without being tried, where all are done one by one."""
+        return False
+
+    def _is_held_up(self, operation: Operation, error: Exception) -> bool:
+        """Whether that operation alone is put off by what it met."""
+        return False
+
+    def _error_of(self, error: Exception) -> Exception:
+        """What the caller of the one operation is told that has failed; raises what is not that one's fault."""
+        if self.passing_trouble(error) is not None or self.is_damage(error):
+            raise error
+        refusal = self.refusal_of(error)
+        if refusal is None:
+            log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
+        return refusal or error
+
     @abstractmethod
     def _set_savepoint(self) -> None: ...
 
@@ -142,6 +159,8 @@ class Flusher(ABC):
             picture.news = News()
             if operation.deed is not None and self._is_put_off(operation, operation.deed):
                 continue
+            if self._passes_over(operation):
+                continue
             self._set_savepoint()
             try:
                 operation.outcome = operation.verb(picture, operation.argument)
@@ -153,12 +172,8 @@ class Flusher(ABC):
             except TransactionLost:
                 raise
             except Exception as error:
-                if self.passing_trouble(error) is not None or self.is_damage(error):
-                    raise
-                operation.error = self.refusal_of(error)
-                if operation.error is None:
-                    log.error("an operation of the journal failed unexpectedly: %s", error, exc_info=error)
-                    operation.error = error
+                if not self._is_held_up(operation, error):
+                    operation.error = self._error_of(error)
                 self._return_to_savepoint()
                 picture.forget()
                 picture.begin(picture.now)

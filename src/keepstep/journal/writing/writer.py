@@ -160,7 +160,10 @@ class Writer:
             log.warning("the journal can be written again")
         put_off = self._flusher.put_off
         if put_off:
-            self._put_off += put_off
+            if self._give_up_at is not None and self._monotonic() > self._give_up_at:
+                self._refuse(put_off, "not written: others hold it up, and the store is closing")
+            else:
+                self._put_off += put_off
             waiting = set(map(id, put_off))
             group = [each for each in group if id(each) not in waiting]
         self._answer(group, self._flusher.hints(), self._flusher.kinds())
