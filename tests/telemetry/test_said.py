@@ -20,6 +20,7 @@ from keepstep import (
     Retry,
     RunClosed,
     Terminated,
+    TimedOut,
     UpdateFailed,
     UpdateRejected,
     WorkflowFailed,
@@ -104,6 +105,16 @@ async def fail_until_told() -> None:
     await keepstep.receive("before", int)
     await fail_until_fixed()
     await keepstep.receive("go", int)
+
+
+@workflow
+async def be_debounced_and_seen(n: int) -> int:
+    return n
+
+
+@workflow(timeout="10s")
+async def run_out_of_time_unseen() -> None:
+    await keepstep.receive("never", str)
 
 
 @workflow
@@ -392,6 +403,46 @@ def test_a_failed_run_that_is_retried_has_a_second_span_below_its_root() -> None
         ["before"],
         ["go"],
     ]
+
+
+def test_every_run_that_a_debounced_start_went_through_has_the_root_span_that_the_next_is_linked_to() -> None:
+    async def main() -> Any:
+        world = World()
+        engine = await world.open(observers=observers())
+        for n in range(3):
+            handle = await engine.debounce(be_debounced_and_seen, n, key="k", delay="5s")
+            await asyncio.sleep(1)
+        assert await handle.result(timeout=60) == 2
+        runs = [each.run_id async for each in engine.list("ORDER BY StartTime, RunId")]
+        await world.close()
+        return runs
+
+    runs = run(main)
+    roots = [sent(run_id)[0] for run_id in runs]
+    assert sorted(each.attributes["keepstep.status"] for each in roots) == ["completed", *["continued"] * 3]
+    linked = {link.context.span_id for each in roots for link in each.links}
+    assert linked == {each.context.span_id for each in roots if each.attributes["keepstep.status"] == "continued"}
+
+
+def test_a_run_whose_time_runs_out_while_nobody_has_it_has_its_root_span_and_one() -> None:
+    async def main() -> Any:
+        world = World()
+        first = await world.open(observers=observers())
+        handle = await first.start(run_out_of_time_unseen, id="late")
+        await asyncio.sleep(2)
+        world.kill(first)
+        await asyncio.sleep(60)
+        second = await world.open(observers=observers())
+        third = await world.open(observers=observers())
+        with pytest.raises(TimedOut):
+            await second.get("late").result(timeout=60)
+        await asyncio.sleep(20)
+        assert third.worker is not None
+        await world.close()
+        return handle.run_id
+
+    root, _ = sent(run(main))
+    assert (root.attributes["keepstep.status"], root.status.status_code) == ("timed_out", StatusCode.ERROR)
 
 
 def test_a_fork_does_not_tell_what_was_said_to_the_run_that_it_was_copied_from() -> None:

@@ -29,6 +29,8 @@ from keepstep.journal import (
 from keepstep.runtime import history
 from keepstep.runtime.history import pack
 from keepstep.worker.debounced import carried_over
+from keepstep.worker.said import Hearing
+from keepstep.worker.watching import tell_closed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,4 +83,6 @@ async def _take_its_place(engine: Engine, run: Run, delay: int, make: Callable[[
             start=(new,),
         )
     )
+    if engine.audience is not None:
+        tell_closed(engine.audience, run, Status.CONTINUED, event.time, Hearing())
     return new.run_id

@@ -75,6 +75,8 @@ async def go_on_as(worker: Worker, run: Run, workflow: Workflow[Any, Any], loade
     )
     try:
         await worker.journal.commit(commit)
+        if worker.watching is not None:
+            worker.watching.went_on(run, now)
     except (Fenced, NotFound, RunClosed):
         return True  # it is somebody else's, or was ended
     except JournalError as error:

@@ -116,6 +116,10 @@ class Watching:
             self.recorded(resident, hearing, history.recorded(seq, new))
         _tell_closed(self._observers, run, status, last.time, hearing)
 
+    def went_on(self, run: Run, at: int) -> None:
+        """A run whose start was debounced goes on as another one, without ever having been in memory."""
+        tell_closed(self._observers, run, Status.CONTINUED, at, Hearing())
+
     def look_at_end(self, run_id: str, epoch: int) -> None:
         """A run was taken from this worker, under that epoch. Was it ended by somebody that nobody observes?
 
