@@ -21,7 +21,9 @@ from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.journal.namespace import SEPARATOR
 from keepstep.journal.narrowed import PASSED_ON, NarrowedJournal
 from keepstep.journal.postgres import migration as postgres_migration
+from keepstep.journal.postgres import statements as postgres_statements
 from keepstep.journal.sqlite import opening as sqlite_opening
+from keepstep.journal.sqlite import statements as sqlite_statements
 
 at_work: Counter[str] = Counter()
 most_at_work: Counter[str] = Counter()
@@ -369,6 +371,26 @@ async def _claimed(engine: Engine, lease_id: str, limit: int) -> list[str]:
     assert {(task.namespace, task.queue) for task in tasks} == {(engine.namespace, "plain")}
     names = {"k0": "gold", "k1": "lead", "k2": "lead"} if engine.namespace == "mine" else {}
     return [names.get(task.key, "gold") for task in tasks]
+
+
+@pytest.mark.parametrize("town", ["sqlite", "postgres"], indirect=True)
+async def test_nobody_counts_turns_because_others_have_fairness_keys(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting them takes long where much waits."""
+    mine, other = [await town.open(name, workers=False) for name in ("mine", "other")]
+    for engine, key in ((other, "gold"), (mine, "")):
+        task = keepstep.journal.NewTask(kind="step", key="k0", queue="plain", fairness_key=key)
+        started: RunHandle[Any] = await engine.start("anything", id="run", queue="nobody")
+        run = await engine.journal.read_run(started.run_id or "")
+        assert run is not None
+        await engine.journal.commit(Commit(run_id=run.run_id, version=run.version, tasks=(task,)))
+    statements = postgres_statements if "postgres" in town.url else sqlite_statements
+    by_turn = statements.CLAIMABLE_TASKS_BY_TURN
+    monkeypatch.delattr(statements, "CLAIMABLE_TASKS_BY_TURN")
+    assert len(await _claimed(mine, "his", 1)) == 1
+    monkeypatch.setattr(statements, "CLAIMABLE_TASKS_BY_TURN", by_turn, raising=False)
+    assert await _claimed(other, "hers", 1) == ["gold"]
 
 
 async def test_leases_are_seen_by_those_of_their_namespace(town: Town) -> None:

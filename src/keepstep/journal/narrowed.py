@@ -189,7 +189,8 @@ class NarrowedJournal:
 
     async def _reachable(self, message: NewMessage) -> NewMessage:
         if message.run_id is not None:
-            await self._check_here(message.run_id)
+            if not await self._is_here(message.run_id):
+                raise NotFound(f"there is no run {message.run_id!r} to send {message.kind!r} to")
         elif message.namespace is not None:
             self._check(message.namespace)
         return message

@@ -481,12 +481,13 @@ RELEASE_TASK = Statement(
 
 TASK_FEATURES = Statement(
     """
-    SELECT EXISTS (SELECT FROM tasks WHERE fairness_key <> '' OR fairness_weight <> 1.0),
-        EXISTS (SELECT FROM tasks WHERE owner IS NULL AND fallback_queue IS NOT NULL)
-    """
+    SELECT EXISTS (SELECT FROM tasks WHERE queue = ANY($1) AND (fairness_key <> '' OR fairness_weight <> 1.0)),
+        EXISTS (SELECT FROM tasks WHERE owner IS NULL AND fallback_queue IS NOT NULL AND fallback_queue = ANY($1))
+    """,
+    "text[]",
 )
-"""Whether any task asks for fairness, and whether any that waits has a fallback queue. Turns are counted over all that
-wait, which takes long where a million do."""
+"""Whether any task of these queues asks for fairness, and whether any that waits falls back to them. Turns are counted
+over all that wait there, which takes long where a million do."""
 
 _VISIBLE = "kind = ANY($2) AND visible_at <= $3 AND (deadline IS NULL OR deadline >= $3)"
 

@@ -329,7 +329,7 @@ class PostgresTables:
         self.wire.queue(sql.RELEASE_TASK, task_id, visible_at, attempt, data)
 
     def claim_tasks(self, lease: int, queues: Sequence[str], kinds: Sequence[str], now: int, limit: int) -> list[Task]:
-        fair, fallback = self._features or self._ask(sql.TASK_FEATURES)[0]
+        fair, fallback = self._features or self._ask(sql.TASK_FEATURES, queues)[0]
         statement = sql.CLAIMABLE_TASKS_BY_TURN if fair or fallback else sql.CLAIMABLE_TASKS
         chosen = [task for (task,) in self._ask(statement, queues, kinds, now, limit)]
         return self.own_tasks(chosen, lease)
@@ -355,7 +355,7 @@ class PostgresTables:
         if self.is_trusting:
             raise Doubt
         self.wire.queue(queue_sql.LOCK_QUEUES, names)
-        self.wire.queue(sql.TASK_FEATURES)
+        self.wire.queue(sql.TASK_FEATURES, names)
         results = self.wire.exchange()
         self._features = self.wire.rows(results.pop())[0]
         kept = [(queue_of(body), progress_of(progress)) for body, progress in self.wire.rows(results.pop())]

@@ -269,8 +269,18 @@ DROP_TASK = "DELETE FROM tasks WHERE run = ? AND kind = ? AND key = ?"
 
 RELEASE_TASK = "UPDATE tasks SET owner = NULL, visible_at = ?2, attempt = ?3, data = coalesce(?4, data) WHERE task = ?1"
 
-ANY_FAIR_TASKS = "SELECT EXISTS (SELECT 1 FROM tasks WHERE fairness_key <> '' OR fairness_weight <> 1.0)"
-"""Whether any task asks for fairness. Turns are counted over all that wait, which takes long where a million do."""
+ANY_FAIR_TASKS = """
+SELECT EXISTS (
+    SELECT 1 FROM json_each(:queues) AS served CROSS JOIN tasks INDEXED BY tasks_fair_of_queue
+    WHERE tasks.queue = served.value AND (fairness_key <> '' OR fairness_weight <> 1.0)
+) OR EXISTS (
+    SELECT 1 FROM tasks INDEXED BY tasks_fallback
+    WHERE owner IS NULL AND fallback_queue IS NOT NULL AND fallback_queue IN (SELECT value FROM json_each(:queues))
+        AND (fairness_key <> '' OR fairness_weight <> 1.0)
+)
+"""
+"""Whether any task of these queues asks for fairness. Turns are counted over all that wait there, which takes long
+where a million do."""
 
 _VISIBLE = """
     kind IN (SELECT value FROM json_each(:kinds)) AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)

@@ -187,7 +187,7 @@ class SqliteTables:
             "now": now,
             "limit": max(limit, 0),
         }
-        (fair,) = self._db.execute(sql.ANY_FAIR_TASKS).fetchone()
+        (fair,) = self._db.execute(sql.ANY_FAIR_TASKS, asked).fetchone()
         if fair:
             statement = sql.CLAIMABLE_TASKS_BY_TURN
         else:
