@@ -103,13 +103,17 @@ def encode_recording(loaded: Loaded, audit: Sequence[AuditLine] = ()) -> bytes:
 
 def encode_line(loaded: Loaded, audit: Sequence[AuditLine], codec: Codec) -> bytes:
     """A run as one line, without its end; sealed if the codec has keys. Raises ``TooLarge``."""
+    _check_size(loaded.run, sum([len(event.data) for event in loaded.events]) * 4 // 3)  # before it is all there twice
     plain = _encode(loaded, audit)
-    if len(plain) > LINE_BYTES_MAX:
-        run = loaded.run
-        raise TooLarge(
-            f"run {run.run_id} ({run.workflow_id!r}) would be {len(plain)} bytes of JSON, more than {LINE_BYTES_MAX}"
-        )
+    _check_size(loaded.run, len(plain))
     return plain if codec.keys is None else _seal(plain, loaded.run, codec)
+
+
+def _check_size(run: Run, size: int) -> None:
+    if size > LINE_BYTES_MAX:
+        raise TooLarge(
+            f"run {run.run_id} ({run.workflow_id!r}) would be {size} bytes of JSON, more than {LINE_BYTES_MAX}"
+        )
 
 
 def _encode(loaded: Loaded, audit: Sequence[AuditLine]) -> bytes:
