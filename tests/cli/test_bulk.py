@@ -114,6 +114,9 @@ def test_every_command_is_about_the_namespace_that_it_is_given(keepstep: Command
     keepstep.environment["KEEPSTEP_NAMESPACE"] = "mine"
     with keepstep.worker():
         keepstep.until(lambda: keepstep.json("show", "run-0")["status"] == "failed")
+        found = [each["what"] for each in keepstep.json("doctor", "--namespace", "default")]
+        assert "no worker serves queue 'default', and 3 runs are waiting for it" in found
+        assert not any(each["level"] == "problem" for each in keepstep.json("doctor"))
     ran = keepstep("check", "app", "--closed", "5", "--json", "--jobs", "1")
     assert (ran.returncode, json.loads(ran.stdout)["runs"]) == (0, 1)
     assert keepstep("list", "--namespace", "a:schedules").returncode == 2
