@@ -159,6 +159,8 @@ def start_child(
     priority: int | None = None,
     fairness_key: str | None = None,
     if_parent_closes: str = "cancel",
+    attributes: dict[str, Any] | None = None,
+    timeout: Duration | None = None,
     **kwargs: Any,
 ) -> ChildHandle[R]: ...
 @overload

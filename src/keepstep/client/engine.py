@@ -210,6 +210,7 @@ class Engine:
         start_at: datetime | None = None,
         dedup: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
         connection: Any = None,
         **kwargs: Any,
     ) -> RunHandle[R]: ...
@@ -229,6 +230,7 @@ class Engine:
         start_at: datetime | None = None,
         dedup: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
         connection: Any = None,
         **kwargs: Any,
     ) -> RunHandle[Any]:
@@ -241,6 +243,7 @@ class Engine:
         :param delay: begin it so much later, or (``start_at``) not before that moment.
         :param dedup: instead of an id: while a run of that key is open on the queue, attach to it, whatever its input
             (or, with ``if_running="reject"``, raise ``AlreadyStarted``). See ``docs/queues.md``.
+        :param timeout: instead of the workflow's own; each run as which it continues has so long, too.
         :param connection: start it in the transaction that this connection has open on the same database: the run is
             there once that is committed. See ``docs/transactions.md``.
 
@@ -252,7 +255,7 @@ class Engine:
         waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay, start_at=start_at)
         new = self._new_run(
             request, id, queue, attributes=plain_attributes(attributes), if_running=policy(if_running),
-            if_closed=policy(if_closed), waiting=waiting,
+            if_closed=policy(if_closed), waiting=waiting, timeout=timeout,
         )  # fmt: skip
         if connection is not None:
             started = await start_within(self.journal, connection, new)
@@ -277,6 +280,7 @@ class Engine:
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
     ) -> RunHandle[R]: ...
     @overload
     async def debounce(self, workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> RunHandle[R]: ...
@@ -291,6 +295,7 @@ class Engine:
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
     ) -> RunHandle[Any]:
         """Start one run for many calls in a row of the same ``key``: a while after the last, with its arguments.
 
@@ -311,6 +316,7 @@ class Engine:
                 id,
                 queue,
                 attributes=plain_attributes(attributes),
+                timeout=timeout,
                 waiting=waiting,
                 begins_as=f"{id}/{self.new_id()}",
                 not_after=not_after,
@@ -352,6 +358,7 @@ class Engine:
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
         **kwargs: Any,
     ) -> RunHandle[R]: ...
     @overload
@@ -369,13 +376,15 @@ class Engine:
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
         **kwargs: Any,
     ) -> RunHandle[Any]:
         """Send a signal to the run of that id, and start it before if there is none: both, or neither.
 
         A run that is open gets the signal, whatever it was started with. :param signal_id: a second one of that id is
         dropped. :param if_closed: ``"restart"`` starts a new run where the newest one of that id is closed.
-        ``queue``, ``priority`` and ``fairness_key`` are those of a run that is started, as in ``start``.
+        ``queue``, ``priority``, ``fairness_key``, ``attributes`` and ``timeout`` are those of a run that is started, as
+        in ``start``.
 
         Raises ``RunClosed`` where it is, ``AlreadyStarted`` if it is of another type, ``InvalidInput``.
         """
@@ -384,7 +393,7 @@ class Engine:
         request = await start_request(workflow, args, kwargs, self.published)
         new = self._new_run(
             request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
-            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key),
+            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=timeout,
         )  # fmt: skip
         started = await start_with(self, new, message)
         return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
@@ -404,6 +413,7 @@ class Engine:
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        run_timeout: Duration | None = None,
         **kwargs: Any,
     ) -> Any:
         """Have an update of the run of that id done, and start it before if there is none; the update's result.
@@ -411,11 +421,13 @@ class Engine:
         Run and request are there both or neither. A run that is open gets it, whatever it was started with. Asked for
         again by the same ``update_id``, it is not done again, and its outcome is returned. For the other parameters
         see ``signal_with_start`` and ``RunHandle.update``, and for what is raised.
+
+        :param timeout: of the waiting. :param run_timeout: of a run that is started.
         """
         request = await start_request(workflow, args, kwargs, self.published)
         new = self._new_run(
             request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
-            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key),
+            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=run_timeout,
         )  # fmt: skip
         question = Question(self, request.name, UPDATE, update, update_args, {})
         known_by = self.new_id() if update_id is None else checked_name(update_id, "the id of an update")
@@ -431,7 +443,9 @@ class Engine:
         handle: RunHandle[Any] = await self.start(workflow, *args, **options)
         return await handle.result()
 
-    def _new_run(self, request: StartRequest, id: str | None, queue: str | None, **options: Any) -> NewRun:
+    def _new_run(
+        self, request: StartRequest, id: str | None, queue: str | None, timeout: Duration | None = None, **options: Any
+    ) -> NewRun:
         run_id = self.new_id()
         offered_on = request.offered_on(queue)
         self._remember_type(run_id, request.name, offered_on)
@@ -443,6 +457,7 @@ class Engine:
             namespace=self.namespace,
             queue=offered_on,
             timeout_seconds=request.timeout_seconds,
+            own_timeout_seconds=None if timeout is None else to_seconds(timeout),
             version=request.version,
             now=self.journal.clock.now(),
             seed=self._surroundings.random.randbytes(16),

@@ -24,6 +24,7 @@ def started_run(
     namespace: str,
     queue: str,
     timeout_seconds: float | None,
+    own_timeout_seconds: float | None = None,
     version: str,
     now: int,
     seed: bytes,
@@ -37,6 +38,7 @@ def started_run(
     """What starts a Python run, by workflow name; clients that do not know the code use it too.
 
     One that begins later counts as started then, so that its first turn has that time, and its timeout runs from there.
+    ``own_timeout_seconds``, where the start names a timeout, counts above ``timeout_seconds``, which the code names.
     """
     waiting = waiting or WaitingOptions()
     not_before = waiting.not_before(now)
@@ -45,13 +47,14 @@ def started_run(
         arguments,
         seed,
         LOOP_VERSION,
-        timeout_seconds,
+        timeout_seconds if own_timeout_seconds is None else own_timeout_seconds,
         options.get("continued_from") or "",
         parent.run_id if parent is not None else "",
         version=version,
         begins_as=begins_as,
         not_after=not_after,
         heard=heard,
+        has_own_timeout=own_timeout_seconds is not None,
     )
     return NewRun(
         run_id=run_id,

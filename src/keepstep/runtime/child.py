@@ -11,7 +11,7 @@ from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 
 from .call import DurableCall, required
 from .crossing import waits_if_sync
-from .data import Duration, checked_name, to_seconds, within_limit
+from .data import Duration, checked_name, plain_attributes, to_seconds, within_limit
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import ChildOperation
@@ -98,6 +98,8 @@ async def start_child(
     priority: int | None = None,
     fairness_key: str | None = None,
     if_parent_closes: str = "cancel",
+    attributes: dict[str, Any] | None = None,
+    timeout: Duration | None = None,
     **kwargs: Any,
 ) -> ChildHandle[R]: ...
 @overload
@@ -111,6 +113,8 @@ async def start_child(
     priority: int | None = None,
     fairness_key: str | None = None,
     if_parent_closes: str = "cancel",
+    attributes: dict[str, Any] | None = None,
+    timeout: Duration | None = None,
     **kwargs: Any,
 ) -> ChildHandle[Any]:
     """Start a workflow as a child of this run and go on; await the handle for its result.
@@ -120,8 +124,11 @@ async def start_child(
         has 0. :param fairness_key: whose turn it is among those of the same priority.
     :param if_parent_closes: what becomes of it should this run end, or continue as new, before it does: ``"cancel"`` it
         (as is done with workflows that are simply awaited), ``"terminate"`` it, or ``"abandon"`` it to itself.
+    :param attributes: by which the child is found. :param timeout: from its start to its end, instead of its
+        workflow's own.
 
-    Raises ``WorkflowFailed`` if an open run has that id already, ``InvalidInput`` for names that cannot be.
+    Raises ``WorkflowFailed`` if an open run has that id already, ``InvalidInput`` for names that cannot be. Attributes
+    whose types do not fit block this run, as those of ``set_attributes`` do.
     """
     execution = required("start_child")
     definition = definition_of(workflow)
@@ -143,6 +150,8 @@ async def start_child(
         "priority": priority,
         "fairness_key": fairness_key,
         "if_parent_closes": if_parent_closes,
+        "attributes": plain_attributes(attributes),
+        "timeout_seconds": None if timeout is None else to_seconds(timeout),
     }
     call = ChildCall(execution, definition, args, kwargs, options)
     call.begin()

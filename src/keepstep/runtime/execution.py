@@ -135,7 +135,8 @@ class Execution:
         self.status_text: str | None = None
         """Set by ``set_status`` and not yet taken by the worker."""
         self.attributes: dict[str, Any] = {}
-        self.timeout_seconds: float | None = None
+        self.own_timeout_seconds: float | None = None
+        """That which its start named, if it did."""
         self.seed = b""
         self._failures: list[tuple[int, BaseException]] = []
         """The step failures that code has seen: seq of the event, and the error."""
@@ -511,7 +512,7 @@ class Execution:
 
     def _apply_workflow_started(self, event: Event, data: history.WorkflowStarted) -> None:
         self.seed = data.seed
-        self.timeout_seconds = data.timeout_seconds
+        self.own_timeout_seconds = data.timeout_seconds if data.has_own_timeout else None
         self.heard.begin(data.heard)
         args, kwargs = self.workflow.signature.decode_args(data.payload)
         with self.loop._entered():

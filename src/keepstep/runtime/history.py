@@ -81,6 +81,8 @@ class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     """Beyond this time later starts do not push it; 0 for no such time."""
     heard: tuple[HeardBefore, ...] = ()
     """What the runs before this one have had, if it continues as new, oldest first."""
+    has_own_timeout: bool = False
+    """Its timeout was said when it was started; runs as which it continues have the same. Else it is the code's."""
 
 
 class Resumed(_Data, frozen=True, array_like=True, gc=False):

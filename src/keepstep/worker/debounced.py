@@ -59,6 +59,7 @@ async def go_on_as(worker: Worker, run: Run, workflow: Workflow[Any, Any], loade
         namespace=run.namespace,
         queue=split_queue(run.queue, run.type)[0],
         continued_from=run.run_id,
+        own_timeout_seconds=started.timeout_seconds if started.has_own_timeout else None,
         attributes=run.attributes,
         messages=carried_over(loaded.messages),
     )

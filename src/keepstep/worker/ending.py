@@ -82,6 +82,7 @@ def _continuation(resident: Resident, arguments: bytes) -> NewRun:
         queue=identity.queue,
         parent=resident.parent,
         continued_from=resident.run_id,
+        own_timeout_seconds=execution.own_timeout_seconds,
         attributes={name: value for name, value in attributes.items() if value is not None},
         messages=(*_unread(execution), *_going_over(execution)),
         heard=_heard(execution),

@@ -137,6 +137,8 @@ class Opening:
                 queue=options.get("queue") or operation.workflow.queue,
                 parent=ParentLink(self.resident.run_id, operation.key),
                 waiting=WaitingOptions(priority=options.get("priority"), fairness_key=options.get("fairness_key")),
+                attributes=options.get("attributes", {}),
+                own_timeout_seconds=options.get("timeout_seconds"),
                 if_closed=IfClosed.RESTART,  # of an earlier run of its parent's id, or of whoever had its name
             )
         )

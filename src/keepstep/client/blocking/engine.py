@@ -188,6 +188,7 @@ class BlockingEngine(Blocking):
         start_at: datetime | None = None,
         dedup: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
         connection: Any = None,
         **kwargs: Any,
     ) -> BlockingRunHandle[R]: ...
@@ -209,6 +210,7 @@ class BlockingEngine(Blocking):
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
     ) -> BlockingRunHandle[R]: ...
     @overload
     def debounce(self, workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> BlockingRunHandle[R]: ...
@@ -230,6 +232,7 @@ class BlockingEngine(Blocking):
         priority: int | None = None,
         fairness_key: str | None = None,
         attributes: dict[str, Any] | None = None,
+        timeout: Duration | None = None,
         **kwargs: Any,
     ) -> BlockingRunHandle[R]: ...
     @overload
