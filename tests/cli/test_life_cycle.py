@@ -159,6 +159,10 @@ def test_a_run_goes_from_one_database_to_another(keepstep: Here, monkeypatch: py
         imported = keepstep("import", file, "--db", f"sqlite:///{there}.db")
         assert (imported.returncode, imported.stdout.startswith("a (run ")) == (0, True)
         assert "charged 7" in keepstep("show", "a", "--db", f"sqlite:///{there}.db").stdout
+    other = ("--db", "sqlite:///three.db", "--namespace", "restored")
+    assert keepstep("import", "a.json", *other).returncode == 0
+    assert "charged 7" in keepstep("show", "a", *other).stdout
+    assert keepstep("show", "a", *other[:2]).returncode == 2
     twice = keepstep("import", "a.json", "--db", "sqlite:///two.db", "--as", "b")
     assert (twice.returncode, "is here already" in twice.stderr) == (2, True)
     nothing = keepstep("import", "keys")
