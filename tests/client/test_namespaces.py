@@ -22,6 +22,7 @@ from keepstep.journal.namespace import SEPARATOR
 from keepstep.journal.narrowed import PASSED_ON, NarrowedJournal
 from keepstep.journal.postgres import migration as postgres_migration
 from keepstep.journal.postgres import statements as postgres_statements
+from keepstep.journal.queue import Queue
 from keepstep.journal.sqlite import opening as sqlite_opening
 from keepstep.journal.sqlite import statements as sqlite_statements
 
@@ -557,6 +558,7 @@ QUEUES_OF_ALL = (
     "SELECT r.namespace, r.workflow_id, r.queue, r.ticket FROM runs AS r ORDER BY 1, 2",
     "SELECT r.namespace, r.workflow_id, t.kind, t.key, t.queue, t.fallback_queue FROM tasks AS t "
     "JOIN runs AS r ON r.run = t.run ORDER BY 1, 2, 3, 4",
+    "SELECT name, holds_back, body FROM queues ORDER BY name",
 )
 
 
@@ -565,6 +567,7 @@ def _as_before(db: Any, behind_separator: str) -> None:
     for table, columns in (("runs", ("queue",)), ("tasks", ("queue", "fallback_queue"))):
         for column in columns:
             db.execute(f"UPDATE {table} SET {column} = {behind_separator.format(column)}")
+    db.execute(f"DELETE FROM queues WHERE name <> {behind_separator.format('name')}")
     for run, ticket in db.execute("SELECT run, ticket FROM runs WHERE ticket IS NOT NULL").fetchall():
         bare = msgspec.json.decode(ticket)
         bare["queue"] = bare["queue"].rpartition(SEPARATOR)[2]
@@ -573,8 +576,9 @@ def _as_before(db: Any, behind_separator: str) -> None:
 
 
 def _found(db: Any) -> list[Any]:
-    runs, tasks = (db.execute(each).fetchall() for each in QUEUES_OF_ALL)
-    return [[(*run[:3], run[3] and msgspec.json.decode(run[3])) for run in runs], list(tasks)]
+    runs, tasks, queues = (db.execute(each).fetchall() for each in QUEUES_OF_ALL)
+    limited = [(name, held, msgspec.json.decode(body, type=Queue)) for name, held, body in queues]
+    return [[(*run[:3], run[3] and msgspec.json.decode(run[3])) for run in runs], list(tasks), limited]
 
 
 @pytest.mark.parametrize("town", ["sqlite", "postgres"], indirect=True)
@@ -588,6 +592,11 @@ async def test_queues_of_a_database_from_before_get_the_keys_that_they_have_toda
             db.execute("SET search_path TO keepstep")
         today = _found(db)
         assert sum(SEPARATOR in str(row[2]) for row in today[0]) == 8
+        assert [(row[0], row[2].limits.concurrency) for row in today[2] if row[1]] == [
+            ("gate", 1),
+            (f"mine{SEPARATOR}gate", 1),
+            (f"mine:s{SEPARATOR}gate", 1),
+        ]
         _as_before(db, "split_part({0}, chr(31), -1)" if is_postgres else "substr({0}, instr({0}, char(31)) + 1)")
         assert not any(SEPARATOR in str(each) for rows in _found(db) for row in rows for each in row)
         if is_postgres:

@@ -87,3 +87,14 @@ UPDATE runs SET queue = queue_key(regexp_replace(namespace, ':(schedules|retenti
     ticket = jsonb_set(ticket::jsonb, '{queue}',
         to_jsonb(queue_key(regexp_replace(namespace, ':(schedules|retention)$', ''), ticket::jsonb->>'queue')))::text
 WHERE namespace NOT IN ('default', 'default:schedules', 'default:retention');
+
+-- A queue that somebody has limited or paused is so for each namespace from now on, and what waits on it is handed out.
+INSERT INTO queues (shard, name, holds_back, body, progress)
+SELECT shard_of('', p.prefix || q.name), p.prefix || q.name, q.holds_back,
+    convert_to(jsonb_set(convert_from(q.body, 'UTF8')::jsonb, '{name}', to_jsonb(p.prefix || q.name))::text, 'UTF8'),
+    q.progress
+FROM queues AS q CROSS JOIN (
+    SELECT DISTINCT queue_key(regexp_replace(namespace, ':(schedules|retention)$', ''), '') AS prefix
+    FROM (SELECT namespace FROM runs UNION SELECT namespace FROM definitions) AS known
+    WHERE namespace NOT IN ('default', 'default:schedules', 'default:retention')) AS p
+ON CONFLICT DO NOTHING;

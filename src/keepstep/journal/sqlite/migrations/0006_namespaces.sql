@@ -15,3 +15,14 @@ UPDATE runs SET queue = p.prefix || queue,
 FROM temp.queue_prefixes AS p WHERE runs.run = p.run;
 
 DROP TABLE temp.queue_prefixes;
+
+-- A queue that somebody has limited or paused is so for each namespace from now on, and what waits on it is handed out.
+INSERT INTO queues (name, holds_back, body, progress)
+SELECT p.prefix || q.name, q.holds_back, CAST(json_set(CAST(q.body AS TEXT), '$.name', p.prefix || q.name) AS BLOB),
+    q.progress
+FROM queues AS q CROSS JOIN (
+    SELECT DISTINCT CASE WHEN namespace LIKE '%:schedules' OR namespace LIKE '%:retention'
+        THEN substr(namespace, 1, length(namespace) - 10) ELSE namespace END || char(31) AS prefix
+    FROM (SELECT namespace FROM runs UNION SELECT namespace FROM definitions)
+    WHERE namespace NOT IN ('default', 'default:schedules', 'default:retention')) AS p
+WHERE true ON CONFLICT DO NOTHING;
