@@ -176,6 +176,8 @@ def test_a_run_goes_from_one_database_to_another(keepstep: Here, monkeypatch: py
     ("arguments", "why"),
     [
         (("set", "done", "1d"), "not for 'done'"),
+        (("--db", "sqlite:///other.db", "set", "all", "1d"), "--db goes behind the command"),
+        (("--namespace", "x", "sweep"), "--namespace goes behind the command"),
         (("set", "failed", "soon"), "how long to keep"),
         (("set", "failed", "forever", "--archive", "x"), "kept for ever is never archived"),
     ],

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from keepstep.client.retention import RetentionInfo, RuleInfo, Swept
+from keepstep.journal import InvalidInput
 
 from .command import EXIT_FAILED, complain
 from .database import client, database_option, json_option, run
@@ -21,8 +23,20 @@ from .table import clock_time, print_json, print_table, span
 @click.pass_context
 def retention_command(context: click.Context, as_json: bool, url: str) -> int:
     """Show how long closed runs are kept, and what was removed; or change it. See docs/life-cycle.md."""
-    context.obj = url
-    return 0 if context.invoked_subcommand else run(_show(as_json, url))
+    if context.invoked_subcommand is None:
+        return run(_show(as_json, url))
+    _check_nothing_said_before(context)
+    return 0
+
+
+def _check_nothing_said_before(context: click.Context) -> None:
+    """What stands before the name of a command would not reach it."""
+    for parameter in context.command.params:
+        if context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE:
+            raise InvalidInput(
+                f"{parameter.opts[0]} goes behind the command: "
+                f"keepstep retention {context.invoked_subcommand} … {parameter.opts[0]}"
+            )
 
 
 async def _show(as_json: bool, url: str) -> int:
