@@ -277,6 +277,18 @@ def test_what_is_asked_for_again_while_it_runs_is_refused_and_does_not_stop_itse
     played(play)
 
 
+def test_a_schedule_is_in_time_however_seldom_anybody_polls() -> None:
+    """Its run ends between two firings, so that it is looked at, and given back with the next one an hour away."""
+
+    async def play(world: World) -> None:
+        engine = await world.open(poll_seconds=86_400)
+        await engine.schedule("unpolled", fire_for, "100s", every="1h")
+        await asyncio.sleep(3 * 3600 + 200)
+        assert await times(engine) == ["01:00:00 completed", "02:00:00 completed", "03:00:00 completed"]
+
+    played(play)
+
+
 def test_what_was_said_to_schedules_and_could_not_be_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(world: World) -> None:
         engine = await world.open()

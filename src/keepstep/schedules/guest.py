@@ -65,6 +65,10 @@ class Host(Protocol):
         """It is offered to every other worker, and looked at again."""
         ...
 
+    def look_again(self) -> None:
+        """Schedules were given back, and one of them may be the next to be due."""
+        ...
+
     def doubt_claims(self) -> None:
         """Nobody knows whether a schedule was given back."""
         ...

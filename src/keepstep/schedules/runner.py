@@ -87,6 +87,7 @@ class Runner:
         finally:
             self._in_hand.difference_update((run.run_id, run.epoch) for run in mine)
             self._has_ended.set()
+            self._host.look_again()
 
     async def _listen(self, runs: Sequence[Run]) -> dict[str, list[Message]]:
         """What was said to those that were not claimed because something is due, in one question.

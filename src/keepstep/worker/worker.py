@@ -368,6 +368,10 @@ class Worker:
         """Give a guest's run back that cannot be read here: all others are offered it, and this worker looks again."""
         await self.unreadable.park(run, error)
 
+    def look_again(self) -> None:
+        """A guest has given runs back: see when the next one is due."""
+        self._work.ring()
+
     def doubt_claims(self) -> None:
         """The answer to a claim that may have brought runs, or to giving one back, is lost."""
         self._doubt.begin()
