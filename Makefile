@@ -10,6 +10,10 @@ SOURCES := src tests examples benchmarks
 CHAOS := PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.chaos --store postgres
 PATIENT := --lease-seconds 10 --ending-seconds 300
 
+# Tests wait much of their time, for other processes, leases and disks: two a core keep a small machine busy. They start
+# hundreds of processes, each of which would compile everything anew where the environment forbids to keep bytecode.
+TESTS_AT_ONCE ?= 4
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench bench-quick chaos chaos-postgres torture coverage mutants clean
 
@@ -24,7 +28,7 @@ demo: $(VENV)/.for-demo  ## 300 real orders through workers that are killed agai
 test: lint  ## lint, types, architecture and all tests
 	@scripts/pgbouncer.sh $(VENV)/pgbouncer
 	@echo "keepstep: running the tests (some kill real processes; a few minutes)"
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) $(ARGS)
 
 lint: $(VENV)/.for-tests  ## style, types and the arrows between the rooms
 	@echo "keepstep: checking style (ruff)"
