@@ -103,6 +103,8 @@ async def test_however_many_runs_are_removed_a_transaction_has_only_so_many_even
     ids = [await close(journal, f"w{n}") for n in range(5)]
     everything = await seen(journal)
     assert [len(part) for part in retention.in_transactions(everything)] == [2, 2, 1]
+    assert [len(part) for part in retention.in_transactions(everything[:4])] == [2, 2]
+    assert await journal.remove_runs([]) == []
     assert await journal.remove_runs(everything) == ids
     assert await journal.count_runs("default") == 0
 
