@@ -71,6 +71,8 @@ async def test_a_run_is_in_another_database_as_it_was(here: Engine, there: Engin
     assert line.text == "imported; it was 'order' in namespace 'default'"
     attached = await there.start(exported_order, "ann", id="order")
     assert await attached.result() == "charged ann"
+    forked = await handle.fork(at=1)
+    assert await forked.result() == "charged ann"
 
 
 async def test_a_failed_run_that_was_imported_can_be_tried_again_there(here: Engine, there: Engine) -> None:

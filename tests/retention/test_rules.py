@@ -103,6 +103,22 @@ def test_each_status_is_kept_as_long_as_was_said_counted_from_the_close() -> Non
     played(play)
 
 
+def test_a_short_rule_is_kept_to_beside_a_long_one_also_when_no_run_of_it_is_there_yet() -> None:
+    async def play(world: World) -> None:
+        engine = await open_engine(world, poll_seconds=10.0)
+        await have_failed(engine, "long ago")
+        await engine.retention.set("failed", "30d")
+        await engine.retention.set("completed", "10m")
+        await asyncio.sleep(HOUR / 12)
+        await engine.run(retained_order, "soon", id="soon")
+        await asyncio.sleep(10 * 60 - 1)
+        assert await ids(engine) == ["long ago", "soon"]
+        await asyncio.sleep(60 + 60)
+        assert await ids(engine) == ["long ago"]
+
+    played(play)
+
+
 def test_rules_are_of_one_namespace_and_seen_by_every_engine() -> None:
     async def play(world: World) -> None:
         engine, other = await open_engine(world), await open_engine(world, namespace="other")

@@ -43,15 +43,15 @@ class ArchivedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 async def export_run(engine: Engine, id: str, run_id: str | None, *, plain: bool) -> bytes:
     """A closed run as a file. See ``Engine.export``."""
-    run = await engine.get(id, run_id).describe()
-    if run.status is Status.RUNNING:
+    info = await engine.get(id, run_id).describe()
+    loaded = await engine.journal.load(info.run_id)
+    if loaded.run.status is Status.RUNNING:
         raise InvalidInput(
             f"run {id!r} is open: imported elsewhere it would go on in both places, and do everything twice; export it "
             "when it has ended, move the whole database with keepstep promote, or keep its history for tests with "
             "keepstep history ID --export FILE"
         )
-    loaded = await engine.journal.load(run.run_id)
-    audit = await engine.journal.read_audit(run.run_id)
+    audit = await engine.journal.read_audit(info.run_id)
     codec = codec_of(engine.journal)
     if codec.keys is None or plain:
         return encode_recording(loaded, audit)

@@ -152,13 +152,14 @@ class Sweeping:
         except Unreadable as error:
             raise StoreUnavailable(str(error)) from error
 
-    async def next_due(self, left: Leftovers) -> int | None:
-        """When the next run is due that is closed by now; None if none is."""
+    async def next_due(self, left: Leftovers) -> int:
+        """When a run is due next, be it closed by now or in a moment."""
+        now = self._journal.clock.now()
         times: list[int] = []
         for status, rule in self._rules.items():
             passed_over = {each.run_id for each in left.get(status, ())}
-            if len(passed_over) >= LEFT_MAX:
-                continue
-            found = await self._journal.list_closed(self._namespace, status, END_OF_TIME, 1 + len(passed_over))
-            times += [each.closed_at + rule.keep + 1 for each in found if each.run_id not in passed_over][:1]
-        return min(times, default=None)
+            if len(passed_over) < LEFT_MAX:
+                found = await self._journal.list_closed(self._namespace, status, END_OF_TIME, 1 + len(passed_over))
+                oldest = next((each.closed_at for each in found if each.run_id not in passed_over), now)
+                times.append(oldest + rule.keep + 1)
+        return min(times, default=END_OF_TIME)

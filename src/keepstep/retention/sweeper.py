@@ -115,10 +115,7 @@ class Sweeper:
         shortest = min(rule.keep for rule in standing.rules.values()) / 1e6
         pause = min(max(shortest / LATE_PART, LOOK_SECONDS_MIN), LOOK_SECONDS_MAX)
         earliest, latest = _later(now, pause), _later(now, max(LOOK_SECONDS_MAX, pause))
-        due = await sweeping.next_due(standing.left)
-        if due is None:
-            due = now + round(shortest * 1e6) + 1
-        return min(max(due, earliest), latest)
+        return min(max(await sweeping.next_due(standing.left), earliest), latest)
 
     async def _note(self, run: Run, standing: Standing, *, release: bool = False, wake_at: int | None = None) -> None:
         await self._journal.commit(
