@@ -413,6 +413,28 @@ async def test_the_name_of_a_queue_cannot_be_that_of_another_namespace(town: Tow
             await engine.queues.pause(f"other{SEPARATOR}gate")
 
 
+@pytest.mark.parametrize("namespace", ["mine", "other"])
+async def test_an_imported_run_tells_no_run_of_another_namespace_how_it_ends(town: Town, namespace: str) -> None:
+    """A file may say of any run that it is the parent, and a run that has failed may be tried again."""
+    mine, parents = await town.open("mine", workers=False), await town.open(namespace, workers=False)
+    parent: RunHandle[Any] = await parents.start("anything", id="parent")
+    child: RunHandle[Any] = await mine.start("anything", id="child")
+    assert parent.run_id is not None
+    assert child.run_id is not None
+    await child.terminate()
+    data = msgspec.json.decode(await mine.export("child"))
+    other_run_id = f"{child.run_id[:-4]}0000"
+    data["run"] |= {"run_id": other_run_id, "status": "failed", "parent_run_id": parent.run_id, "parent_key": "pay"}
+    imported = await mine.import_(msgspec.json.encode(data))
+    run = await mine.journal.read_run(other_run_id)
+    assert run is not None
+    assert run.status == "failed"
+    await mine.journal.commit(Commit(run_id=run.run_id, version=run.version, status=keepstep.journal.Status.RUNNING))
+    await imported.terminate()
+    told = [each.name for each in await parents.journal.read_messages(parent.run_id)]
+    assert told == (["pay"] if namespace == "mine" else [])
+
+
 @pytest.mark.parametrize("name", ["", "a\x1fb", "a\nb", "mine:schedules", "x" * 201, 7, "a\ud800"])
 def test_what_can_be_no_namespace_is_refused(name: Any) -> None:
     with pytest.raises(InvalidInput):

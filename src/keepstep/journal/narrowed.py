@@ -233,8 +233,15 @@ class NarrowedJournal:
     async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
         self._check(loaded.run.namespace)
         here = replace(loaded.run, queue=self._key(loaded.run.queue))
+        if await self._has_foreign_parent(here):
+            here = replace(here, parent_run_id=None, parent_key=None)
         await self._journal.import_run(replace(loaded, run=here), audit)
         self._note(here.run_id)
+
+    async def _has_foreign_parent(self, run: Run) -> bool:
+        """Whether it names a run of another namespace, which would hear how it has ended if it is retried."""
+        parent = None if run.parent_run_id is None else await self._journal.read_run(run.parent_run_id)
+        return parent is not None and parent.namespace not in self._namespaces
 
     # claiming
 
