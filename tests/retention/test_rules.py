@@ -383,3 +383,33 @@ def test_a_run_that_cannot_be_archived_is_named_with_why_and_tried_again_at_the_
         assert (await ids(engine), (await engine.retention.describe()).left) == ([], {})
 
     played(play)
+
+
+def test_a_sweep_by_hand_goes_on_by_the_rules_that_were_set_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "BATCH_RUNS", 2)
+
+    async def play(world: World) -> None:
+        engine = await open_engine(world)
+        for n in range(6):
+            await engine.run(retained_order, str(n), id=str(n))
+        await have_failed(engine, "broken")
+        await asyncio.sleep(DAY)
+        await engine.close()
+        world.engines.remove(engine)
+        operator, other = [await world.open(workers=False) for _ in range(2)]
+        await operator.retention.set("completed", "1h")
+        remove_runs = operator.journal.remove_runs
+
+        async def remove(seen: Any) -> list[str]:
+            monkeypatch.undo()
+            removed = await remove_runs(seen)
+            await other.retention.set("completed", None)
+            await other.retention.set("failed", "1h")
+            return removed
+
+        monkeypatch.setattr(operator.journal, "remove_runs", remove, raising=False)
+        assert (await operator.retention.sweep()).removed == 3
+        assert await ids(operator) == ["2", "3", "4", "5"]
+        assert (await operator.retention.describe()).removed == 3
+
+    played(play)

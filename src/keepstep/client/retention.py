@@ -117,17 +117,22 @@ class Retention:
         standing = await self._standing()
         if dry_run:
             return await self._count(standing)
-        codec = codec_of(self._journal)
-        sweeping = Sweeping(self._journal, codec, self._namespace, standing.rules, self._make_id)
-        removed = archived = 0
+        sweeping = self._sweeping(standing)
         left: Leftovers = {}
+        removed = archived = 0
         while True:
             batch = await sweeping.sweep_batch(left)
             removed, archived, left = removed + batch.removed, archived + batch.archived, batch.left
             if batch.is_last:
                 break
+            now = await self._standing()
+            if now.rules != standing.rules:  # somebody wants runs kept that would go by those before
+                standing, sweeping, left = now, self._sweeping(now), {}
         await self._note(removed, archived)
         return Swept(removed=removed, archived=archived, left=_reasons(left))
+
+    def _sweeping(self, standing: Standing) -> Sweeping:
+        return Sweeping(self._journal, codec_of(self._journal), self._namespace, standing.rules, self._make_id)
 
     async def _note(self, removed: int, archived: int) -> None:
         if not removed and not archived:
