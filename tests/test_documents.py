@@ -65,6 +65,11 @@ async def test_observability(tmp_path: Path) -> None:
     assert history[2].data == {"text": "heavy: 6.5 kg, goes by freight", "asked_seq": 2}
 
 
+async def test_testing(tmp_path: Path) -> None:
+    example: Any = code_of("testing.md", tmp_path)
+    await example.test_a_copy_goes_on_where_it_was()
+
+
 async def test_transactions_by_sql(postgres_url: str) -> None:
     statements, grants = re.findall(r"```sql\n(.*?)```", (DOCUMENTS / "transactions.md").read_text(), flags=re.DOTALL)
     start, send, *_ = statements.splitlines()

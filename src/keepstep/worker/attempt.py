@@ -171,13 +171,17 @@ class Informed(Protocol):
 _any = reader()
 _current_step: contextvars.ContextVar[Informed] = contextvars.ContextVar("keepstep_step")
 enter_step = _current_step.set
+leave_step = _current_step.reset
 
 
 def step_info() -> StepInfo:
     """The step being executed. Raises ``RuntimeError`` outside of a step."""
     info = None if current() is not None else current_step_info()
     if info is None:
-        raise RuntimeError("step_info() can only be used inside a step that a worker executes")
+        raise RuntimeError(
+            "step_info() and heartbeat() can only be used inside a step that a worker executes; a test that calls the "
+            "step itself does so with keepstep.testing.kit.inside_step()"
+        )
     return info
 
 
