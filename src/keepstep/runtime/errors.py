@@ -6,6 +6,8 @@ import asyncio
 
 from keepstep.journal import Error
 
+from .data.duration import Duration, to_seconds
+
 
 class StepFailed(Error):
     """A step used up its attempts, or failed with an error that is not retried.
@@ -20,6 +22,18 @@ class StepFailed(Error):
         self.attempts = attempts
         self.uncertain = uncertain
         """True if an attempt timed out or was cut off, so that its effect may have happened all the same."""
+
+
+class RetryLater(Error):
+    """Raised by a step that knows how long it is to wait before its next attempt: ``raise RetryLater(after="30s")``.
+
+    It is an attempt like any other that fails, and counts as one; only the pause is this one in the place of that of
+    the step's ``Retry``. Where ``total_timeout`` would be over by then, the step has failed.
+    """
+
+    def __init__(self, message: str = "", *, after: Duration) -> None:
+        super().__init__(message or f"to be tried again after {after}")
+        self.after_seconds = to_seconds(after)
 
 
 class WorkflowFailed(Error):

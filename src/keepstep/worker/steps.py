@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import InvalidInput, JournalError
-from keepstep.runtime.errors import Exited, TimedOut
+from keepstep.runtime.errors import Exited, RetryLater, TimedOut
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.step import Step
 
@@ -309,7 +309,10 @@ class Steps:
             return None
         if retry.max_attempts is not None and attempts >= retry.max_attempts:
             return None
-        pause = retry.delay_seconds(attempts, self._worker.random)
+        if isinstance(error, RetryLater):
+            pause = error.after_seconds
+        else:
+            pause = retry.delay_seconds(attempts, self._worker.random)
         if options.total_timeout_seconds is not None:
             spent = (self._worker.journal.clock.now() - first_at) / 1e6
             if spent + pause >= options.total_timeout_seconds:
