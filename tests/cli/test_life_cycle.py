@@ -144,6 +144,9 @@ def test_archived_runs_are_replayed_with_code_that_is_to_be_deployed(keepstep: H
     assert (said.returncode, "zz.jsonl.gz" in said.stderr) == (1, True)
     assert "2 runs of kept_order would block" in said.stdout
     assert "1 run of workflows or versions that changed does not have: passed over" in said.stdout
+    said = Command(keepstep.folder)("check", "changed", "--archive", "archives")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr == "keepstep: there is no archived run in archives; nothing was checked\n"
 
 
 def test_a_run_goes_from_one_database_to_another(keepstep: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def test_a_rate_is_shown_as_it_is_written(shown: str) -> None:
         ({"per_key": True}, "per_key of queue 'q' is a whole number"),
         ({"per_worker": "4"}, "per_worker of queue 'q' is a whole number"),
         ({"rate": "many"}, "the rate of queue 'q' is a number of starts and a time, such as \"100/m\""),
-        ({"rate": "5/x"}, "is not a duration"),
+        ({"rate": "5/x"}, "the rate of queue 'q' is a number of starts and a time"),
         ({"rate": "0/s"}, "at least 1 start"),
         ({"weights": {"gold": 0}}, "the weight of 'gold' on queue 'q' is a whole number from 1"),
         ({"weights": 3}, "the weights of queue 'q'"),

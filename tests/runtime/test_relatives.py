@@ -471,6 +471,9 @@ def test_an_update_that_is_rejected_leaves_the_run_that_it_started() -> None:
     async def program(engine: Engine) -> list[str]:
         with pytest.raises(keepstep.UpdateRejected, match="less than nothing"):
             await engine.update_with_start(Hamper, "ann", id="rejected", update="count", update_args=[-1])
+        for no_list in (1, "2"):
+            with pytest.raises(keepstep.InvalidInput, match="update_args is a list of the arguments of update 'count'"):
+                await engine.update_with_start(Hamper, "ann", id="none", update="count", update_args=no_list)  # type: ignore[arg-type]
         handle = engine.get("rejected")
         assert [event.type async for event in handle.history()] == ["workflow_started"]
         with pytest.raises(keepstep.AlreadyStarted, match="is a 'Hamper', not a 'Neighbour'"):

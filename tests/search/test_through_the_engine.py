@@ -177,6 +177,9 @@ def test_listing_goes_on_from_page_to_page_up_to_a_limit() -> None:
             assert await ids(engine, "n >= 0 ORDER BY n") == [f"run-{n:03}" for n in range(450)]
             assert await ids(engine, "ORDER BY n DESC", 3) == ["run-449", "run-448", "run-447"]
             assert await ids(engine, "n < 0") == await ids(engine, limit=0) == []
+            for limit in (-1, "2"):
+                with pytest.raises(keepstep.InvalidInput, match="limit is how many runs are listed at most"):
+                    await ids(engine, limit=limit)  # type: ignore[arg-type]
 
     run(program)
 

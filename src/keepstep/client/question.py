@@ -66,20 +66,20 @@ class Question:
         self.kind = kind
         self.name = handler_name(handler, kind)
         self._handler = handler if isinstance(handler, Handler) else _known_handler(type_, queue, kind, self.name)
-        self._args = args
+        self.args = args
         self._kwargs = kwargs
 
     async def arguments(self) -> bytes:
         """The sealed arguments. Raises ``InvalidInput`` for what does not fit, as far as it is known here."""
         if self._handler is not None:
             signature = self._handler.signature
-            signature.check_args(self._args, self._kwargs)
-            data = signature.encode_args(self._args, self._kwargs)
+            signature.check_args(self.args, self._kwargs)
+            data = signature.encode_args(self.args, self._kwargs)
             signature.decode_args(data)
         elif self._kwargs:
             raise InvalidInput(f"workflow {self.type!r} is not known in this process; pass the arguments in order")
         else:
-            data = encode_value(list(self._args))
+            data = encode_value(list(self.args))
             await self._check_published()
         return within_limit(data, f"the arguments of {self.kind}", self.name, self.engine.journal.value_bytes_max)
 
@@ -91,7 +91,7 @@ class Question:
         if self.name not in known:
             there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
             raise InvalidInput(f"workflow {self.type!r} has no {self.kind} {self.name!r}; {there}")
-        parse_json_inputs(known[self.name], [encode(each).decode() for each in self._args])
+        parse_json_inputs(known[self.name], [encode(each).decode() for each in self.args])
 
     def read(self, payload: bytes) -> Any:
         """What the handler returned."""

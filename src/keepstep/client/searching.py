@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from keepstep.journal import Event, Journal, NotFound, Run, Status
+from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, Status
 from keepstep.journal.search import Place, Search
 from keepstep.search import read_search, runs_vocabulary
 
@@ -19,6 +19,8 @@ WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
 
 async def list_found(journal: Journal, namespace: str, filter: str | None, limit: int | None) -> AsyncIterator[RunInfo]:
     """See ``Engine.list``."""
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise InvalidInput(f"limit is how many runs are listed at most, or None for all of them, not {limit!r:.60}")
     wanted = await read_filter(journal, namespace, filter)
     after: Place | None = None
     left = limit if limit is not None else 1 << 62

@@ -6,11 +6,12 @@ run that is open already it is simply said; what that run was started with is le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from keepstep.journal import AlreadyStarted, NewMessage, NewRun, Run, RunClosed, Started, Status
+from keepstep.journal import AlreadyStarted, InvalidInput, NewMessage, NewRun, Run, RunClosed, Started, Status
 from keepstep.worker.reply import UPDATE, UpdateRequest, encode_request
 
 from .question import Patience, Question, outcome_in, update
@@ -36,6 +37,11 @@ async def update_with_start(
     engine: Engine, new: NewRun, question: Question, id: str, timeout_seconds: float | None
 ) -> Any:
     """See ``Engine.update_with_start``."""
+    if isinstance(question.args, str | bytes) or not isinstance(question.args, Sequence):
+        raise InvalidInput(
+            f"update_args is a list of the arguments of update {question.name!r}, such as [item], "
+            f"not {question.args!r:.60}"
+        )
     data = encode_request(UpdateRequest(id, await question.arguments()))
     run = await _closed_with(engine, new, id)
     if run is None:

@@ -50,7 +50,10 @@ def _count(name: str, what: str, value: Any) -> int | None:
 def rate_of(name: str, value: Any) -> Rate:
     """So many in so long."""
     count, span = _split_rate(name, value)
-    seconds = to_seconds(f"1{span}" if isinstance(span, str) and span.isalpha() else span)
+    try:
+        seconds = to_seconds(f"1{span}" if isinstance(span, str) and span.isalpha() else span)
+    except InvalidInput:
+        raise InvalidInput(f"the rate of queue {name!r} is {_ALLOWED_RATE}, not {value!r:.60}") from None
     if not 1 <= count <= COUNT_MAX or not 0.001 <= seconds <= RATE_SECONDS_MAX:
         raise InvalidInput(
             f"the rate of queue {name!r} is at least 1 start in at least a millisecond and at most a year, "

@@ -19,7 +19,7 @@ import msgspec
 from keepstep.archive import Archive, Archived, place_at
 from keepstep.archive.recording import Heading
 from keepstep.client.address import open_view
-from keepstep.journal import Run, Status
+from keepstep.journal import InvalidInput, Run, Status
 from keepstep.journal.writing.view import View
 from keepstep.runtime.blocked import Diff
 
@@ -61,7 +61,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
 def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
     """Judge all of it. ``tell`` is called from time to time with what is known, and how many runs there are in all.
 
-    Raises ``StoreUnavailable``, and ``InvalidInput`` where the code cannot be imported.
+    Raises ``StoreUnavailable``, and ``InvalidInput`` where the code cannot be imported, or an archive has no run:
+    whoever misspells its place must not be told that nothing would block.
     """
     if what.archive:
         return _survey_archive(what, tell)
@@ -81,7 +82,10 @@ def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
 def _survey_archive(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
     """Runs of one file go to a process together, which then reads it once."""
     archive = Archive(place_at(what.archive))
-    wanted = [each for each in archive.list() if not what.types or each.run.type in what.types]
+    found = archive.list()
+    if not found and not archive.troubles:
+        raise InvalidInput(f"there is no archived run in {what.archive}; nothing was checked")
+    wanted = [each for each in found if not what.types or each.run.type in what.types]
     wanted.sort(key=lambda each: (each.file, each.line))
     bench = _Bench(what, lambda verdict: tell(verdict, len(wanted)))
     for _, those in groupby(wanted, key=lambda each: each.file):
