@@ -461,8 +461,8 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "doubt-forgotten": _doubt_forgotten,
 }
 
-SEEDS_OF_PLANTS = {"policy-forgotten": 30}
-"""Where it is worth while to begin to look for a plant, since it takes a story that is rare."""
+SEEDS_OF_PLANTS = {"policy-forgotten": 30, "unlocked": 12}
+"""Where it is worth while to begin to look for a plant, since it takes a story that is rare, or one that is long."""
 
 STORES_OF_PLANTS = {
     "effect-kept": "sqlite",
