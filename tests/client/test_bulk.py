@@ -75,6 +75,16 @@ async def relay_of_bulks(heard: list[str]) -> list[str]:
     return heard
 
 
+@workflow
+async def begin_anew_for_bulk(cancelled: int) -> int:
+    """Lives on when it is cancelled."""
+    try:
+        await keepstep.receive("word", str)
+    except asyncio.CancelledError:
+        keepstep.continue_as_new(cancelled + 1)
+    return cancelled
+
+
 @step(retry=Retry(max_attempts=1))
 async def work_unless_broken(label: str) -> None:
     ledger[label] += 1
@@ -401,7 +411,49 @@ def test_runs_that_continue_between_the_look_and_the_word_are_terminated_all_the
     assert run(main) == (3, [3, 3, 0])
 
 
+def test_runs_that_continue_as_new_when_they_are_cancelled_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> Any:
+        async with an_engine() as engine:
+            handles = [await engine.start(begin_anew_for_bulk, 0, id=f"run-{n}") for n in range(3)]
+            await asyncio.sleep(1)
+
+            async def have_all_continue(_: BulkProgress) -> None:
+                await asyncio.sleep(1)
+
+            filter = "WorkflowType = 'begin_anew_for_bulk'"
+            report = await engine.bulk.cancel(filter, on_progress=have_all_continue)
+            again = await engine.bulk.cancel(filter, id=report.id, began_at=report.began_at)
+            await engine.bulk.signal(filter, "word", "end")
+            return report.done, again.done, [await engine.get(each.id).result() for each in handles]
+
+    assert run(main) == (3, 0, [1, 1, 1])
+
+
 # trouble
+
+
+def test_a_run_that_was_removed_or_is_damaged_where_it_continued_does_not_end_the_bulk() -> None:
+    async def main() -> Any:
+        async with an_engine() as engine:
+            handles = [await engine.start(relay_of_bulks, [], id=f"run-{n}") for n in range(4)]
+            await asyncio.sleep(1)
+            firsts = {each.run_id: each.id for each in handles}
+            read = engine.journal.read_run
+
+            async def read_run(run_id: str) -> Any:
+                if firsts.get(run_id) == "run-2":
+                    raise KeyError("a damaged row")
+                return None if firsts.get(run_id) == "run-1" else await read(run_id)
+
+            began_at = datetime.fromtimestamp(engine.journal.clock.now() / 1e6, UTC)
+            for each in handles:
+                await each.signal("word", "on")
+            await asyncio.sleep(1)
+            engine.journal.read_run = read_run  # type: ignore[method-assign]
+            report = await engine.bulk.signal("WorkflowType = 'relay_of_bulks'", "word", "bulk", began_at=began_at)
+            return report.done, [each.id for each in report.refusals]
+
+    assert run(main) == (2, ["run-2"])
 
 
 def test_what_one_run_refuses_does_not_keep_the_others_waiting() -> None:

@@ -257,6 +257,8 @@ class CancelRequested(_Data, frozen=True, array_like=True, gc=False):
     """Somebody asked the run to stop; it may still compensate."""
 
     reason: str = ""
+    message_id: str = ""
+    """By which it is known whether it was asked before, also where it has continued as new instead."""
 
 
 class TimeoutReached(_Data, frozen=True, array_like=True, gc=False):

@@ -59,7 +59,7 @@ def _signal(resident: Resident, message: Message, events: list[NewEvent], _: lis
 
 
 def _cancel(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
-    data = pack(history.CancelRequested(message.data.decode()))
+    data = pack(history.CancelRequested(message.data.decode(), message.id or ""))
     events.append(resident.event(history.CANCEL_REQUESTED, None, data))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from keepstep.client.closing import last_event
-from keepstep.journal import Journal, Run, RunClosed, Status
+from keepstep.journal import Journal, Run, RunClosed, Status, StoreUnavailable
 from keepstep.journal.field import PARENT_ID, Field, Value
 from keepstep.journal.search import Predicate, holds, values_in
 from keepstep.runtime import history
@@ -35,12 +35,18 @@ async def goes_on_as(journal: Journal, run: Run) -> Run | None:
 
 async def those_meant(journal: Journal, runs: Sequence[Run], where: Predicate) -> list[Run]:
     """Of runs that have continued, those that go on as an open run that fits."""
-    meant = []
-    for run in runs:
+    return [run for run in runs if await _is_meant(journal, run, where)]
+
+
+async def _is_meant(journal: Journal, run: Run, where: Predicate) -> bool:
+    """Where that cannot be told, whoever speaks to the run hears why: it may be gone by now, or damaged."""
+    try:
         goes_on = await current(journal, run)
-        if goes_on.status is Status.RUNNING and await _fits(journal, goes_on, where):
-            meant.append(run)
-    return meant
+        return goes_on.status is Status.RUNNING and await _fits(journal, goes_on, where)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        return True
 
 
 async def _fits(journal: Journal, run: Run, where: Predicate) -> bool:

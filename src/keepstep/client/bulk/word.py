@@ -19,11 +19,13 @@ Word = Callable[[Run], Awaitable[str]]
 
 EVENTS_PAGE = 1000
 
+RECEIVED = (history.SIGNAL_RECEIVED, history.CANCEL_REQUESTED)
+
 
 class Letter:
     """A message to each run, with an id made of the bulk's and the run's, by which a second one is dropped.
 
-    It follows a run that has continued as new. Signals that nobody has received go over with their ids; one that was
+    It follows a run that has continued as new. Signals that nobody has received go over with their ids; what was
     received is in the history.
     """
 
@@ -53,7 +55,7 @@ class Letter:
         seq = 0
         while page := await self._journal.read_events(run.run_id, seq, EVENTS_PAGE):
             for event in page:
-                if event.type == history.SIGNAL_RECEIVED and history.unpack(event.type, event.data).message_id == id:
+                if event.type in RECEIVED and history.unpack(event.type, event.data).message_id == id:
                     return True
             seq = page[-1].seq
         return False
