@@ -66,7 +66,7 @@ torture: $(VENV)/.for-tests  ## everything that tries to lose something, for SEC
 
 coverage: $(VENV)/.for-tests  ## branch coverage of journal, runtime and worker; fails below 95 % in any of them
 	@rm -rf .coverage && mkdir .coverage
-	@$(BIN)/python -m coverage run -m pytest -q -n 2 --timeout 300 --ignore tests/examples --ignore tests/runtime/guard/test_cost.py $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m coverage run -m pytest -q -n $(TESTS_AT_ONCE) --timeout 300 --ignore tests/examples --ignore tests/runtime/guard/test_cost.py $(ARGS)
 	@$(BIN)/python -m coverage combine -q && $(BIN)/python -m coverage json -q -o .coverage/report.json
 	@$(BIN)/python -m tests.branches .coverage/report.json
 
