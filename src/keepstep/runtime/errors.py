@@ -50,7 +50,7 @@ class Terminated(WorkflowFailed):
 
 
 class Cancelled(Error):
-    """A run was cancelled before it came to a result."""
+    """A run was cancelled before it came to a result; of an attempt (``heartbeat``): nobody waits for it any more."""
 
 
 class TimedOut(Error, TimeoutError):

@@ -129,6 +129,8 @@ class Attempt:
     def cancel(self) -> None:
         """Let go of it: not begun if it was not, interrupted where it waits."""
         self.is_cancelled = True
+        if self._heart is not None:
+            self._heart.is_over = True
         if self.task is not None:
             self.task.cancel()
 
@@ -141,6 +143,7 @@ class Attempt:
         if self._heart is None:
             worker = self.resident.worker
             self._heart = Heart(worker.loop, worker.journal.clock, self._keep_heartbeat)
+            self._heart.is_over = self.is_cancelled
         return self._heart
 
     def _keep_heartbeat(self, details: bytes) -> None:
@@ -194,6 +197,8 @@ def current_step_info() -> StepInfo | None:
 def heartbeat(details: Any = None) -> None:
     """Say that a long step is alive, and note how far it is; a later attempt finds it in ``heartbeat_details``.
 
-    May be called from the step's own thread or task. Details are kept at most once a second.
+    May be called from the step's own thread or task. Details are kept at most once a second. Raises ``Cancelled`` when
+    nobody waits for the attempt any more: the run was cancelled or gave the step up, its time is over, or the worker
+    has lost it. An async step beside its run hears of that where it awaits; a thread, and a step on a queue, only here.
     """
     step_info()._beat(details)

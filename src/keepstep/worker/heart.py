@@ -8,7 +8,7 @@ from typing import Any
 
 from keepstep.journal import Clock
 from keepstep.runtime.data import encode_value, within_limit
-from keepstep.runtime.errors import TimedOut
+from keepstep.runtime.errors import Cancelled, TimedOut
 
 HEARTBEAT = "heartbeat"
 """State kind: the sealed details of the last heartbeat, by the step's key."""
@@ -26,9 +26,13 @@ class Heart:
         self._keep = keep
         self._beat_at = 0.0
         self._kept_at = float("-inf")
+        self.is_over = False
+        """Nobody waits for the attempt any more. Its thread cannot be interrupted, and its task may be elsewhere."""
 
     def beat(self, details: Any) -> None:
-        """Called by user code, from the loop or from a thread."""
+        """Called by user code, from the loop or from a thread. Raises ``Cancelled`` when the attempt is over."""
+        if self.is_over:
+            raise Cancelled("nobody waits for this attempt of the step any more; it has nothing left to do but to end")
         self._beat_at = self._loop.time()
         payload = within_limit(encode_value(details), "the heartbeat's details")
         self._loop.call_soon_threadsafe(self._keep_sometimes, payload)
@@ -57,5 +61,6 @@ class Heart:
                     raise TimedOut(f"step {name!r} sent no heartbeat for {silence:g} s")
         finally:
             if not task.done():
+                self.is_over = True
                 task.cancel()
                 await asyncio.wait((task,), timeout=0.05)

@@ -212,13 +212,16 @@ class RemoteSteps:
             await self._answer(task, StepAnswer(True, payload, work.record.attempts + 1))
 
     async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> Any:
-        heart = Heart(self._worker.loop, self._worker.journal.clock, lambda details: self._keep(task, details))
+        heart = Heart(self._worker.loop, self._worker.journal.clock, lambda details: self._keep(task, details, heart))
         details = await self._last_heartbeat(task)
         enter_step(StepInfo(task.run_id, work.workflow_id, task.key, work.record.attempts + 1, details, heart.beat))
         args, kwargs = step.signature.decode_args(work.arguments)
         call = self._worker.steps.limited_call(step, args, kwargs, work.record, heart)
         watching = self._worker.watching
-        return await (call if watching is None else watching.remote(task, step, work, call))
+        try:
+            return await (call if watching is None else watching.remote(task, step, work, call))
+        finally:
+            heart.is_over = True
 
     async def _last_heartbeat(self, task: Task) -> bytes:
         """What an earlier attempt has noted; a task that was never claimed before had none."""
@@ -232,15 +235,22 @@ class RemoteSteps:
             return b""
         return state.get((kind, task.key), b"")
 
-    def _keep(self, task: Task, details: bytes) -> None:
-        self._worker.spawn(self._note(task, StateChange(HEARTBEAT, task.key, details)))
+    def _keep(self, task: Task, details: bytes, heart: Heart) -> None:
+        self._worker.spawn(self._keep_heartbeat(task, details, heart))
 
-    async def _note(self, task: Task, change: StateChange) -> None:
+    async def _keep_heartbeat(self, task: Task, details: bytes, heart: Heart) -> None:
+        if not await self._note(task, StateChange(HEARTBEAT, task.key, details)):
+            heart.is_over = True
+
+    async def _note(self, task: Task, change: StateChange) -> bool:
+        """False if the task is not this worker's any more, or the run does not want the step."""
         commit = Commit(run_id=task.run_id, task_token=task.token, keep_task=True, state=(change,))
         try:
             await self._worker.journal.commit(commit)
         except JournalError as error:
             logger.info("the %s of a step of run %s was not kept: %s", change.kind, task.run_id, error)
+            return not isinstance(error, Fenced | NotFound | RunClosed)
+        return True
 
     async def _failed(self, task: Task, step: Step[Any, Any], work: RemoteWork, error: BaseException) -> None:
         record = work.record
