@@ -120,6 +120,28 @@ def test_what_is_no_function_is_neither_step_nor_workflow() -> None:
         workflow(len)
 
 
+def test_a_method_is_refused_where_it_is_decorated_and_a_bound_one_is_a_step_of_its_object() -> None:
+    class Bank:
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.pay = step(name=f"pay by {name}")(self.pay_by_name)
+
+        async def pay_by_name(self, cents: int) -> str:
+            return f"{cents} by {self.name}"
+
+    with pytest.raises(InvalidInput, match=r"Bank.pay_by_name is a method; where the object is made, write self.pay"):
+        step(Bank.pay_by_name)
+    with pytest.raises(InvalidInput, match=r"@workflow goes on a function, and .* is a method; decorate its class"):
+        workflow(Bank.pay_by_name)
+    north = Bank("north")
+
+    @workflow
+    async def pay_at_the_north_bank() -> str:
+        return await north.pay(5)
+
+    assert on_an_engine(lambda engine: engine.run(pay_at_the_north_bank, id="north")) == "5 by north"
+
+
 @workflow
 async def ask_the_loop() -> list[Any]:
     """What libraries ask of a loop that they know nothing of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -82,6 +83,14 @@ def names_around(function: Callable[..., Any]) -> Mapping[str, Any] | None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("keepstep.runtime"):
         frame = frame.f_back
     return dict(frame.f_locals)
+
+
+def check_no_method(function: Callable[..., Any], kind: str, instead: str) -> None:
+    """Raises ``InvalidInput`` for a function of a class that takes ``self``, which nobody would hand to it."""
+    around, _, name = function.__qualname__.rpartition(".")
+    is_inside_class = inspect.isfunction(function) and bool(around) and not around.endswith("<locals>")
+    if is_inside_class and next(iter(inspect.signature(function).parameters), "") in ("self", "cls"):
+        raise InvalidInput(f"@{kind} goes on a function, and {around}.{name} is a method; {instead}")
 
 
 def _same_place(known: Any, new: Any) -> bool:

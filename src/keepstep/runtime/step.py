@@ -18,7 +18,7 @@ from .data import Duration, Retry, Signature, checked_name, to_seconds, within_l
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import StepOperation
-from .registry import names_around, register
+from .registry import check_no_method, names_around, register
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -276,6 +276,8 @@ def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
         if not callable(function) or isinstance(function, type):
             raise InvalidInput(f"@step goes on a function, not on {function!r}")
         step_name = name or function.__name__
+        own = f'self.{function.__name__} = step(name="{step_name}")(self.{function.__name__})'
+        check_no_method(function, "step", f"where the object is made, write {own}, with another name for each object")
         made: Step[Any, Any] = Step(function, step_name, merged_options(StepOptions(), step_name, options))
         register(made)
         return made

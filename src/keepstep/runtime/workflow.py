@@ -19,7 +19,7 @@ from .crossing import check_can_cross
 from .data import Duration, Signature, checked_name, to_seconds
 from .guard import scan
 from .handler import Handlers
-from .registry import DEFINITION, names_around, register
+from .registry import DEFINITION, check_no_method, names_around, register
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -202,6 +202,8 @@ def workflow(
         is_class = isinstance(decorated, type)
         if not is_class and not inspect.isfunction(decorated):
             raise InvalidInput(f"@workflow goes on a function or a class with a method run, not on {decorated!r}")
+        if not is_class:
+            check_no_method(decorated, "workflow", "decorate its class, and name the method run")
         _check_colour(_run_of(decorated) if isinstance(decorated, type) else decorated)
         if guard:
             scan(decorated)

@@ -143,7 +143,6 @@ class Attempt:
         if self._heart is None:
             worker = self.resident.worker
             self._heart = Heart(worker.loop, worker.journal.clock, self._keep_heartbeat)
-            self._heart.is_over = self.is_cancelled
         return self._heart
 
     def _keep_heartbeat(self, details: bytes) -> None:
