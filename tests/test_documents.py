@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import inspect
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,10 +16,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from keepstep import Engine
+import keepstep
+from keepstep import Engine, Retry
 from keepstep.codecs.keys import new_key
 from keepstep.runtime import registry
 from keepstep.runtime.data import decoder, versions
+from keepstep.runtime.execution import RunInfo
+from keepstep.runtime.step import StepOptions
+from keepstep.testing import kit
+from keepstep.worker.worker import WorkerOptions
 
 DOCUMENTS = Path(__file__).parents[1] / "docs"
 
@@ -107,6 +114,32 @@ async def test_changing_code(tmp_path: Path) -> None:
             await refunded.signal("returned")
             assert await refunded.result() == f"teapot: refunded by version {by}"
             assert (await refunded.describe()).version == by
+
+
+async def test_coming_from(tmp_path: Path) -> None:
+    example: Any = code_of("coming-from.md", tmp_path)
+    said = await example.main(f"sqlite:///{tmp_path}/orders.db")
+    assert said == ["https://pay.example/o-1", "o-1: 1999", "pay_at", "o-1"]
+
+
+def parameters_of(*callables: Callable[..., Any]) -> set[str]:
+    return {name for each in callables for name in inspect.signature(each).parameters}
+
+
+def test_the_tables_of_coming_from_name_nothing_that_is_not_there() -> None:
+    page = (DOCUMENTS / "coming-from.md").read_text()
+    ours = re.findall(r"^\|[^|\n]*\|[^|\n]*\|([^|\n]*)\|[^|\n]*\|$", page, flags=re.MULTILINE)
+    assert len(ours) > 80
+    places = (keepstep, keepstep.Engine, keepstep.RunHandle, keepstep.RunInfo, keepstep.StepInfo, kit, RunInfo, asyncio)
+    there = {name for place in places for name in dir(place)} | set(StepOptions.__struct_fields__)
+    there |= {name.removesuffix("_seconds") for name in StepOptions.__struct_fields__}
+    there |= set(WorkerOptions.__struct_fields__) | parameters_of(keepstep.Engine.start, keepstep.start_child, Retry)
+    there |= parameters_of(keepstep.queue, keepstep.Engine.close)
+    said = {
+        name for code in re.findall(r"`([^`]*)`", " ".join(ours)) for name in re.findall(r"[a-z]+(?:_[a-z]+)+", code)
+    }
+    assert len(said) > 30
+    assert said - there == set()
 
 
 async def test_bulk(tmp_path: Path) -> None:
