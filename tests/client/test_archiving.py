@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import keepstep
@@ -134,6 +135,14 @@ async def test_what_was_exported_is_replayed_by_tests(here: Engine, tmp_path: Pa
 async def test_what_is_no_exported_run_is_refused_in_words(here: Engine, data: bytes) -> None:
     with pytest.raises(InvalidInput, match="what was given is no recorded history"):
         await here.import_(data)
+
+
+async def test_a_file_that_claims_to_have_more_events_than_memory_can_count_is_refused(here: Engine) -> None:
+    await here.run(exported_order, "ann", id="order")
+    data = msgspec.json.decode(await here.export("order"))
+    data["run"]["last_seq"] = 1 << 62
+    with pytest.raises(InvalidInput, match="does not hold all"):
+        await here.import_(msgspec.json.encode(data))
 
 
 async def test_an_engine_with_keys_exports_nothing_in_plain_unless_it_is_told_to(tmp_path: Path) -> None:

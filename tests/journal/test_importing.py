@@ -166,6 +166,38 @@ async def test_what_is_not_a_whole_closed_run_is_refused(
     assert await journal.count_runs("default") == 0
 
 
+def with_first(loaded: Loaded, **changes: Any) -> Loaded:
+    first, *others = loaded.events
+    return msgspec.structs.replace(loaded, events=[msgspec.structs.replace(first, **changes), *others])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda loaded: changed(loaded, last_seq=1 << 62, version=1 << 62), "does not have all of its"),
+        (lambda loaded: changed(loaded, closed_at=limits.MOMENT_MAX + 1), "has a time that no run can have"),
+        (lambda loaded: changed(loaded, started_at=-1), "has a time that no run can have"),
+        (lambda loaded: with_first(loaded, time=1 << 63), "has a time that no run can have"),
+        (lambda loaded: changed(loaded, version=1 << 63), "has a count that no run can have"),
+        (lambda loaded: changed(loaded, strikes=-1), "has a count that no run can have"),
+        (lambda loaded: with_first(loaded, key="a\0b"), "holds a NUL"),
+        (lambda loaded: changed(loaded, status_text="a\0b"), "holds a NUL"),
+        (lambda loaded: changed(loaded, language=""), "has no language"),
+        (lambda loaded: msgspec.structs.replace(loaded, messages=loaded.messages * 2), "two messages of the same id"),
+    ],
+)
+async def test_what_a_store_would_stumble_over_is_refused_before_it_comes_to_its_writer(
+    scene: Scene, spoil: Callable[[Loaded], Loaded], why: str
+) -> None:
+    journal = await scene.open()
+    loaded = await moved(scene, journal)
+    with pytest.raises(InvalidInput, match=why):
+        await journal.import_run(spoil(loaded), AUDIT)
+    with pytest.raises(InvalidInput, match="has a time"):
+        await journal.import_run(loaded, (AuditLine(1 << 70, "forged"),))
+    await journal.import_run(loaded, AUDIT)
+
+
 async def test_attributes_that_do_not_fit_here_and_runs_that_are_too_large_are_refused_and_leave_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

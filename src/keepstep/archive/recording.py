@@ -168,7 +168,8 @@ def decode_recording(data: bytes, name: str, codec: Codec | None = None) -> Reco
         recording = _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{name} is no recorded history: {error}; export the run again") from error
-    if [each.seq for each in recording.events] != list(range(1, recording.run.last_seq + 1)):
+    seqs = [each.seq for each in recording.events]
+    if len(seqs) != recording.run.last_seq or seqs != list(range(1, len(seqs) + 1)):
         raise InvalidInput(f"{name} does not hold all {recording.run.last_seq} events of its run; export it again")
     state = {(kind, key): data for kind, key, data in recording.state}
     return Recorded(Loaded(recording.run, recording.events, state, recording.messages), tuple(recording.audit))

@@ -20,6 +20,12 @@ HISTORY_BYTES_MAX = 1024 * 1024 * 1024
 IMPORT_BYTES_MAX = 256 * 1024 * 1024
 """Everything of one run that comes from elsewhere: it is written by one transaction, for which others wait."""
 
+MOMENT_MAX = 253_402_300_799_999_999
+"""The last microsecond of the year 9999, behind which no moment can be shown."""
+
+COUNT_MAX = 2**31 - 1
+"""Of what is counted of one run: every store has room for it."""
+
 INBOX_MESSAGES_MAX = 100_000
 """Unconsumed messages of one run; further sends are refused with ``Overloaded``."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import limits
 from .commit import Commit, NewRun
 from .errors import InvalidInput, TooLarge
 from .event import Event, NewEvent
 from .message import Message, NewMessage
-from .port import Loaded
+from .port import AuditLine, Loaded
 from .run import Status
 
 
@@ -81,25 +83,22 @@ def check_new_run(new: NewRun) -> int:
 _NO_TEXTS = (None, None, None)
 
 
-def check_imported(loaded: Loaded) -> None:
-    """Raises ``InvalidInput`` for a run that is not closed or not whole, ``TooLarge``."""
+def check_imported(loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
+    """Raises ``InvalidInput`` for a run that is not closed or not whole, or that no store could have had; ``TooLarge``.
+
+    It comes from a file that anybody may have written: what the writer of a store would stumble over is found here.
+    """
     run = loaded.run
     if run.status is Status.RUNNING or not run.closed_at:
         raise InvalidInput(
             f"run {run.run_id} ({run.workflow_id!r}) is open: it would go on here and where it comes from, and do "
             "everything twice; import it when it has ended"
         )
-    if [each.seq for each in loaded.events] != list(range(1, run.last_seq + 1)) or run.version < run.last_seq:
+    is_whole = len(loaded.events) == run.last_seq and all(n == each.seq for n, each in enumerate(loaded.events, 1))
+    if not is_whole or run.version < run.last_seq:
         raise InvalidInput(f"run {run.run_id} ({run.workflow_id!r}) does not have all of its {run.last_seq} events")
-    for what, text, chars_max in (
-        ("workflow id", run.workflow_id, limits.WORKFLOW_ID_CHARS_MAX),
-        ("namespace", run.namespace, limits.NAME_CHARS_MAX),
-        ("workflow type", run.type, limits.NAME_CHARS_MAX),
-        ("queue", run.queue, limits.NAME_CHARS_MAX),
-    ):
-        _check_text(what, text, chars_max)
-        if not text:
-            raise InvalidInput(f"run {run.run_id} has no {what}")
+    _check_numbers(loaded, audit)
+    _check_texts(loaded, audit)
     size = sum(map(_event_bytes, loaded.events)) + sum(map(len, loaded.state.values()))
     size += sum(map(_message_bytes, loaded.messages))
     if size > limits.IMPORT_BYTES_MAX:
@@ -107,6 +106,40 @@ def check_imported(loaded: Loaded) -> None:
             f"run {run.run_id} ({run.workflow_id!r}) has {size} bytes, more than {limits.IMPORT_BYTES_MAX}, which is "
             "what can be imported; replay it from its file"
         )
+
+
+def _check_numbers(loaded: Loaded, audit: Sequence[AuditLine]) -> None:
+    run = loaded.run
+    moments = [run.started_at, run.closed_at, *(each.time for each in loaded.events)]
+    moments += [*(each.time for each in loaded.messages), *(each.time for each in audit)]
+    counts = (run.version, run.epoch, run.strikes, run.format)
+    for what, numbers, most in (("time", moments, limits.MOMENT_MAX), ("count", counts, limits.COUNT_MAX)):
+        if wrong := [each for each in numbers if not 0 <= each <= most]:
+            raise InvalidInput(f"run {run.run_id} has a {what} that no run can have: {wrong[0]}; export it again")
+
+
+def _check_texts(loaded: Loaded, audit: Sequence[AuditLine]) -> None:
+    run = loaded.run
+    for what, text, chars_max in (
+        ("run id", run.run_id, limits.NAME_CHARS_MAX),
+        ("workflow id", run.workflow_id, limits.WORKFLOW_ID_CHARS_MAX),
+        ("namespace", run.namespace, limits.NAME_CHARS_MAX),
+        ("language", run.language, limits.NAME_CHARS_MAX),
+        ("workflow type", run.type, limits.NAME_CHARS_MAX),
+        ("queue", run.queue, limits.NAME_CHARS_MAX),
+    ):
+        _check_text(what, text, chars_max)
+        if not text:
+            raise InvalidInput(f"run {run.run_id} has no {what}")
+    others = [run.parent_run_id, run.parent_key, run.continued_from, run.status_text, *(each.text for each in audit)]
+    others += [text for each in loaded.events for text in (each.type, each.key)]
+    others += [text for key in loaded.state for text in key]
+    others += [text for each in loaded.messages for text in (each.kind, each.id)]
+    for text in filter(None, others):
+        _check_text(f"a text of run {run.run_id}", text, limits.EVENT_BYTES_MAX)
+    ids = [each.id for each in loaded.messages if each.id is not None]
+    if len(set(ids)) < len(ids):
+        raise InvalidInput(f"run {run.run_id} has two messages of the same id; export it again")
 
 
 def check_commit(commit: Commit) -> None:

@@ -392,7 +392,7 @@ class MemoryJournal:
         return await self._write(lambda tx: history.remove_runs(tx, seen))
 
     async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
-        check_imported(loaded)
+        check_imported(loaded, audit)
         await self._write(lambda tx: importing.import_run(tx, loaded, audit))
 
     # turns, flushes and their news

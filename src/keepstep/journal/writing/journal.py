@@ -502,7 +502,7 @@ class GroupJournal(Generic[DB]):
         return removed
 
     async def import_run(self, loaded: Loaded, audit: Sequence[AuditLine] = ()) -> None:
-        size.check_imported(loaded)
+        size.check_imported(loaded, audit)
         await self._put(importing.import_run, importing.Imported(loaded, tuple(audit)), importing.want_import)
 
 
