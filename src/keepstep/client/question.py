@@ -16,7 +16,7 @@ from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, RunClo
 from keepstep.runtime import history
 from keepstep.runtime.data import decode_failure, encode, encode_value, parse_json_inputs, reader, rebuild, within_limit
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
-from keepstep.runtime.handler import Handler, handler_name
+from keepstep.runtime.handler import ANY, Handler, handler_name
 from keepstep.runtime.heard import run_that_heard
 from keepstep.runtime.registry import find_code
 from keepstep.worker.reply import UPDATE, Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
@@ -88,10 +88,10 @@ class Question:
         known = None if definition is None else schema_of(definition).get("handlers", {}).get(self.kind)
         if known is None:
             return
-        if self.name not in known:
+        if self.name not in known and ANY not in known:
             there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
             raise InvalidInput(f"workflow {self.type!r} has no {self.kind} {self.name!r}; {there}")
-        parse_json_inputs(known[self.name], [encode(each).decode() for each in self.args])
+        parse_json_inputs(known.get(self.name) or known[ANY], [encode(each).decode() for each in self.args])
 
     def read(self, payload: bytes) -> Any:
         """What the handler returned."""

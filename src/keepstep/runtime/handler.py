@@ -20,12 +20,14 @@ itself, which handles of runs take in the place of its name.
 * A *query* handler answers from what the run is, and must neither wait nor change anything.
 * An *update* handler changes the run and answers; it may wait. Its validator says beforehand, by an error, what is not
   to be accepted; it is a query that answers nothing.
+
+A handler that is named ``"*"`` gets what is said by a name that none of its kind has, and that name first.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -40,12 +42,16 @@ R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+ANY = "*"
+"""The name of a handler of all names that no other handler of its kind has."""
+
+
 class Handler(Wrapper, Generic[P, R_co]):
     """What all kinds have in common."""
 
     kind = "handler"
     signature: Signature
-    """Without ``self``; known once the class is decorated."""
+    """Without ``self``, and without the name that a handler of any name takes; known once the class is decorated."""
 
     def __init__(self, fn: Callable[..., Any], name: str | None) -> None:
         if not inspect.isfunction(fn):
@@ -57,7 +63,21 @@ class Handler(Wrapper, Generic[P, R_co]):
 
     def bind(self, names: Mapping[str, Any] | None) -> None:
         """The class is decorated: ``names`` are those of the place where that is done."""
-        self.signature = Signature.of(self.fn, skip_first=True, names=names)
+        if self.name == ANY:
+            self._check_takes_name()
+        self.signature = Signature.of(self.fn, skip_first=2 if self.name == ANY else 1, names=names)
+
+    def _check_takes_name(self) -> None:
+        first = [each.kind for each in inspect.signature(self.fn).parameters.values()][1:2]
+        if first not in ([inspect.Parameter.POSITIONAL_ONLY], [inspect.Parameter.POSITIONAL_OR_KEYWORD]):
+            raise InvalidInput(
+                f"{self.fn.__qualname__} handles every {self.kind} that has no handler of its own, and must take its "
+                f"name: def {self.fn.__name__}(self, name: str, ...)"
+            )
+
+    def called_as(self, name: str, args: Sequence[Any]) -> Sequence[Any]:
+        """What the method takes for something that is said by that name."""
+        return [name, *args] if self.name == ANY else args
 
     @overload
     def __get__(self, instance: None, owner: type) -> Self: ...
@@ -128,7 +148,8 @@ def signal(*, name: str | None = None) -> Callable[[Callable[Concatenate[Any, P]
 def signal(fn: Any = None, /, *, name: str | None = None) -> Any:
     """Make a method of a class workflow, sync or async, the handler of a signal.
 
-    It takes the signal's value as its one parameter, or nothing. ``name`` defaults to the method's name.
+    It takes the signal's value as its one parameter, or nothing. ``name`` defaults to the method's name; ``"*"`` is for
+    all signals that have no handler of their own, whose name it takes before the value.
     """
     return Signal(fn, name) if fn is not None else lambda method: Signal(method, name)
 
@@ -140,7 +161,8 @@ def query(*, name: str | None = None) -> Callable[[Callable[Concatenate[Any, P],
 def query(fn: Any = None, /, *, name: str | None = None) -> Any:
     """Make a method of a class workflow, written with ``def``, the answer to a query.
 
-    It must change nothing. ``name`` defaults to the method's name.
+    It must change nothing. ``name`` defaults to the method's name; ``"*"`` is for all queries that have no handler of
+    their own, whose name it takes before their arguments.
     """
     return Query(fn, name) if fn is not None else lambda method: Query(method, name)
 
@@ -152,7 +174,8 @@ def update(*, name: str | None = None) -> Callable[[Callable[Concatenate[Any, P]
 def update(fn: Any = None, /, *, name: str | None = None) -> Any:
     """Make a method of a class workflow, sync or async, the handler of an update, whose caller gets what it returns.
 
-    ``name`` defaults to the method's name. For its validator see ``Update.validator``.
+    ``name`` defaults to the method's name; ``"*"`` is for all updates that have no handler of their own, whose name it
+    takes before their arguments, as does its validator. For that see ``Update.validator``.
     """
     return Update(fn, name) if fn is not None else lambda method: Update(method, name)
 
@@ -176,8 +199,9 @@ class Handlers:
         return kinds[kind]
 
     def find(self, kind: str, name: str) -> Handler[Any, Any] | None:
-        """The handler of that kind and name, if there is one."""
-        return self._of_kind(kind).get(name)
+        """The handler of that kind and name, if there is one, or that of all others."""
+        known = self._of_kind(kind)
+        return known.get(name) or known.get(ANY)
 
     def schema(self) -> dict[str, dict[str, Any]]:
         """What is published of them: by kind and name, as of workflows and steps."""
@@ -200,5 +224,7 @@ def handler_name(handler: Handler[Any, Any] | str, kind: str) -> str:
     if isinstance(handler, Handler):
         if handler.kind != kind:
             raise InvalidInput(f"{handler!r} is no {kind}")
+        if handler.name == ANY:
+            raise InvalidInput(f"{handler.fn.__qualname__} handles {kind}s of any name; say the name as text")
         return handler.name
     return checked_name(handler, f"the name of a {kind}")

@@ -34,7 +34,7 @@ from .crossing import cross
 from .data import describe, encode_failure, within_limit
 from .errors import Disturbed, QueryFailed, UpdateRejected
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
-from .handler import Handler, Update
+from .handler import Handler, Signal, Update
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -90,22 +90,23 @@ class Handling:
 
     def takes_signal(self, name: str) -> bool:
         """True if signals of that name are handled, and so never received."""
-        return name in self.handlers.signals
+        return self.handlers.find("signal", name) is not None
 
     def handle_signal(self, data: history.SignalReceived) -> None:
         """Call the handler of a signal. A value that does not fit is told in the log, and stays in the history."""
-        signal = self.handlers.signals[data.name]
+        signal = self.handlers.find("signal", data.name)
+        assert isinstance(signal, Signal)
         try:
             arguments = signal.arguments_of(data.payload)
         except InvalidInput as error:
             run = self._execution.identity
             logger.warning("workflow %s, run %s: nobody handles what does not fit: %s", run.type, run.run_id, error)
             return
-        self._begin(signal, arguments, {}, self._signal_ended)
+        self._begin(signal, data.name, arguments, {}, self._signal_ended)
 
     def accept(self, event: Event, data: history.UpdateAccepted) -> None:
         """Call the handler of an update."""
-        update = self.handlers.updates.get(data.name)
+        update = self.handlers.find("update", data.name)
         self.updates[data.id] = None
         if update is None:
             summary = f"history has an update {data.name!r}, and the code has no such update any more"
@@ -117,7 +118,7 @@ class Handling:
             self.going_over.append(data)
             return
         args, kwargs = update.signature.decode_args(data.payload)
-        self._begin(update, args, kwargs, self._update_ended, data.id)
+        self._begin(update, data.name, args, kwargs, self._update_ended, data.id)
 
     def record_outcome(self, event: Event, id: str, outcome: UpdateOutcome) -> None:
         """History has an update's outcome. Raises ``Contradiction`` where the code has not come to it."""
@@ -135,18 +136,20 @@ class Handling:
     def _begin(
         self,
         handler: Handler[Any, Any],
+        name: str,
         args: Sequence[Any],
         kwargs: dict[str, Any],
         ended: Callable[[asyncio.Task[Any]], None],
         update_id: str = "",
     ) -> None:
         execution = self._execution
-        scope = self._scope.child(f"{handler.kind} {handler.name}")
+        called = f"{handler.kind} {name}"
+        scope = self._scope.child(called)
         with execution.loop._entered():
             call = cross if execution.workflow.is_sync and not inspect.iscoroutinefunction(handler.fn) else _call
-            coroutine = call(handler.fn, self.instance, *args, **kwargs)
-            task = execution.loop.task(coroutine, scope, f"{handler.kind} {handler.name}", Context())
-        self.at_work[task] = AtWork(handler.kind, handler.name, execution.now, update_id)
+            coroutine = call(handler.fn, self.instance, *handler.called_as(name, args), **kwargs)
+            task = execution.loop.task(coroutine, scope, called, Context())
+        self.at_work[task] = AtWork(handler.kind, name, execution.now, update_id)
         task.add_done_callback(ended)
 
     def _signal_ended(self, task: asyncio.Task[Any]) -> None:
@@ -167,12 +170,14 @@ class Handling:
         elif error is not None:
             self.unrecorded[work.update_id] = UpdateOutcome(False, encode_failure(describe(error)))
         else:
-            self.unrecorded[work.update_id] = self._outcome_of(self.handlers.updates[work.name], task.result())
+            self.unrecorded[work.update_id] = self._outcome_of(work.name, task.result())
 
-    def _outcome_of(self, update: Update[Any, Any], value: Any) -> UpdateOutcome:
+    def _outcome_of(self, name: str, value: Any) -> UpdateOutcome:
+        update = self.handlers.find("update", name)
+        assert update is not None
         try:
             payload = update.signature.encode_result(value)
-            within_limit(payload, "the result of update", update.name, self._execution.value_bytes_max)
+            within_limit(payload, "the result of update", name, self._execution.value_bytes_max)
             return UpdateOutcome(True, payload)
         except InvalidInput as error:
             return UpdateOutcome(False, encode_failure(describe(error)))
@@ -214,12 +219,12 @@ class Handling:
 
         Raises ``InvalidInput`` for one that is none, ``QueryFailed`` where its handler raises, ``Disturbed``.
         """
-        query = self.handlers.queries.get(name)
+        query = self.handlers.find("query", name)
         if query is None:
             raise InvalidInput(self._unknown("query", name, self.handlers.queries))
         args, kwargs = query.signature.decode_args(payload)
         try:
-            answer = query.signature.encode_result(self._ask(query.fn, args, kwargs))
+            answer = query.signature.encode_result(self._ask(query.fn, query.called_as(name, args), kwargs))
         except Disturbed:
             raise
         except Exception as error:
@@ -231,14 +236,14 @@ class Handling:
 
         Raises ``InvalidInput`` for one that is none, ``UpdateRejected`` where its validator raises, ``Disturbed``.
         """
-        update = self.handlers.updates.get(name)
-        if update is None:
+        update = self.handlers.find("update", name)
+        if not isinstance(update, Update):
             raise InvalidInput(self._unknown("update", name, self.handlers.updates))
         args, kwargs = update.signature.decode_args(payload)
         if update.validate is None:
             return
         try:
-            self._ask(update.validate, args, kwargs)
+            self._ask(update.validate, update.called_as(name, args), kwargs)
         except Disturbed:
             raise
         except Exception as error:

@@ -239,7 +239,7 @@ class Asks:
         since = self._worker.journal.clock.now()
         reply = self._answer_to(execution, name, payload)
         watching = self._worker.watching
-        if watching is not None and name in execution.handling.handlers.queries:
+        if watching is not None and execution.handling.handlers.find("query", name) is not None:
             outcome = SaidOutcome.ANSWERED if reply.kind is ReplyKind.VALUE else SaidOutcome.FAILED
             watching.answered(execution.identity, name, outcome, since)
         return reply

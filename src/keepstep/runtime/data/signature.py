@@ -91,17 +91,15 @@ class Signature:
         self._build(annotations)
 
     @classmethod
-    def of(
-        cls, fn: Callable[..., Any], *, skip_first: bool = False, names: Mapping[str, Any] | None = None
-    ) -> Signature:
-        """The signature of a function, method (``skip_first`` leaves ``self`` out) or callable object.
+    def of(cls, fn: Callable[..., Any], *, skip_first: int = 0, names: Mapping[str, Any] | None = None) -> Signature:
+        """The signature of a function, method or callable object, without its first ``skip_first`` parameters.
 
         ``names`` are further names that annotations given as text may use, such as the locals of the place where a
         decorator was applied. A name that is not defined yet is looked up again at the first use.
         """
         signature = inspect.signature(fn)
         if skip_first:
-            signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+            signature = signature.replace(parameters=list(signature.parameters.values())[skip_first:])
         annotations, complete = resolve_annotations(fn, names)
         made = cls(
             getattr(fn, "__name__", type(fn).__name__),
