@@ -540,6 +540,29 @@ async def _holds(engine: Engine, filter: str, count: int) -> bool:
     return await engine.count(filter) == count
 
 
+def test_a_failed_run_whose_id_was_started_again_is_not_retried_beside_the_newer_one() -> None:
+    async def main() -> Any:
+        async with an_engine() as engine:
+            broken.add("a")
+            first = await engine.start(work_for_bulk, "a", id="a")
+            with pytest.raises(keepstep.WorkflowFailed):
+                await first.result()
+            broken.clear()
+            await engine.run(work_for_bulk, "a", id="a", if_closed="restart")
+            again = await engine.get("a").describe()
+            dry = await engine.bulk.retry("WorkflowId = 'a'", dry_run=True)
+            report = await engine.bulk.retry("WorkflowId = 'a'")
+            await asyncio.sleep(1)
+            by_hand = dict(ledger)
+            await engine.get("a", first.run_id).retry()
+            return (dry, report), again.run_id, by_hand, await first.result()
+
+    reports, newer, by_hand, result = run(main)
+    assert [(each.done, each.refused) for each in reports] == [(0, 1), (0, 1)]
+    assert f"was started again, as run {newer}" in reports[1].refusals[0].why
+    assert (by_hand, result) == ({"a": 2}, "a")
+
+
 def test_runs_with_an_exhausted_undo_try_it_again_and_those_that_undo_are_left_alone() -> None:
     async def main() -> Any:
         async with an_engine() as engine:

@@ -96,11 +96,23 @@ class Retrial:
         if run.condition is Condition.COMPENSATING and not has_exhausted_undo(run):
             return "it is undoing what it did, and nothing in it waits for a retry"
         if run.status is Status.FAILED:
+            await self._check_newest(run)
             await failure_of(self._journal, run)
         return ""
 
+    async def _check_newest(self, run: Run) -> None:
+        """What a later run of the same id has done must not be done once more; of one run somebody may know better."""
+        newest = await self._journal.find_run(run.namespace, run.workflow_id)
+        if newest is not None and newest.run_id != run.run_id:
+            raise InvalidInput(
+                f"{run.workflow_id!r} was started again, as run {newest.run_id}; if this one is to go on all the same, "
+                f"retry it by its run id, {run.run_id}"
+            )
+
     async def begin(self, run: Run) -> str:
-        if run.status is Status.RUNNING and (why := await self.judge(run)):
+        if run.status is Status.FAILED:
+            await self._check_newest(run)
+        elif run.status is Status.RUNNING and (why := await self.judge(run)):
             return why
         is_new = await retry(self._journal, run, message_id(self._bulk_id, run))
         return "" if is_new else "it was told so before"
