@@ -67,6 +67,7 @@ async def test_observability(tmp_path: Path) -> None:
     async with Engine(f"sqlite:///{tmp_path}/parcels.db") as engine:
         handle = await engine.start(example.send_parcel, "a large crate", id="parcel")
         assert await handle.result() == 6.5
+        assert await example.tell_visitors(handle) == ["heavy: 6.5 kg, goes by freight"]
         history = [event async for event in handle.history()]
     assert [each.type for each in history] == ["workflow_started", "step_completed", "note_added", "workflow_completed"]
     assert history[2].data == {"text": "heavy: 6.5 kg, goes by freight", "asked_seq": 2}

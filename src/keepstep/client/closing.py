@@ -51,7 +51,7 @@ class Closings:
 
     def __init__(self, journal: Journal, poll_seconds: float = POLL_SECONDS) -> None:
         self._journal = journal
-        self._poll_seconds = poll_seconds
+        self.poll_seconds = poll_seconds
         self._waiting: dict[str, list[asyncio.Future[Closed]]] = {}
         self._news = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
@@ -141,7 +141,7 @@ class Closings:
         """Look at what is waited for, after a hint or from time to time."""
         while self._waiting:
             try:
-                async with asyncio.timeout(self._poll_seconds):
+                async with asyncio.timeout(self.poll_seconds):
                     await self._news.wait()
             except TimeoutError:
                 pass

@@ -28,6 +28,7 @@ from keepstep.worker.reply import QUERY, UPDATE
 from .answer import resolve_step
 from .closing import Closed, last_event
 from .ending import terminate
+from .following import follow
 from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
 from .pausing import pause, resume
@@ -143,6 +144,18 @@ class RunHandle(Generic[R]):
             if len(page) < HISTORY_PAGE:
                 return
             seq = page[-1].seq
+
+    async def follow(self, after: int = 0) -> AsyncIterator[HistoryEvent]:
+        """The run's events as they become durable, until it closes: ``async for event in run.follow(): ...``
+
+        :param after: the seq of the last event that is known already. Each event comes once, up to the engine's
+            ``poll_seconds`` late. It ends with this run, also where that continues as another one.
+
+        Raises ``NotFound``, ``InvalidInput``.
+        """
+        run = await self._run()
+        async for event in follow(self._journal, run.run_id, after, self._engine.closings.poll_seconds):
+            yield history_event(event)
 
     async def signal(
         self, name: str | Signal[Any, Any], value: Any = None, *, id: str | None = None, connection: Any = None

@@ -48,10 +48,11 @@ class Derived(Generic[P, R]):
 
 
 class DerivedIterator(Generic[P, R]):
-    """``list = DerivedIterator(Engine.list)``: lazy, with a bounded number of items fetched ahead."""
+    """``list = DerivedIterator(Engine.list)``: lazy, with a bounded number of items fetched ahead, or with none."""
 
-    def __init__(self, method: Callable[Concatenate[Any, P], AsyncIterator[R]]) -> None:
+    def __init__(self, method: Callable[Concatenate[Any, P], AsyncIterator[R]], *, one_by_one: bool = False) -> None:
         self.method: Callable[..., AsyncIterator[R]] = method
+        self._one_by_one = one_by_one
         functools.update_wrapper(self, method)
 
     @overload
@@ -61,7 +62,9 @@ class DerivedIterator(Generic[P, R]):
     def __get__(self, instance: Blocking | None, owner: type) -> Any:
         if instance is None:
             return self
-        call = functools.partial(instance._thread.iterate, getattr(instance._it, self.method.__name__))
+        thread = instance._thread
+        iterate = thread.iterate_one_by_one if self._one_by_one else thread.iterate
+        call = functools.partial(iterate, getattr(instance._it, self.method.__name__))
         return functools.update_wrapper(call, self.method, updated=())
 
     def __call__(self, instance: Blocking, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:

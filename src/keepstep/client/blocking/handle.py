@@ -42,6 +42,7 @@ class BlockingRunHandle(Blocking, Generic[R]):
 
     describe = Derived(RunHandle.describe)
     history = DerivedIterator(RunHandle.history)
+    follow = DerivedIterator(RunHandle.follow, one_by_one=True)
     signal = Derived(RunHandle.signal)
 
     @overload

@@ -103,15 +103,24 @@ class EngineThread:
 
     def iterate(self, method: Callable[P, AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
         """What an async iterator yields, fetched a few at a time, when they are asked for."""
+        return self._iterate(ITEMS_AT_ONCE_MAX, lambda: method(*args, **kwargs))
+
+    def iterate_one_by_one(
+        self, method: Callable[P, AsyncIterator[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Iterator[R]:
+        """Likewise, each as soon as it is there, for an iterator that waits for what does not exist yet."""
+        return self._iterate(1, lambda: method(*args, **kwargs))
+
+    def _iterate(self, at_once: int, begin: Callable[[], AsyncIterator[R]]) -> Iterator[R]:
         iterator: list[AsyncIterator[R]] = []
 
         async def fetch() -> list[R]:
             if not iterator:
-                iterator.append(method(*args, **kwargs))
+                iterator.append(begin())
             items: list[R] = []
             async for item in iterator[0]:
                 items.append(item)
-                if len(items) >= ITEMS_AT_ONCE_MAX:
+                if len(items) >= at_once:
                     break
             return items
 
@@ -122,7 +131,7 @@ class EngineThread:
         try:
             while items := self.call(fetch):
                 yield from items
-                if len(items) < ITEMS_AT_ONCE_MAX:
+                if len(items) < at_once:
                     break
         finally:
             with suppress(StoreUnavailable):  # it was closed meanwhile, and its iterators with it
