@@ -39,6 +39,10 @@ def test_a_schedule_is_paused_triggered_backfilled_resumed_and_deleted(keepstep:
     assert keepstep("schedules", "pause", "mornings", "--note", "holidays").stdout == "mornings: paused\n"
     assert "holidays" in keepstep("schedules", "list").stdout
     assert keepstep("schedules", "trigger", "mornings", "--overlap", "allow").stdout.startswith("mornings-trigger-")
+    for no_time in ("yesterday", "2026-01-01", "2026-01-01T00:00"):
+        refused = keepstep("schedules", "backfill", "mornings", "--from", no_time, "--to", "2026-01-09T00:00Z")
+        assert refused.returncode == 2
+        assert f"'{no_time}' is not a time with its zone, such as 2026-11-27T09:00+01:00" in refused.stderr
     made_up = keepstep(
         "schedules", "backfill", "mornings", "--from", "2026-01-01T00:00+0000", "--to", "2026-01-09T00:00Z"
     )

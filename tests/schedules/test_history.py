@@ -49,6 +49,8 @@ def test_a_schedule_tells_what_was_done_to_it_and_what_it_did() -> None:
         await schedule.resume()
         await asyncio.sleep(1)
         await schedule.update(overlap="buffer_one")
+        await schedule.update()
+        await schedule.update(overlap="buffer_one")  # as it is: that is nothing to tell
         await asyncio.sleep(100)
         await schedule.delete()
         found = await told(engine, "told")

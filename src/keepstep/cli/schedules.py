@@ -179,13 +179,23 @@ async def _trigger(url: str, id: str, overlap: str | None) -> None:
         click.echo(await engine.get_schedule(id).trigger(overlap))
 
 
-_MOMENT = click.DateTime(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z"])
+def _moment(context: click.Context, option: click.Parameter, text: str) -> datetime:
+    """A time with its zone. Raises ``BadParameter``."""
+    try:
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise click.BadParameter(
+            f"{text!r} is not a time with its zone, such as 2026-11-27T09:00+01:00 or 2026-11-27T08:00Z"
+        )
+    return moment
 
 
 @schedules_command.command("backfill")
 @click.argument("id")
-@click.option("--from", "start", type=_MOMENT, required=True, help="Such as 2026-11-27T00:00+0000.")
-@click.option("--to", "end", type=_MOMENT, required=True)
+@click.option("--from", "start", callback=_moment, metavar="TIME", required=True, help="Such as 2026-11-27T00:00Z.")
+@click.option("--to", "end", callback=_moment, metavar="TIME", required=True)
 @_overlap_option
 @database_option
 def backfill_command(id: str, start: datetime, end: datetime, overlap: str | None, url: str) -> int:

@@ -156,7 +156,7 @@ class ScheduleHandle:
             seen, there = await self._plan()
             action = await self._changed_action(there.action, workflow, args, **options)
             plan = _replaced(there, action=action, spec=changed_spec(there.spec, spec), **fields)
-            if await replace_plan(self._engine, self.id, plan, seen):
+            if plan == there or await replace_plan(self._engine, self.id, plan, seen):
                 return
         raise Conflict(f"schedule {self.id!r} changes too quickly to be updated; try again")
 
