@@ -560,7 +560,7 @@ def test_a_journal_can_be_narrowed_to_several_namespaces_that_belong_together() 
 
 async def _fill(town: Town) -> None:
     """Everything that has a queue: runs, tickets, steps, schedules, in namespaces and in none of their own."""
-    for name in ("default", "mine", "mine:s"):
+    for name in ("default", "mine", "mine:s", "MINE:SCHEDULES"):
         engine = await town.open(name, workers=False)
         await engine.queues.limit("gate", concurrency=1)
         await engine.start("anything", id="plain")
@@ -613,8 +613,9 @@ async def test_queues_of_a_database_from_before_get_the_keys_that_they_have_toda
         if is_postgres:
             db.execute("SET search_path TO keepstep")
         today = _found(db)
-        assert sum(SEPARATOR in str(row[2]) for row in today[0]) == 8
+        assert sum(SEPARATOR in str(row[2]) for row in today[0]) == 12
         assert [(row[0], row[2].limits.concurrency) for row in today[2] if row[1]] == [
+            (f"MINE:SCHEDULES{SEPARATOR}gate", 1),
             ("gate", 1),
             (f"mine{SEPARATOR}gate", 1),
             (f"mine:s{SEPARATOR}gate", 1),

@@ -2,7 +2,7 @@
 -- namespaces have it under a key that begins with theirs (journal/namespace.py). Programs of the version before this one
 -- do not find what is offered there any more; those of one namespace are brought up to date together.
 CREATE TEMP TABLE queue_prefixes AS
-SELECT run, CASE WHEN namespace LIKE '%:schedules' OR namespace LIKE '%:retention'
+SELECT run, CASE WHEN namespace GLOB '*:schedules' OR namespace GLOB '*:retention'
     THEN substr(namespace, 1, length(namespace) - 10) ELSE namespace END
     || char(31) AS prefix
 FROM runs WHERE namespace NOT IN ('default', 'default:schedules', 'default:retention');
@@ -21,7 +21,7 @@ INSERT INTO queues (name, holds_back, body, progress)
 SELECT p.prefix || q.name, q.holds_back, CAST(json_set(CAST(q.body AS TEXT), '$.name', p.prefix || q.name) AS BLOB),
     q.progress
 FROM queues AS q CROSS JOIN (
-    SELECT DISTINCT CASE WHEN namespace LIKE '%:schedules' OR namespace LIKE '%:retention'
+    SELECT DISTINCT CASE WHEN namespace GLOB '*:schedules' OR namespace GLOB '*:retention'
         THEN substr(namespace, 1, length(namespace) - 10) ELSE namespace END || char(31) AS prefix
     FROM (SELECT namespace FROM runs UNION SELECT namespace FROM definitions)
     WHERE namespace NOT IN ('default', 'default:schedules', 'default:retention')) AS p
