@@ -135,7 +135,7 @@ def test_the_tables_of_coming_from_name_nothing_that_is_not_there() -> None:
     there = {name for place in places for name in dir(place)} | set(StepOptions.__struct_fields__)
     there |= {name.removesuffix("_seconds") for name in StepOptions.__struct_fields__}
     there |= set(WorkerOptions.__struct_fields__) | parameters_of(keepstep.Engine.start, keepstep.start_child, Retry)
-    there |= parameters_of(keepstep.queue, keepstep.Engine.close)
+    there |= parameters_of(keepstep.queue, keepstep.Engine.close, keepstep.Engine.schedule)
     said = {
         name for code in re.findall(r"`([^`]*)`", " ".join(ours)) for name in re.findall(r"[a-z]+(?:_[a-z]+)+", code)
     }
