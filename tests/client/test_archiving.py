@@ -184,6 +184,24 @@ async def test_an_archive_is_read_without_the_database_that_it_comes_from(here: 
         replay(place)
 
 
+async def test_of_an_archive_that_namespaces_share_an_engine_takes_the_run_of_its_own(tmp_path: Path) -> None:
+    place = str(tmp_path / "archive")
+    async with Engine(url(tmp_path, "here"), namespace="tea") as tea, Engine(tea.url, namespace="books") as books:
+        for engine, name in ((tea, "ann"), (books, "bob")):
+            await engine.run(exported_order, name, id="order")
+            await engine.retention.set("all", 0, archive=place)
+            await engine.retention.sweep()
+        await books.run(exported_order, "bob", id="of-bob")
+        await books.retention.sweep()
+        await tea.retention.set("all", None)
+        [theirs] = await books.archive(place).list("of-bob")
+        assert await (await tea.archive(place).restore("order", as_id="again")).result() == "charged ann"
+        with pytest.raises(NotFound, match=f"of namespace 'books', and not of 'tea'.*{theirs.run_id}"):
+            await tea.archive(place).restore("of-bob")
+        moved = await tea.archive(place).restore("of-bob", run_id=theirs.run_id)
+        assert await moved.result() == "charged bob"
+
+
 def test_sync_programs_have_the_same(tmp_path: Path) -> None:
     place = str(tmp_path / "archive")
     with BlockingEngine(url(tmp_path, "here")) as engine:

@@ -98,7 +98,9 @@ class RunArchive:
         return [shown(each) for each in await asyncio.to_thread(self._archive.list, id)]
 
     async def export(self, id: str, *, run_id: str | None = None) -> bytes:
-        """A run as the plain file that ``Engine.export`` makes: the newest one of that id, or a certain one.
+        """A run as the plain file that ``Engine.export`` makes.
+
+        The newest one of that id in the engine's namespace, or a certain one by its run id, of whatever namespace.
 
         Raises ``NotFound``; ``Unreadable`` for one that is sealed with a key that the engine does not have.
         """
@@ -110,14 +112,27 @@ class RunArchive:
 
     async def _read(self, id: str, run_id: str | None) -> Recorded:
         codec = codec_of(self._engine.journal)
-        return await asyncio.to_thread(read_archived, self._archive, id, run_id, codec)
+        return await asyncio.to_thread(read_archived, self._archive, id, run_id, codec, self._engine.namespace)
 
 
-def read_archived(archive: Archive, id: str, run_id: str | None, codec: Codec) -> Recorded:
-    """The newest run of a workflow id or run id, or a certain one. Raises ``NotFound``, ``Unreadable``."""
+def read_archived(
+    archive: Archive, id: str, run_id: str | None, codec: Codec, namespace: str | None = None
+) -> Recorded:
+    """The newest run of a workflow id or run id, or a certain one. Raises ``NotFound``, ``Unreadable``.
+
+    Several namespaces may have an archive in common. What is named by a workflow id is that of ``namespace``.
+    """
     found = [each for each in archive.list(id) if run_id in (None, each.run.run_id)]
     if not found:
         raise NotFound(f"there is no run {run_id or id!r} in the archive {archive.url}")
+    if namespace is not None and run_id is None:
+        theirs = found[-1].run
+        found = [each for each in found if each.run.namespace == namespace or each.run.run_id == id]
+        if not found:
+            raise NotFound(
+                f"the archive {archive.url} has {id!r} of namespace {theirs.namespace!r}, and not of {namespace!r}; if "
+                f"that is meant, name it by its run id, {theirs.run_id}"
+            )
     newest = max(found, key=lambda each: (each.run.started_at, each.run.run_id))
     [(archived, line)] = archive.read([newest])
     return decode_recording(line, archived.where, codec)
