@@ -738,3 +738,38 @@ def test_an_outcome_that_was_to_close_the_run_is_recorded_although_a_signal_came
         "workflow_started", "update_accepted", "signal_received", "update_completed", "workflow_completed",
     ]  # fmt: skip
     assert Meddling.has_meddled
+
+
+@workflow
+class KnowsTheIdOfItsUpdate:
+    def __init__(self) -> None:
+        self.seen: list[str | None] = []
+
+    async def run(self) -> list[str | None]:
+        await keepstep.wait_for(lambda: len(self.seen) == 4)
+        return [*self.seen, keepstep.info().update_id]
+
+    @keepstep.update
+    async def note(self) -> str | None:
+        async def beside() -> str | None:
+            await keepstep.sleep(1)
+            return keepstep.info().update_id
+
+        self.seen.append(await asyncio.create_task(beside()))
+        return keepstep.info().update_id
+
+    @keepstep.signal
+    def hint(self) -> None:
+        self.seen.append(keepstep.info().update_id)
+
+
+def test_the_handler_of_an_update_and_what_it_sets_going_know_its_id_and_nobody_else_does() -> None:
+    async def program(engine: Engine) -> list[Any]:
+        handle = await engine.start(KnowsTheIdOfItsUpdate, id="k")
+        told = await asyncio.gather(*(handle.update(KnowsTheIdOfItsUpdate.note, id=f"u{n}") for n in range(3)))
+        await handle.signal(KnowsTheIdOfItsUpdate.hint)
+        return [sorted(filter(None, told)), await handle.result()]
+
+    told, seen = on_an_engine(program)
+    assert told == ["u0", "u1", "u2"]
+    assert (set(seen[:4]), seen[4]) == ({"u0", "u1", "u2", None}, None)

@@ -37,7 +37,7 @@ from .data.signature import DIGEST_BYTES
 from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
 from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
-from .handling import Handling, UpdateOutcome, begin
+from .handling import UPDATE_ID, Handling, UpdateOutcome, begin
 from .heard import SIGNAL, UPDATE, Heard
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
@@ -89,6 +89,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Length of the history so far."""
     should_continue_as_new: bool
     """The history has grown so long that the run had better continue as new."""
+    update_id: str | None = None
+    """In the handler of an update, the id by which that is known."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -483,6 +485,7 @@ class Execution:
             continued_from=identity.continued_from,
             events=self._seq,
             should_continue_as_new=self._seq >= CONTINUE_AFTER_EVENTS,
+            update_id=UPDATE_ID.get(),
         )
 
     # one apply_<event> per event

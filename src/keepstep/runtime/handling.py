@@ -21,7 +21,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextvars import Context
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from .execution import Execution
 
 logger = logging.getLogger("keepstep.workflow")
+
+
+UPDATE_ID: ContextVar[str | None] = ContextVar("keepstep_update_id", default=None)
+"""In the handler of an update, and in what it sets going: the id by which that is known."""
 
 
 class UpdateOutcome(msgspec.Struct, frozen=True):
@@ -144,11 +148,14 @@ class Handling:
     ) -> None:
         execution = self._execution
         called = f"{handler.kind} {name}"
+        context = Context()
+        if update_id:
+            context.run(UPDATE_ID.set, update_id)
         scope = self._scope.child(called)
         with execution.loop._entered():
             call = cross if execution.workflow.is_sync and not inspect.iscoroutinefunction(handler.fn) else _call
             coroutine = call(handler.fn, self.instance, *handler.called_as(name, args), **kwargs)
-            task = execution.loop.task(coroutine, scope, called, Context())
+            task = execution.loop.task(coroutine, scope, called, context)
         self.at_work[task] = AtWork(handler.kind, name, execution.now, update_id)
         task.add_done_callback(ended)
 
