@@ -48,6 +48,11 @@ async def many_steps(order: int, steps: int) -> int:
 
 
 @workflow
+async def steps_at_once(order: int, steps: int) -> int:
+    return len(await asyncio.gather(*(touch(order, number) for number in range(steps))))
+
+
+@workflow
 async def empty(order: int) -> int:
     return order
 

@@ -1,4 +1,4 @@
-"""W2: one run alone. What a step costs when nothing travels with its commit, and what an empty run costs."""
+"""W2: one run alone. What a step costs when nothing travels with its commit, a thousand at once, and an empty run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from . import shop
 from .bench import Bench
 from .row import System
 
+STEPS_AT_ONCE = 1000
+
 
 async def step_milliseconds(engine: Engine, steps: int) -> float:
     """The median time from one step's body to the next one's: record, flush, deliver, advance, call."""
@@ -20,6 +22,13 @@ async def step_milliseconds(engine: Engine, steps: int) -> float:
     await engine.run(shop.many_steps, 1, steps)
     times = shop.watch.step_times
     return median(after - before for before, after in itertools.pairwise(times)) * 1000
+
+
+async def gather_seconds(engine: Engine, steps: int) -> float:
+    """The time from start to result of a run whose steps are all executed at once."""
+    began = time.perf_counter()
+    await engine.run(shop.steps_at_once, 1, steps)
+    return time.perf_counter() - began
 
 
 async def empty_run_milliseconds(engine: Engine, runs: int) -> float:
@@ -39,3 +48,4 @@ async def measure(bench: Bench) -> None:
             async with Engine(database.url) as engine:
                 bench.add("w2.step_p50", await step_milliseconds(engine, bench.scale.w2_steps))
                 bench.add("w2.empty_p50", await empty_run_milliseconds(engine, bench.scale.w2_empty_runs))
+                bench.add("w2.gather", await gather_seconds(engine, STEPS_AT_ONCE))
