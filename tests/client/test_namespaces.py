@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +412,24 @@ async def test_the_name_of_a_queue_cannot_be_that_of_another_namespace(town: Tow
             await engine.start("anything", queue=f"other{SEPARATOR}gate")
         with pytest.raises(InvalidInput, match="must not have the sign"):
             await engine.queues.pause(f"other{SEPARATOR}gate")
+
+
+async def test_a_run_that_went_to_another_namespace_is_reached_from_there_alone(town: Town) -> None:
+    mine, other = await town.open("mine", workers=False), await town.open("other", workers=False)
+    run: RunHandle[Any] = await mine.start("anything", id="run")
+    await run.terminate()
+    data = msgspec.json.decode(await mine.export("run"))
+    await mine.journal.purge("mine", 1 << 62)
+    data["run"]["status"] = "failed"
+    await other.import_(msgspec.json.encode(data))
+    found = await other.journal.find_run("other", "run")
+    assert found is not None
+    reopening = Commit(run_id=found.run_id, version=found.version, status=keepstep.journal.Status.RUNNING)
+    await other.journal.commit(reopening)
+    for speak in (run.cancel, partial(run.signal, "go", "now")):
+        with pytest.raises(NotFound):
+            await speak()
+    assert await other.journal.read_messages(found.run_id) == []
 
 
 @pytest.mark.parametrize("namespace", ["mine", "other"])

@@ -8,7 +8,8 @@ import msgspec
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message on its way to a run.
 
-    Address it by ``run_id``, or by ``namespace`` and ``workflow_id`` for that id's newest run.
+    Address it by ``run_id``, or by ``namespace`` and ``workflow_id`` for that id's newest run. A run id together with a
+    namespace reaches nothing where the run is of another one.
     """
 
     run_id: str | None = None

@@ -62,6 +62,7 @@ class NarrowedJournal:
 
     def __init__(self, journal: Journal, namespace: str, *beside: str) -> None:
         self._journal = journal
+        self._namespace = namespace
         self._namespaces = frozenset((namespace, *beside))
         self._prefix = queue_prefix(namespace)
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -188,10 +189,12 @@ class NarrowedJournal:
         return await self._journal.send(await self._reachable(message))
 
     async def _reachable(self, message: NewMessage) -> NewMessage:
+        """What was here may have been removed, and imported elsewhere: the store looks once more."""
         if message.run_id is not None:
             if not await self._is_here(message.run_id):
                 raise NotFound(f"there is no run {message.run_id!r} to send {message.kind!r} to")
-        elif message.namespace is not None:
+            return replace(message, namespace=self._namespace)
+        if message.namespace is not None:
             self._check(message.namespace)
         return message
 

@@ -216,7 +216,8 @@ class Picture:
     def target(self, message: NewMessage) -> Head | None:
         """The run that a message is addressed to."""
         if message.run_id is not None:
-            return self.find(message.run_id)
+            found = self.find(message.run_id)
+            return found if found is None or message.namespace in (None, found.namespace) else None
         return self.newest(message.namespace or "", message.workflow_id or "")
 
     def inbox(self, head: Head) -> dict[int, bool]:

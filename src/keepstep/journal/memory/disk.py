@@ -186,7 +186,8 @@ class MemoryDisk:
     def target(self, message: NewMessage) -> RunRow | None:
         """The run that a message is addressed to."""
         if message.run_id is not None:
-            return self.runs.get(message.run_id)
+            row = self.runs.get(message.run_id)
+            return row if row is None or message.namespace in (None, row.run.namespace) else None
         return self.find(message.namespace or "", message.workflow_id or "")
 
     def get(self, run_id: str) -> RunRow:
