@@ -62,10 +62,11 @@ class Part:
 
 def notes(results: Results) -> list[str]:
     """What must be said beside single figures."""
-    return [
+    said = [
         f"{ROW_OF[key].workload}{' on PostgreSQL' if key.startswith('pg.') else ''}, {system}: {text}"
         for (system, key), text in results.notes.items()
     ]
+    return list(dict.fromkeys(said))  # several rows may have one note
 
 
 def plain_text(results: Results, parts: list[Part]) -> str:
