@@ -169,7 +169,7 @@ class _Case:
         for id in self._there:
             if not fired[id]:
                 yield f"its diary does not tell that it has started {id}"
-        for id, count in fired.items():
+        for id, count in fired.items() if self._deleted is None else ():  # else nobody has heard the last refusals
             if count > (id in self._there) + refused[id]:
                 yield f"its diary tells {count} times that it has started {id}"
 
