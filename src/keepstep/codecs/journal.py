@@ -43,6 +43,7 @@ from keepstep.journal import (
     TaskToken,
     Transaction,
 )
+from keepstep.journal.hint import Relay
 from keepstep.journal.queue import Claimed
 
 from . import binding
@@ -94,7 +95,7 @@ class SealedJournal(Reading):
         self._tasks: OrderedDict[int, Task] = OrderedDict()
         """Those that are held here, by their numbers."""
         self._asks: OrderedDict[str, Ask] = OrderedDict()
-        self._listeners: dict[Listener, Listener] = {}
+        self._relay = Relay(journal, self._opened_hint)
         for name in PASSED_ON:
             if hasattr(journal, name):
                 setattr(self, name, getattr(journal, name))
@@ -115,18 +116,15 @@ class SealedJournal(Reading):
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` with every hint; of runs that were closed here it gets the last event in plain."""
-        self._listeners[listener] = passed_on = partial(self._pass_on, listener)
-        self._journal.listen(passed_on)
+        self._relay.listen(listener)
 
     def unlisten(self, listener: Listener) -> None:
-        passed_on = self._listeners.pop(listener, None)
-        if passed_on is not None:
-            self._journal.unlisten(passed_on)
+        self._relay.unlisten(listener)
 
-    def _pass_on(self, listener: Listener, hint: Hint) -> None:
+    def _opened_hint(self, hint: Hint) -> Hint:
         if hint.kind is HintKind.CLOSED and any(each.event and is_cell(each.event.data) for each in hint.closings):
-            hint = replace(hint, closings=tuple(map(self._opened_closing, hint.closings)))
-        listener(hint)
+            return replace(hint, closings=tuple(map(self._opened_closing, hint.closings)))
+        return hint
 
     def _opened_closing(self, closing: Closing) -> Closing:
         if closing.event is None or not is_cell(closing.event.data):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -61,3 +63,37 @@ class Hint(msgspec.Struct, frozen=True, gc=False):
 
 Listener = Callable[[Hint], None]
 """Called on the event loop of the store's opener; must return quickly and never raise."""
+
+
+class Source(Protocol):
+    """What hints come from, as a journal does."""
+
+    def listen(self, listener: Listener) -> None: ...
+
+    def unlisten(self, listener: Listener) -> None: ...
+
+
+class Relay:
+    """What passes hints on that it makes of others: for journals that stand before another one.
+
+    :param make: the hint that listeners get instead; None if they get none.
+    """
+
+    def __init__(self, source: Source, make: Callable[[Hint], Hint | None]) -> None:
+        self._source = source
+        self._make = make
+        self._listeners: dict[Listener, Listener] = {}
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners[listener] = passed_on = partial(self._pass_on, listener)
+        self._source.listen(passed_on)
+
+    def unlisten(self, listener: Listener) -> None:
+        passed_on = self._listeners.pop(listener, None)
+        if passed_on is not None:
+            self._source.unlisten(passed_on)
+
+    def _pass_on(self, listener: Listener, hint: Hint) -> None:
+        made = self._make(hint)
+        if made is not None:
+            listener(made)

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -28,7 +27,7 @@ from .definition import Definition
 from .errors import InvalidInput, NotFound
 from .event import Event
 from .field import QUEUE
-from .hint import Hint, HintKind, Listener
+from .hint import Hint, HintKind, Listener, Relay
 from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
 from .namespace import is_queue_of, queue_key, queue_name, queue_prefix
@@ -67,7 +66,7 @@ class NarrowedJournal:
         self._prefix = queue_prefix(namespace)
         self._known: OrderedDict[str, None] = OrderedDict()
         """Ids of runs that are here."""
-        self._listeners: dict[Listener, Listener] = {}
+        self._relay = Relay(journal, self._hint_here)
         self.clock = journal.clock
 
     def __getattr__(self, name: str) -> Any:
@@ -154,21 +153,16 @@ class NarrowedJournal:
 
     def listen(self, listener: Listener) -> None:
         """Call ``listener`` with every hint; of runs that were closed here, with those of this namespace."""
-        self._listeners[listener] = passed_on = partial(self._pass_on, listener)
-        self._journal.listen(passed_on)
+        self._relay.listen(listener)
 
     def unlisten(self, listener: Listener) -> None:
-        passed_on = self._listeners.pop(listener, None)
-        if passed_on is not None:
-            self._journal.unlisten(passed_on)
+        self._relay.unlisten(listener)
 
-    def _pass_on(self, listener: Listener, hint: Hint) -> None:
-        if hint.kind is HintKind.CLOSED and hint.closings:
-            here = tuple(each for each in hint.closings if each.run_id in self._known)
-            if not here:
-                return
-            hint = replace(hint, closings=here)
-        listener(hint)
+    def _hint_here(self, hint: Hint) -> Hint | None:
+        if hint.kind is not HintKind.CLOSED or not hint.closings:
+            return hint
+        here = tuple(each for each in hint.closings if each.run_id in self._known)
+        return replace(hint, closings=here) if here else None
 
     # writing
 
