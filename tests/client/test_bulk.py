@@ -30,6 +30,7 @@ from keepstep.client.bulk import Bulk, walk
 from keepstep.journal import Commit, Committed, NewMessage, Sent
 from keepstep.journal.memory import MemoryDisk, MemoryJournal
 from keepstep.testing import VirtualClock, VirtualLoop, run
+from tests.client.dweller import Dweller
 
 broken: set[str] = set()
 """What steps find broken."""
@@ -46,24 +47,6 @@ async def wait_for_bulk(label: str = "") -> list[str]:
         if word == "end":
             return heard
         heard.append(word)
-
-
-@workflow
-class ListensToBulks:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    async def run(self) -> list[str]:
-        await keepstep.wait_for(lambda: "end" in self.heard)
-        return self.heard
-
-    @keepstep.signal
-    def hear(self, what: str) -> None:
-        self.heard.append(what)
-
-    @keepstep.query
-    def so_far(self) -> list[str]:
-        return self.heard
 
 
 @workflow
@@ -304,11 +287,11 @@ def test_what_no_bulk_can_be_is_refused_before_anything_is_done(options: dict[st
 def test_a_signal_that_does_not_fit_its_handler_is_sent_to_nobody() -> None:
     async def main() -> Any:
         async with an_engine() as engine:
-            [handle] = await started(engine, 1, ListensToBulks)
+            [handle] = await started(engine, 1, Dweller)
             with pytest.raises(InvalidInput):
-                await engine.bulk.signal("Status = 'running'", ListensToBulks.hear, 5)
-            assert (await engine.bulk.signal("Status = 'running'", ListensToBulks.hear, "a")).done == 1
-            return await handle.query(ListensToBulks.so_far)
+                await engine.bulk.signal("Status = 'running'", Dweller.hear, 5)
+            assert (await engine.bulk.signal("Status = 'running'", Dweller.hear, "a")).done == 1
+            return await handle.query(Dweller.so_far)
 
     assert run(main) == ["a"]
 

@@ -26,6 +26,7 @@ from keepstep.journal.postgres import statements as postgres_statements
 from keepstep.journal.queue import Queue
 from keepstep.journal.sqlite import opening as sqlite_opening
 from keepstep.journal.sqlite import statements as sqlite_statements
+from tests.client.dweller import Dweller
 
 at_work: Counter[str] = Counter()
 most_at_work: Counter[str] = Counter()
@@ -58,29 +59,6 @@ async def dwell(word: str = "") -> str:
     keepstep.set_status(cb.token)
     said = await keepstep.receive("go", str)
     return f"{word} {said} {await say_where_it_is_done()}"
-
-
-@workflow
-class Dweller:
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    async def run(self) -> list[str]:
-        await keepstep.wait_for(lambda: "end" in self.heard)
-        return self.heard
-
-    @keepstep.signal
-    def hear(self, what: str) -> None:
-        self.heard.append(what)
-
-    @keepstep.query
-    def so_far(self) -> list[str]:
-        return self.heard
-
-    @keepstep.update
-    def add(self, what: str) -> int:
-        self.heard.append(what)
-        return len(self.heard)
 
 
 @workflow

@@ -148,17 +148,22 @@ def test_no_run_is_lost_whatever_call_of_the_store_or_the_archive_a_sweep_dies_a
             assert len(run(lambda folder=folder, n=n, side=side: _die_once(folder, (n, side)))) == n  # type: ignore[misc]
 
 
+async def two_that_failed() -> tuple[ManualClock, MemoryJournal]:
+    clock = ManualClock()
+    journal = MemoryJournal(MemoryDisk(), clock=clock)
+    await close(journal, "a", Status.FAILED)
+    await close(journal, "b", Status.FAILED)
+    clock.time += 1
+    return clock, journal
+
+
 def test_the_order_is_archive_then_removal_and_only_of_what_is_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that is reopened, and ends once more, between the two is not the one that was written: it stays."""
 
     async def play() -> None:
-        clock = ManualClock()
-        journal = MemoryJournal(MemoryDisk(), clock=clock)
-        await close(journal, "a", Status.FAILED)
-        await close(journal, "b", Status.FAILED)
-        clock.time += 1
+        clock, journal = await two_that_failed()
         removing = journal.remove_runs
 
         async def retry_before(seen: list[ClosedRun]) -> list[str]:
@@ -188,11 +193,7 @@ def test_a_run_that_ends_otherwise_after_it_was_listed_is_not_kept_by_the_rule_o
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
-        clock = ManualClock()
-        journal = MemoryJournal(MemoryDisk(), clock=clock)
-        await close(journal, "a", Status.FAILED)
-        await close(journal, "b", Status.FAILED)
-        clock.time += 1
+        _, journal = await two_that_failed()
         loading, versions = journal.load, iter([2])
 
         async def retry_before(run_id: str) -> Loaded:
