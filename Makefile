@@ -10,9 +10,9 @@ SOURCES := src tests examples benchmarks
 CHAOS := PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.chaos --store postgres
 PATIENT := --lease-seconds 10 --ending-seconds 300
 
-# Tests wait much of their time, for other processes, leases and disks: two a core keep a small machine busy. They start
+# Tests wait much of their time, for other processes, leases and disks: three keep two cores busy. They start
 # hundreds of processes, each of which would compile everything anew where the environment forbids to keep bytecode.
-TESTS_AT_ONCE ?= 4
+TESTS_AT_ONCE ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench bench-quick chaos chaos-postgres torture coverage mutants clean
