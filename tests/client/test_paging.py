@@ -129,6 +129,7 @@ def test_a_cursor_fits_into_an_address_and_is_of_one_filter_and_namespace() -> N
         engine, other = await world.open(), await world.open(namespace="other")
         for n in range(2):
             await engine.start(be_paged, n, id=f"Wörld {n}")
+            await asyncio.sleep(1)  # so that they did not start in the same moment
         _, cursor = await engine.page("ORDER BY WorkflowId", limit=1)
         assert cursor is not None
         assert cursor.replace("-", "").replace("_", "").isalnum()
