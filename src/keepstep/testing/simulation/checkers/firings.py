@@ -257,7 +257,7 @@ class _Case:
         Or the schedule was to start no more runs.
         """
         decided_by = self._decided_by(nominal)
-        if self._deleted is not None and decided_by > self._deleted.asked:
+        if self._deleted is not None and (decided_by > self._deleted.asked or self._waited(nominal)):
             return True
         updated = self._times.updated
         if updated is not None and nominal <= updated.asked < decided_by:
@@ -266,6 +266,10 @@ class _Case:
         if limit is not None and len(self._by_nominal) + self._standing.refused >= limit:
             return True
         return any(decided_by > each.asked and nominal <= each.resume_told for each in self._times.pauses)
+
+    def _waited(self, nominal: int) -> bool:
+        """It still waited in the end, as may be while later ones take over, if its policy was to be patient."""
+        return any(each.nominal == nominal for each in self._standing.buffered)
 
     def _is_missed(self, nominal: int) -> bool:
         """It could not be decided about in time, because something had happened to somebody."""
