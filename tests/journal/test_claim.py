@@ -6,8 +6,20 @@ from typing import Any
 
 import pytest
 
-from keepstep.journal import Commit, Condition, Fenced, Journal, NewRun, Status
-from tests.journal.scene import START, Scene, advance, claim_one, event, get, lease, new_run, settle, start_owned
+from keepstep.journal import Commit, Condition, Fenced, Journal, NewMessage, NewRun, Status
+from tests.journal.scene import (
+    START,
+    ManualClock,
+    Scene,
+    advance,
+    claim_one,
+    event,
+    get,
+    lease,
+    new_run,
+    settle,
+    start_owned,
+)
 
 
 async def test_a_claimed_run_has_its_owner_and_a_greater_epoch(journal: Journal) -> None:
@@ -35,6 +47,36 @@ async def test_the_longest_due_run_comes_first_up_to_the_limit(journal: Journal)
     assert [run.workflow_id for run in await journal.claim_runs("L", 2)] == ["a", "b"]
     assert [run.workflow_id for run in await journal.claim_runs("L", 2)] == ["c"]
     assert await journal.claim_runs("L", 2) == []
+
+
+async def test_what_is_due_at_once_stands_in_line_since_then(scene: Scene) -> None:
+    journal = await scene.open()
+    asleep = await start_owned(journal, workflow_id="spoken to")
+    await advance(journal, asleep, release=True, condition=Condition.WAITING)
+    for name, wake_at in (("first", START + 1), ("fourth", START + 40)):
+        await journal.start(new_run(name, wake_at=wake_at))
+    scene.clock.time = START + 10
+    await journal.start(new_run("second"))
+    scene.clock.time = START + 20
+    for _ in range(2):
+        await journal.send(NewMessage(namespace="default", workflow_id="spoken to", kind="signal"))
+        scene.clock.time = START + 50
+    await journal.start(new_run("last"))
+    claimed = [run.workflow_id for run in await journal.claim_runs("L", 4)]
+    assert claimed == ["first", "second", "spoken to", "fourth"]
+    assert [run.workflow_id for run in await journal.claim_runs("L", 4)] == ["last"]
+
+
+async def test_what_is_due_at_once_is_so_by_every_clock(scene: Scene) -> None:
+    journal = await scene.open()
+    run = await start_owned(journal)
+    await advance(journal, run, release=True, condition=Condition.WAITING)
+    await journal.start(new_run("started"))
+    await journal.send(NewMessage(namespace="default", workflow_id=run.workflow_id, kind="signal"))
+    slow = await scene.open(ManualClock(START - 3600 * 1_000_000))
+    await slow.open_lease(lease("M"))
+    assert await slow.next_wake("M") == 0
+    assert len(await slow.claim_runs("M", 10)) == 2
 
 
 async def test_no_run_is_offered_before_its_time(scene: Scene) -> None:

@@ -20,8 +20,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "the row that was just written is written once more",
     (
         "keepstep.journal.memory.ownership",
-        "due.sort(key=lambda row: (row.run.wake_at or 0, row.number))",
-        "due.sort(key=lambda row: (row.run.wake_at or 1, row.number))",
+        "due.sort(key=lambda row: (row.due_since or 0, row.number))",
+        "due.sort(key=lambda row: (row.due_since or 1, row.number))",
     ): "a run that is due has a wake time, and none is due in the first microsecond of 1970",
     (
         "keepstep.journal.memory.journal",

@@ -53,7 +53,7 @@ async def test_runs_and_tasks_larger_than_one_value_are_listed_and_claimed(journ
     for n in range(12):
         task = NewTask(kind="step", key="a", queue="gpu", data=PART)
         started = await journal.start(new_run(f"w{n:02}", run_id=f"r{n:02}", lease_id="L", tasks=(task,)))
-        await advance(journal, await get(journal, started.run_id), detail=PART, release=True, wake_at=n)
+        await advance(journal, await get(journal, started.run_id), detail=PART, release=True, wake_at=n + 1)
     listed = [run.run_id for run in await journal.list_runs("default", limit=10)]
     assert listed == [f"r{n:02}" for n in reversed(range(2, 12))]
     claimed = await journal.claim_runs("L", 12)

@@ -22,7 +22,7 @@ def open_lease(picture: Picture, lease: Lease) -> None:
         raise Conflict(f"lease {lease.lease_id} is open; every opening needs an id of its own")
     picture.write()
     picture.tables.insert_lease(lease)
-    if picture.tables.offer_blocked_runs():
+    if picture.tables.offer_blocked_runs(picture.now):
         picture.news.tell(HintKind.READY, "")
     picture.refresh()
 
@@ -115,7 +115,7 @@ def rebuild(picture: Picture, _: None) -> int:
     """Put back the tickets that are missing, and make every other open run that nobody owns due."""
     picture.write()
     restore_tickets(picture)
-    woken = picture.tables.offer_all_runs()
+    woken = picture.tables.offer_all_runs(picture.now)
     picture.refresh()
     if woken:
         picture.news.tell(HintKind.READY, "")

@@ -30,6 +30,7 @@ from keepstep.journal.errors import DeedFailed, NotFound, Overloaded, TooLarge, 
 from keepstep.journal.event import NewEvent
 from keepstep.journal.field import Value
 from keepstep.journal.hint import HintKind
+from keepstep.journal.line import AT_ONCE, at_once
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.timer import Timer
 
@@ -330,7 +331,7 @@ class Picture:
         if head.owner is not None:
             self.news.tell(HintKind.INBOX, head.run_id)
         elif message.wakes and head.condition not in PARKED:
-            self.wake(head, 0)
+            self.wake(head, AT_ONCE)
         return Sent(head.run_id, n, False)
 
     def keep_message(self, head: Head, message: Message) -> None:
@@ -384,6 +385,9 @@ class Picture:
 
     def wake(self, head: Head, wake_at: int | None) -> None:
         """Set when a run without an owner next wants a decider. Who polls may hear of it too late if it is soon."""
+        if wake_at == AT_ONCE:
+            was_due = head.wake_at is not None and head.wake_at <= self.now
+            wake_at = head.wake_at if was_due else at_once(self.now)
         if head.wake_at != wake_at:
             head.wake_at = wake_at
             self.change(head)
@@ -393,7 +397,7 @@ class Picture:
     def next_wake(self, head: Head, *others: int | None) -> int | None:
         """When the run wants a decider by its inbox, its timers and the other times handed in."""
         if head.inbox_size and any(self.inbox(head).values()):
-            return 0
+            return AT_ONCE
         return min((time for time in (head.timer_at, *others) if time is not None), default=None)
 
     # -- writing

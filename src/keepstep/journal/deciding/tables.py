@@ -101,11 +101,11 @@ class Tables(Protocol):
         """Run ids that this lease may claim and that are due, longest due first."""
         ...
 
-    def offer_blocked_runs(self) -> int:
+    def offer_blocked_runs(self, now: int) -> int:
         """Make blocked runs that nobody owns due; how many."""
         ...
 
-    def offer_all_runs(self) -> int:
+    def offer_all_runs(self, now: int) -> int:
         """Make all open runs that nobody owns due; how many."""
         ...
 

@@ -19,6 +19,7 @@ from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, Position
 from keepstep.journal.field import FieldType
 from keepstep.journal.lease import Lease, ProcessIdentity
+from keepstep.journal.line import AT_ONCE
 from keepstep.journal.message import Message, NewMessage
 from keepstep.journal.port import AuditLine
 from keepstep.journal.queue import Queue, Ticket
@@ -68,6 +69,8 @@ class RunRow:
     timers: tuple[Timer, ...] = ()
     tasks: dict[tuple[str, str], TaskRow] = field(default_factory=dict)
     blocked_for: tuple[str, ...] = ()
+    due_since: int | None = None
+    """Its place in line, once it is due: its wake time, or since when it is due at once."""
     claimed_seq: int = 0
     """``last_seq`` when its owner took it; what it has appended since is progress."""
     audit: list[AuditLine] = field(default_factory=list)
@@ -86,7 +89,7 @@ class RunRow:
     def next_wake(self, *others: int | None) -> int | None:
         """When the run wants a decider by its inbox, its timers and the other times handed in."""
         if self.wakers:
-            return 0
+            return AT_ONCE
         times = [timer.fire_at for timer in self.timers] + [time for time in others if time is not None]
         return min(times, default=None)
 
@@ -210,7 +213,9 @@ class Transaction:
 
     def wake(self, row: RunRow, wake_at: int | None) -> None:
         """Set when a run without an owner next wants a decider."""
+        since = row.due_since if self.is_due(row) else self.now
         row.change(wake_at=wake_at)
+        row.due_since = since if wake_at == AT_ONCE else wake_at
         if self.is_due(row):
             self.news.ready(row.run.run_id)
 

@@ -76,7 +76,7 @@ def claim_runs(tx: Transaction, lease_id: str, limit: int, types: Sequence[str] 
     if lease is None:
         raise Fenced(f"lease {lease_id} is over; open another")
     due = [row for row in claimable(tx.disk, lease.lease, types) if tx.is_due(row)]
-    due.sort(key=lambda row: (row.run.wake_at or 0, row.number))
+    due.sort(key=lambda row: (row.due_since or 0, row.number))
     return [_claim(row, lease_id) for row in due[: max(limit, 0)]]
 
 

@@ -20,6 +20,7 @@ from keepstep.journal.field import FieldType
 from keepstep.journal.hint import HintKind
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
+from keepstep.journal.line import told
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket, place_of
@@ -162,7 +163,7 @@ class Queries:
         elif wake.is_fresh(self.news):
             return wake.take()
         [(wake_at,)] = db.ask(sql.NEXT_WAKE, *wake.parameters)
-        return None if wake_at is None else int(wake_at)
+        return told(wake_at)
 
     def wake_of(self, lease_id: str, types: Sequence[str] | None) -> Wake | None:
         """When the next run is due, if that was asked before."""
@@ -181,7 +182,7 @@ class Queries:
         rows = db.ask(readings.PULSE, *wake.parameters, due, *self._looked_for, now)
         if any(row[5] == wake.lease_id for row in rows):
             _, _, _, _, _, _, _, wake_at, any_asks, any_tasks = rows[0]
-            wake.note(wake_at, news)
+            wake.note(told(wake_at), news)
             self._asks.note(news, is_there=any_asks)
             self._tasks.note(news, is_there=any_tasks)
         else:

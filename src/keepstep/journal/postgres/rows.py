@@ -9,6 +9,7 @@ from keepstep.journal.ask import Ask
 from keepstep.journal.deciding.codes import CONDITIONS, STATUSES, from_json, lease_of
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import LeaseState
+from keepstep.journal.line import told
 from keepstep.journal.message import Message
 from keepstep.journal.run import Run
 from keepstep.journal.task import Task, TaskToken
@@ -34,7 +35,7 @@ def run_of(row: Row) -> Run:
         last_seq=row[12],
         epoch=row[13],
         owner=row[14],
-        wake_at=row[15],
+        wake_at=told(row[15]),
         started_at=row[16],
         closed_at=row[17],
         parent_run_id=row[18],

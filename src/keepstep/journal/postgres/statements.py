@@ -7,6 +7,8 @@ A run's or task's shard is in the lowest ten bits of its number, so that no stat
 
 from __future__ import annotations
 
+from keepstep.journal.line import FAR, SINCE
+
 from .shard import SHARD_BITS, SHARD_MASK
 from .statement import GUESS, Statement
 
@@ -393,14 +395,15 @@ _OFFER = """
         SELECT shard, run FROM runs WHERE status = 0 AND owner IS NULL {which}
         ORDER BY shard, run FOR NO KEY UPDATE),
     offered AS (
-        UPDATE runs AS r SET wake_at = 0, offered_at = CASE WHEN condition IN (4, 5, 7) THEN NULL ELSE 0 END
+        UPDATE runs AS r SET wake_at = CASE WHEN wake_at <= $1 THEN wake_at ELSE $2 END,
+            offered_at = CASE WHEN condition IN (4, 5, 7) THEN NULL WHEN wake_at <= $1 THEN wake_at ELSE $2 END
         FROM chosen WHERE r.shard = chosen.shard AND r.run = chosen.run RETURNING 1)
     SELECT count(*) FROM offered
 """
 
-OFFER_BLOCKED_RUNS = Statement(_OFFER.format(which="AND parked = 2"))
+OFFER_BLOCKED_RUNS = Statement(_OFFER.format(which="AND parked = 2"), "int8", "int8")
 
-OFFER_ALL_RUNS = Statement(_OFFER.format(which="AND condition <> 7"))
+OFFER_ALL_RUNS = Statement(_OFFER.format(which="AND condition <> 7"), "int8", "int8")
 
 LIST_LEASES = Statement(
     """
@@ -417,16 +420,18 @@ CLAIMABLE = """
 
 CLAIMABLE_RUNS = Statement(
     f"""
-    SELECT chosen.* FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (
+    SELECT chosen.* FROM unnest($1, $2) AS pair(queue, language)
+    CROSS JOIN (VALUES (-{FAR}, 0), (1, $5)) AS due(first, last) CROSS JOIN LATERAL (
         SELECT {_HEAD}, r.offered_at FROM runs AS r
-        WHERE queue = pair.queue AND language = pair.language AND offered_at <= $5 AND {CLAIMABLE}
+        WHERE queue = pair.queue AND language = pair.language AND offered_at BETWEEN due.first AND due.last
+            AND {CLAIMABLE}
         ORDER BY offered_at, run LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED) AS chosen
-    ORDER BY chosen.offered_at, chosen.run LIMIT $6
+    ORDER BY {SINCE.format("chosen.offered_at")}, chosen.run LIMIT $6
     """,
     *("text[]", "text[]", "text", "text[]", "int8", "int8"),
 )
-"""The heads of runs that are due, longest due first, locked. Each pair of queue and language walks its own stretch of
-the index."""
+"""The heads of runs that are due, longest due first, locked. Each pair of queue and language walks its own stretches
+of the index."""
 
 NEXT_WAKE_OF = f"""
     SELECT min(chosen.offered_at) FROM unnest($1, $2) AS pair(queue, language) CROSS JOIN LATERAL (

@@ -36,6 +36,7 @@ from keepstep.journal.event import Position
 from keepstep.journal.field import FieldType
 from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
+from keepstep.journal.line import at_once
 from keepstep.journal.queue import TICKET, Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
@@ -270,11 +271,11 @@ class PostgresTables:
         self._heads = {row[1]: row[:-1] for row in rows}
         return [row[1] for row in rows]
 
-    def offer_blocked_runs(self) -> int:
-        return self._count(sql.OFFER_BLOCKED_RUNS)
+    def offer_blocked_runs(self, now: int) -> int:
+        return self._count(sql.OFFER_BLOCKED_RUNS, now, at_once(now))
 
-    def offer_all_runs(self) -> int:
-        return self._count(sql.OFFER_ALL_RUNS)
+    def offer_all_runs(self, now: int) -> int:
+        return self._count(sql.OFFER_ALL_RUNS, now, at_once(now))
 
     def _count(self, statement: Statement, *values: Any) -> int:
         [(count,)] = self._ask(statement, *values)

@@ -24,6 +24,7 @@ from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound, PositionGone
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import Lease, LeaseState
+from keepstep.journal.line import told
 from keepstep.journal.message import Message
 from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket, place_of
@@ -216,7 +217,7 @@ def next_wake(db: Connection, lease_id: str, types: Sequence[str] | None) -> int
     if not pairs:
         return None
     (wake_at,) = db.execute(sql.next_wake(pairs), asked).fetchone()
-    return None if wake_at is None else int(wake_at)
+    return told(wake_at)
 
 
 def read_log(db: Connection, after: Position, limit: int) -> list[LogEntry]:

@@ -9,6 +9,7 @@ from keepstep.journal.deciding.codes import CONDITIONS, STATUSES, from_json, lea
 from keepstep.journal.deciding.turn import Progress, progress_of
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.lease import LeaseState
+from keepstep.journal.line import told
 from keepstep.journal.message import Message
 from keepstep.journal.queue import Queue
 from keepstep.journal.run import Run
@@ -36,7 +37,7 @@ def run_of(row: list[Any]) -> Run:
         last_seq=row[11],
         epoch=row[12],
         owner=row[13],
-        wake_at=row[14],
+        wake_at=told(row[14]),
         started_at=row[15],
         closed_at=row[16],
         parent_run_id=row[17],

@@ -17,6 +17,8 @@ from functools import cache
 from sqlite3 import Connection
 from typing import Any
 
+from keepstep.journal.line import SINCE
+
 ROWS_MAX = 256
 """Rows of one multi-row statement. 256 rows of 26 columns stay well under SQLite's 32,766 parameters."""
 
@@ -210,11 +212,11 @@ TASK_RUNS_OWNED = "SELECT json_group_array(run_id) FROM runs WHERE run IN (SELEC
 
 GIVE_BACK_TASKS = "UPDATE tasks SET owner = NULL, epoch = epoch + 1 WHERE owner = ?"
 
-OFFER_BLOCKED_RUNS = (
-    "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL AND condition = 2 AND condition > 1"
-)
+_OFFER = "UPDATE runs SET wake_at = CASE WHEN wake_at <= ?1 THEN wake_at ELSE ?2 END WHERE status = 0 AND owner IS NULL"
 
-OFFER_ALL_RUNS = "UPDATE runs SET wake_at = 0 WHERE status = 0 AND owner IS NULL AND condition <> 7"
+OFFER_BLOCKED_RUNS = f"{_OFFER} AND condition = 2 AND condition > 1"
+
+OFFER_ALL_RUNS = f"{_OFFER} AND condition <> 7"
 
 LIST_LEASES = """
 SELECT json_group_array(json_array(hex(body), counter,
@@ -231,13 +233,15 @@ _CLAIMABLE = """
 
 @cache
 def claimable_runs(pairs: int) -> str:
-    """Run ids that are due, longest due first. Each pair of queue and language walks its own stretch of the index."""
+    """Run ids that are due, longest due first. Each pair of queue and language walks its own stretches of the index."""
     stretches = " UNION ALL ".join(
         f"SELECT * FROM (SELECT run_id, wake_at FROM runs INDEXED BY runs_claimable WHERE {_CLAIMABLE} "
-        f"AND queue = :queue{i} AND language = :language{i} AND wake_at <= :now ORDER BY wake_at LIMIT :limit)"
+        f"AND queue = :queue{i} AND language = :language{i} AND {due} ORDER BY wake_at LIMIT :limit)"
         for i in range(pairs)
+        for due in ("wake_at <= 0", "wake_at > 0 AND wake_at <= :now")
     )
-    return f"SELECT json_group_array(run_id) FROM (SELECT run_id FROM ({stretches}) ORDER BY wake_at LIMIT :limit)"
+    since = SINCE.format("wake_at")
+    return f"SELECT json_group_array(run_id) FROM (SELECT run_id FROM ({stretches}) ORDER BY {since} LIMIT :limit)"
 
 
 @cache

@@ -20,6 +20,7 @@ from keepstep.journal.event import Position
 from keepstep.journal.field import FieldType
 from keepstep.journal.kept import KeptIn, Swap
 from keepstep.journal.lease import Lease
+from keepstep.journal.line import at_once
 from keepstep.journal.queue import HELD_BY_RUN, Queue
 from keepstep.journal.run import Run
 from keepstep.journal.task import NewTask, Task
@@ -129,11 +130,11 @@ class SqliteTables:
         (rows,) = self._db.execute(sql.claimable_runs(pairs), asked).fetchone()
         return from_json(rows)  # type: ignore[no-any-return]
 
-    def offer_blocked_runs(self) -> int:
-        return self._db.execute(sql.OFFER_BLOCKED_RUNS).rowcount
+    def offer_blocked_runs(self, now: int) -> int:
+        return self._db.execute(sql.OFFER_BLOCKED_RUNS, (now, at_once(now))).rowcount
 
-    def offer_all_runs(self) -> int:
-        return self._db.execute(sql.OFFER_ALL_RUNS).rowcount
+    def offer_all_runs(self, now: int) -> int:
+        return self._db.execute(sql.OFFER_ALL_RUNS, (now, at_once(now))).rowcount
 
     # -- leases
 
