@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -12,8 +14,11 @@ import keepstep
 from keepstep import Engine, step, workflow
 from keepstep.journal import Commit, Hint, HintKind, NewTask, StoreUnavailable
 from keepstep.runtime.data import encode
+from keepstep.runtime.execution import Execution
+from keepstep.runtime.loop import WorkflowLoop
 from keepstep.testing import run
 from keepstep.worker.probe import Probe, in_slices
+from keepstep.worker.resident import Resident
 from tests.worker.troubled import LEASE_SECONDS, TroubledJournal, World, broken, in_trouble
 
 begun: list[str] = []
@@ -52,6 +57,22 @@ async def beat_and_go_on(times: int) -> int:
 @workflow
 async def beat_elsewhere(times: int) -> int:
     return await beat_far_away(times)
+
+
+@step
+async def add_one(number: int) -> int:
+    return number + 1
+
+
+@workflow
+async def begin_two_and_go(number: int) -> int:
+    return sum(await asyncio.gather(add_one(number), add_one(number)))
+
+
+def in_memory() -> int:
+    """How many runs are."""
+    kinds = Counter(type(each) for each in gc.get_objects() if isinstance(each, Execution | Resident | WorkflowLoop))
+    return max(kinds.values(), default=0)
 
 
 @workflow
@@ -436,3 +457,17 @@ def test_an_undo_on_a_queue_that_failed_is_done_when_a_person_says_retry() -> No
 
     assert "no money" in in_trouble(program, queues=("default", "far away"))
     assert begun == ["give back a room", "give back a room"]
+
+
+async def test_runs_that_are_over_are_freed_without_the_collector_of_cycles() -> None:
+    async with Engine("memory://") as engine:
+        await engine.run(begin_two_and_go, 0)
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.gather(*(engine.run(begin_two_and_go, n) for n in range(20)))
+            async with asyncio.timeout(10):
+                while in_memory() > 1:  # runs that have waited stay a while, and the last one looked at even longer
+                    await asyncio.sleep(0.05)
+        finally:
+            gc.enable()

@@ -36,8 +36,9 @@ class Promise(asyncio.Future[Committed]):
             self.set_exception(error)
         elif outcome is not None:
             self.set_result(outcome)
-        if self.heard is not None:
+        heard, self.heard = self.heard, None  # else it would keep its listener alive, and that often keeps it
+        if heard is not None:
             try:
-                self.heard(self)
+                heard(self)
             except Exception:
                 logger.exception("a listener of a commit failed")

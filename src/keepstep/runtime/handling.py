@@ -70,7 +70,7 @@ class Handling:
     """See the module's docstring."""
 
     def __init__(self, execution: Execution) -> None:
-        self._execution = execution
+        self.execution = execution
         self.handlers = execution.workflow.handlers
         self.instance: object | None = None
         self.is_answering = False
@@ -103,7 +103,7 @@ class Handling:
         try:
             arguments = signal.arguments_of(data.payload)
         except InvalidInput as error:
-            run = self._execution.identity
+            run = self.execution.identity
             logger.warning("workflow %s, run %s: nobody handles what does not fit: %s", run.type, run.run_id, error)
             return
         self._begin(signal, data.name, arguments, {}, self._signal_ended)
@@ -115,10 +115,10 @@ class Handling:
         if update is None:
             summary = f"history has an update {data.name!r}, and the code has no such update any more"
             raise Contradiction(Diff(summary, event.seq, f"{event.type} {event.key}"))
-        if self._execution.is_failing:  # it was accepted at the same moment
+        if self.execution.is_failing:  # it was accepted at the same moment
             self._cut(data.id, data.name)
             return
-        if self._execution.is_continuing:
+        if self.execution.is_continuing:
             self.going_over.append(data)
             return
         args, kwargs = update.signature.decode_args(data.payload)
@@ -146,7 +146,7 @@ class Handling:
         ended: Callable[[asyncio.Task[Any]], None],
         update_id: str = "",
     ) -> None:
-        execution = self._execution
+        execution = self.execution
         called = f"{handler.kind} {name}"
         context = Context()
         if update_id:
@@ -162,7 +162,7 @@ class Handling:
     def _signal_ended(self, task: asyncio.Task[Any]) -> None:
         del self.at_work[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._execution.fail(error)
+            self.execution.fail(error)
 
     def _update_ended(self, task: asyncio.Task[Any]) -> None:
         work = self.at_work.pop(task)
@@ -170,7 +170,7 @@ class Handling:
             return
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Contradiction | Nondeterminism):
-            self._execution.fail(error)
+            self.execution.fail(error)
             return
         if task.cancelled():
             self._cut(work.update_id, work.name)
@@ -184,7 +184,7 @@ class Handling:
         assert update is not None
         try:
             payload = update.signature.encode_result(value)
-            within_limit(payload, "the result of update", name, self._execution.value_bytes_max)
+            within_limit(payload, "the result of update", name, self.execution.value_bytes_max)
             return UpdateOutcome(True, payload)
         except InvalidInput as error:
             return UpdateOutcome(False, encode_failure(describe(error)))
@@ -214,7 +214,7 @@ class Handling:
         """Cancel the handlers that are at work, each once; True if any was."""
         left = [task for task in self.at_work if task not in self._told_to_end]
         self._told_to_end.update(left)
-        with self._execution.loop._entered():
+        with self.execution.loop._entered():
             for task in left:
                 task.cancel()
         return bool(left)
@@ -236,7 +236,7 @@ class Handling:
             raise
         except Exception as error:
             raise QueryFailed(f"query {name!r} failed: {describe(error).summary()}") from error
-        return within_limit(answer, "the answer of query", name, self._execution.value_bytes_max)
+        return within_limit(answer, "the answer of query", name, self.execution.value_bytes_max)
 
     def validate(self, name: str, payload: bytes) -> None:
         """Say whether an update would be accepted.
@@ -258,11 +258,11 @@ class Handling:
 
     def _unknown(self, kind: str, name: str, known: dict[str, Any]) -> str:
         there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
-        return f"workflow {self._execution.workflow.name!r} has no {kind} {name!r}; {there}"
+        return f"workflow {self.execution.workflow.name!r} has no {kind} {name!r}; {there}"
 
     def _ask(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Call what must change nothing. Raises ``Disturbed`` if it has."""
-        execution = self._execution
+        execution = self.execution
         self.is_answering = True
         turn_begins()
         try:

@@ -65,7 +65,7 @@ class Markers:
     """The choices of one run."""
 
     def __init__(self, execution: Execution) -> None:
-        self._execution = execution
+        self.execution = execution
         self._recorded: dict[str, history.VersionMarked] = {}
         self._chosen: dict[str, int] = {}
         """What code was told, where history says nothing."""
@@ -91,9 +91,9 @@ class Markers:
 
     def choose(self, name: str, newest: int, oldest: int, *, records: bool = True) -> int:
         """The version of ``name`` that the run has. Raises ``Contradiction`` for one that the code does not know."""
-        if self._execution.handling.is_answering:
+        if self.execution.handling.is_answering:
             return min(max(self._known(name), oldest), newest)
-        seq = self._execution.seen_seq
+        seq = self.execution.seen_seq
         recorded = self._recorded.get(name)
         if recorded is not None and seq >= recorded.asked_seq:
             found = recorded.version
@@ -114,17 +114,17 @@ class Markers:
     def _known(self, name: str) -> int:
         """What a query or a validator is told, which chooses nothing."""
         recorded = self._recorded.get(name)
-        is_there = recorded is not None and self._execution.seen_seq >= recorded.asked_seq
+        is_there = recorded is not None and self.execution.seen_seq >= recorded.asked_seq
         return recorded.version if recorded is not None and is_there else self._chosen.get(name, 0)
 
     def _expect(self, name: str, version: int) -> None:
         """The recorded choice was asked for, and its event will find that."""
-        if name not in self._heard and marker_key(name) not in self._execution.pending:
-            self._execution.add(MarkerOperation(self._execution, name, version))
+        if name not in self._heard and marker_key(name) not in self.execution.pending:
+            self.execution.add(MarkerOperation(self.execution, name, version))
 
     def _make(self, name: str, version: int) -> None:
-        operation = MarkerOperation(self._execution, name, version)
-        self._execution.add(operation)
+        operation = MarkerOperation(self.execution, name, version)
+        self.execution.add(operation)
         self._new.append(operation)
         self.unconfirmed.add(operation.key)
 
@@ -148,7 +148,7 @@ class Markers:
         return Contradiction(Diff(summary, 0 if recorded is None else recorded.asked_seq, has, (asked,)))
 
     def _site(self) -> Site | None:
-        return site_of(task_of(self._execution.loop))
+        return site_of(task_of(self.execution.loop))
 
 
 def marker_key(name: str) -> str:

@@ -31,7 +31,7 @@ class Notes:
     """Those of one run."""
 
     def __init__(self, execution: Execution) -> None:
-        self._execution = execution
+        self.execution = execution
         self._recorded: dict[int, int] = {}
         """How many the history has, by the seq of their turn."""
         self._turn = self._number = 0
@@ -48,7 +48,7 @@ class Notes:
 
     def add(self, text: str) -> None:
         """Code has made a note. Raises ``InvalidInput`` for too many."""
-        turn = self._execution.seen_seq
+        turn = self.execution.seen_seq
         if turn != self._turn:
             self._turn, self._number = turn, 0
         if self._number >= TURN_NOTES_MAX:

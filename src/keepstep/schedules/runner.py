@@ -43,7 +43,7 @@ from .turn import STARTS_MAX, Decision, Start, decide, is_due
 logger = logging.getLogger("keepstep.schedules")
 
 TRIES_MAX = 20
-IN_HAND_MAX = 300
+IN_HAND_MAX = 600
 """While more schedules than this are being decided for, no more are claimed."""
 
 STARTED_BYTES_MAX = 4 * 1024 * 1024

@@ -27,8 +27,8 @@ T = TypeVar("T")
 EXCLUDED_IN_A_ROW_MAX = 10_000
 """A spec whose exclusions leave nothing of so many firings means none."""
 
-ANSWERS_KEPT = 32
-"""Of a timing: the same question is asked several times a firing, and by each schedule of the same spec."""
+ANSWERS_KEPT = 4096
+"""Of all timings: the same question is asked several times a firing, and by each schedule of the same spec."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,14 +64,14 @@ class Timing:
         self.spec = spec
         self._patterns: list[Pattern] = [cron_pattern(each, spec.tz) for each in spec.cron]
         self._patterns += [calendar_pattern(each, spec.tz) for each in spec.calendars]
-        self._after = lru_cache(maxsize=ANSWERS_KEPT)(self._find_after)
         self._excluded = [calendar_pattern(each, spec.tz, excludes=True) for each in spec.exclude]
 
     def after(self, moment: int) -> int | None:
         """The nominal time of the next firing after a moment; None if there is none any more."""
-        return self._after(moment)
+        return _find_after(self, moment)
 
-    def _find_after(self, moment: int) -> int | None:
+    def find_after(self, moment: int) -> int | None:
+        """The same, without remembering what was found before."""
         spec = self.spec
         if spec.start_at is not None:
             moment = max(moment, spec.start_at - 1)
@@ -98,6 +98,11 @@ class Timing:
         most = self.spec.jitter if following is None else min(self.spec.jitter, following - nominal)
         drawn = hashlib.blake2b(f"{schedule}\0{nominal}".encode(), digest_size=8).digest()
         return nominal + int.from_bytes(drawn) * most // (1 << 64)
+
+
+@lru_cache(maxsize=ANSWERS_KEPT)
+def _find_after(timing: Timing, moment: int) -> int | None:
+    return timing.find_after(moment)
 
 
 @lru_cache(maxsize=4096)

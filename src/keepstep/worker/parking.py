@@ -28,7 +28,7 @@ class Parking:
     """See the module's docstring; of one resident."""
 
     def __init__(self, resident: Resident) -> None:
-        self._resident = resident
+        self.resident = resident
         self.blocked: Diff | None = None
         """Why it cannot go on with its code."""
         self.is_pausing = False
@@ -43,7 +43,7 @@ class Parking:
 
     def block(self, diff: Diff) -> None:
         """The run cannot go on with this code."""
-        resident = self._resident
+        resident = self.resident
         if self.blocked is None and not resident.is_dropped:
             self.blocked = diff
             if resident.worker.watching is not None:
@@ -52,7 +52,7 @@ class Parking:
 
     def finish(self) -> None:
         """Give the run back, if nothing of it is being executed or recorded any more."""
-        resident = self._resident
+        resident = self.resident
         if resident.running or resident.in_flight or resident.is_dropped:
             return
         if self.blocked is None:
@@ -63,8 +63,8 @@ class Parking:
 
     def pause(self) -> None:
         """Begin nothing more; called for a message whose consuming commit makes it durable."""
-        self.is_pausing, self._is_resumed, self._resident.is_shown = True, False, False
-        self._resident.worker.steps.withdraw(self._resident)
+        self.is_pausing, self._is_resumed, self.resident.is_shown = True, False, False
+        self.resident.worker.steps.withdraw(self.resident)
 
     def resume(self) -> None:
         """Go on when the steps that are being executed have ended."""
@@ -72,10 +72,10 @@ class Parking:
 
     def stay_paused(self, messages: Sequence[Message]) -> None:
         """It was paused before this worker could begin it: none of its code is run."""
-        self.is_pausing, self._resident.is_shown = True, False
+        self.is_pausing, self.resident.is_shown = True, False
         said = [each.n for each in of_pausing(messages)]
         if said:
-            self._resident.append(consume=said, condition=Condition.PAUSED)
+            self.resident.append(consume=said, condition=Condition.PAUSED)
         else:
             self.finish()
 
@@ -85,7 +85,7 @@ class Parking:
             return {}
         if self._is_resumed:
             return {"condition": Condition.NONE, "detail": b""}
-        shown = {"detail": encode_detail(detail_of(self._resident))} if self._resident.has_begun else {}
+        shown = {"detail": encode_detail(detail_of(self.resident))} if self.resident.has_begun else {}
         return {"condition": Condition.PAUSED, **shown}
 
     def last_changes(self) -> dict[str, Any]:

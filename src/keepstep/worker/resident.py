@@ -496,6 +496,11 @@ class Resident:
             self._updating.drop()
         return self._lane.on_its_way()
 
+    def take_apart(self) -> None:
+        """It has left for ever: see ``Execution.take_apart``."""
+        del self.parking.resident
+        self.execution.take_apart()
+
     def _when_settled(self) -> None:
         """A commit has ended: perhaps nothing is on its way into the history, and what waited for that can go on."""
         if self._postponed and not self.is_closing:

@@ -449,6 +449,7 @@ class Worker:
     def forget(self, resident: Resident) -> None:
         """A run was closed by this worker."""
         self.drop(resident)
+        resident.take_apart()
 
     def _remove(self, resident: Resident) -> None:
         if self.residents.get(resident.run_id) is resident:
