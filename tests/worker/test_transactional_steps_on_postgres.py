@@ -204,6 +204,9 @@ async def test_a_connection_that_is_kept_is_closed(engine: Engine, db: psycopg.C
     at_will.update(a=keep, b=keep_plainly)
     await engine.run(have_one_done_on_postgres, do_at_will_on_postgres.name, "a")
     assert await engine.run(have_one_done_on_postgres, do_plainly_at_will_on_postgres.name, "b") != ["5MB"]
+    async with asyncio.timeout(10):
+        while not all(each.closed for each in kept):  # the run may have ended a moment before
+            await asyncio.sleep(0.01)
     with pytest.raises(psycopg.OperationalError, match="closed"):
         await kept[0].execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError, match="closed"):
