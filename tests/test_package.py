@@ -102,3 +102,10 @@ def test_the_wheel_carries_every_migration_and_statement_beside_its_code(wheel: 
     files = [path for path in sources.rglob("*") if path.is_file() and path.suffix in {".py", ".sql"}]
     packed = set(wheel.namelist())
     assert not [path for path in files if f"keepstep/{path.relative_to(sources)}" not in packed]
+
+
+def test_the_wheel_carries_the_web_ui_and_the_licences_of_what_is_in_it(wheel: zipfile.ZipFile) -> None:
+    packed = [name.removeprefix("keepstep/server/static/") for name in wheel.namelist() if "/static/" in name]
+    assert {"index.html", "icon.svg", "licenses.md"} <= set(packed)
+    assert {Path(name).suffix for name in packed if name.startswith("assets/")} == {".js", ".css"}
+    assert "svelte" in wheel.read("keepstep/server/static/licenses.md").decode()
