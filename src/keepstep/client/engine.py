@@ -266,7 +266,7 @@ class Engine:
                 f"a run with the id {new.workflow_id!r} exists already with another type or input; "
                 'choose another id, or start with if_running="restart" or if_closed="restart"'
             )
-        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
+        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased, is_new=started.created)
 
     @overload
     async def debounce(
@@ -396,7 +396,7 @@ class Engine:
             waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=timeout,
         )  # fmt: skip
         started = await start_with(self, new, message)
-        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased)
+        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased, is_new=started.created)
 
     async def update_with_start(
         self,

@@ -51,7 +51,9 @@ QUERY_SECONDS = 10.0
 class RunHandle(Generic[R]):
     """A run. Without a run id it means the newest run of the workflow id."""
 
-    def __init__(self, engine: Engine, id: str, run_id: str | None = None, *, is_fresh: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, id: str, run_id: str | None = None, *, is_fresh: bool = False, is_new: bool = False
+    ) -> None:
         self._engine = engine
         self._journal = engine.journal
         self._is_fresh = is_fresh
@@ -62,6 +64,8 @@ class RunHandle(Generic[R]):
         """The workflow id."""
         self.run_id = run_id
         """The run id; None while this handle stands for the newest run of its id."""
+        self.is_new = is_new
+        """Whether the start that gave this handle has made the run; else it has attached to one that was there."""
 
     def __repr__(self) -> str:
         return f"<run {self.id} ({self.run_id or 'newest'})>"

@@ -43,6 +43,22 @@ UNKNOWN = "no run has made this callback token"
 def callback_app(engine: Engine, *, body_seconds_max: float = BODY_SECONDS_MAX) -> Starlette:
     """An ASGI application that completes callbacks through ``engine``."""
 
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    return Starlette(
+        routes=[
+            *callback_routes(engine, body_seconds_max=body_seconds_max),
+            Route("/healthz", healthz, methods=["GET"]),
+            *metrics_routes(engine),
+        ],
+        exception_handlers={ClientDisconnect: answer_nobody},
+    )
+
+
+def callback_routes(engine: Engine, *, body_seconds_max: float = BODY_SECONDS_MAX) -> list[Route]:
+    """The address of callbacks alone."""
+
     async def complete(request: Request) -> Response:
         try:
             async with asyncio.timeout(body_seconds_max):
@@ -56,17 +72,7 @@ def callback_app(engine: Engine, *, body_seconds_max: float = BODY_SECONDS_MAX) 
             return _refusal(400, f"the body must be JSON: {error}")
         return await _complete(engine, request.path_params["token"], value)
 
-    async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    return Starlette(
-        routes=[
-            Route("/callbacks/{token}", complete, methods=["POST"]),
-            Route("/healthz", healthz, methods=["GET"]),
-            *metrics_routes(engine),
-        ],
-        exception_handlers={ClientDisconnect: _gone},
-    )
+    return [Route("/callbacks/{token}", complete, methods=["POST"])]
 
 
 async def _limited_body(request: Request) -> bytes:
@@ -104,6 +110,6 @@ def _refusal(status: int, reason: str, headers: dict[str, str] | None = None) ->
     return JSONResponse({"completed": False, "error": reason}, status, headers)
 
 
-async def _gone(_: Request, __: Exception) -> Response:
+async def answer_nobody(_: Request, __: Exception) -> Response:
     """The caller hung up before its request was complete; nobody reads this answer."""
     return Response(status_code=400)

@@ -36,6 +36,11 @@ class BlockingRunHandle(Blocking, Generic[R]):
         """The run id; None while this handle stands for the newest run of its id."""
         return self._it.run_id
 
+    @property
+    def is_new(self) -> bool:
+        """Whether the start that gave this handle has made the run; else it has attached to one that was there."""
+        return self._it.is_new
+
     @mirrors(RunHandle.result)
     def result(self, timeout: Duration | None = None) -> R:
         return self._thread.call(self._it.result, timeout)

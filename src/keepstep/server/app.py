@@ -1,0 +1,104 @@
+"""App: the one ASGI application of a server: the REST API, callbacks, health, metrics.
+
+It can be run by ``keepstep server``, or stand in a program of one's own: ``app.mount("/keepstep", server_app(...))``.
+
+Paths of the API are matched as they were sent, still percent-encoded, so that an id may have any sign in it, ``/`` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from urllib.parse import quote
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute
+from starlette.routing import Route as Address
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from keepstep.journal import JournalError
+
+from .api import BASE, ROUTES
+from .callbacks import answer_nobody, callback_routes
+from .desk import Desk
+from .document import describe_api
+from .endpoint import Endpoint
+from .engines import Engines
+from .metrics import metrics_routes
+from .refusal import Refusal
+
+
+def server_app(engines: Engines) -> Starlette:
+    """The application that serves the runs of these engines."""
+    desk = Desk(engines)
+    app = Starlette(
+        routes=[
+            *_api(desk),
+            *callback_routes(engines.first),
+            Address("/healthz", healthz, methods=["GET"]),
+            Address("/readyz", _readyz(engines), methods=["GET"]),
+            *metrics_routes(engines.first),
+        ],
+        middleware=[Middleware(_AsSent)],
+        exception_handlers={ClientDisconnect: answer_nobody},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _api(desk: Desk) -> list[BaseRoute]:
+    paths = dict.fromkeys(route.path for route in ROUTES)
+    endpoints = {path: Endpoint(desk, [each for each in ROUTES if each.path == path], BASE) for path in paths}
+    return [
+        Address(f"{BASE}/openapi.json", _document, methods=["GET"]),
+        *(Address(BASE + path, endpoint) for path, endpoint in endpoints.items()),
+        Address(f"{BASE}/{{rest:path}}", _nowhere),
+    ]
+
+
+@cache
+def _description() -> bytes:
+    return msgspec.json.encode(describe_api(ROUTES, BASE))
+
+
+async def _document(_: Request) -> Response:
+    return Response(_description(), media_type="application/json")
+
+
+async def _nowhere(_: Request) -> Response:
+    refusal = Refusal(404, "not_found", f"there is nothing at this address; {BASE}/openapi.json names all that are")
+    return Response(refusal.body(), 404, media_type="application/json")
+
+
+async def healthz(_: Request) -> Response:
+    """This process answers."""
+    return PlainTextResponse("ok\n")
+
+
+def _readyz(engines: Engines) -> Callable[[Request], Awaitable[Response]]:
+    async def readyz(_: Request) -> Response:
+        """The database answers, too."""
+        try:
+            await engines.first.journal.list_attributes(engines.first.namespace)
+        except JournalError:
+            return PlainTextResponse("the database cannot be used now\n", 503)
+        return PlainTextResponse("ok\n")
+
+    return readyz
+
+
+class _AsSent:
+    """Has addresses of the API matched as they were sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(f"{scope.get('root_path', '')}{BASE}/"):
+            sent = scope.get("raw_path") or quote(scope["path"]).encode()
+            scope = {**scope, "path": sent.decode("ascii", "replace")}
+        await self._app(scope, receive, send)

@@ -1,0 +1,46 @@
+"""Call: one request while it is being answered, as handlers see it."""
+
+from __future__ import annotations
+
+from keepstep.client.engine import Engine
+from keepstep.client.handle import RunHandle
+from keepstep.journal import NotFound, Run
+
+from .caller import Caller
+
+
+class Call:
+    """What a handler is given beside what the address and the body say."""
+
+    def __init__(self, engine: Engine, caller: Caller) -> None:
+        self.engine = engine
+        """Of the namespace that is asked."""
+        self.caller = caller
+        self.status: int | None = None
+        """Of the answer, where it is not the route's usual one."""
+        self.location = ""
+        """Where what was made can be found, below the base of the API."""
+
+    async def find_run(self, id: str, run_id: str | None = None) -> Run:
+        """The newest run of a workflow id, or that of it with a certain run id; also by a run id alone.
+
+        Raises ``NotFound``.
+        """
+        journal, namespace = self.engine.journal, self.engine.namespace
+        if run_id is None:
+            found = await journal.find_run(namespace, id) or await journal.read_run(id)
+        else:
+            found = await journal.read_run(run_id)
+            if found is not None and found.workflow_id != id:
+                found = None
+        if found is None or found.namespace != namespace:
+            which = repr(id) if run_id is None else f"{id!r} with the run id {run_id!r}"
+            raise NotFound(f"there is no run {which} in namespace {namespace!r}")
+        return found
+
+    async def handle(self, id: str, run_id: str | None = None) -> RunHandle[object]:
+        """A handle of what ``find_run`` finds. Without a run id it stands for whichever run is the newest."""
+        found = await self.find_run(id, run_id)
+        if run_id is None and found.workflow_id == id:
+            return self.engine.get(id)
+        return self.engine.get(found.workflow_id, found.run_id)

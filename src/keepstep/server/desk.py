@@ -1,0 +1,39 @@
+"""Desk: what stands between requests and engines: who may come in, how many at a time, and which engine they get."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import Scope
+
+from keepstep.client.engine import Engine
+
+from .caller import ANYBODY, Caller
+from .engines import Engines
+from .refusal import overloaded
+from .route import Route
+
+CALLS_MAX = 1000
+"""At work at a time, in one process. More are asked to come again, instead of all of them becoming slow."""
+
+
+class Desk:
+    """One for an application."""
+
+    def __init__(self, engines: Engines, *, calls_max: int = CALLS_MAX) -> None:
+        self.engines = engines
+        self._calls_max = calls_max
+        self._calls = 0
+
+    @asynccontextmanager
+    async def admit(self, scope: Scope, route: Route, namespace: str) -> AsyncIterator[tuple[Engine, Caller]]:
+        """Let a call in. Raises ``Refusal`` and what is foreseen in ``refusal``."""
+        if self._calls >= self._calls_max:
+            raise overloaded(f"{self._calls_max} calls are being answered already; try again later")
+        self._calls += 1
+        try:
+            async with self.engines.borrow(namespace) as engine:
+                yield engine, ANYBODY
+        finally:
+            self._calls -= 1
