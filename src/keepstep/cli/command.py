@@ -20,6 +20,7 @@ EXIT_WRONG_USE = 2
 _COMMANDS = {
     "demo": "demo",
     "worker": "worker",
+    "server": "server",
     "start": "start",
     "list": "runs",
     "show": "runs",

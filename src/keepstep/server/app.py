@@ -1,4 +1,4 @@
-"""App: the one ASGI application of a server: the REST API, callbacks, health, metrics.
+"""App: the one ASGI application of a server: the REST API, callbacks, health, metrics, and the web UI.
 
 It can be run by ``keepstep server``, or stand in a program of one's own: ``app.mount("/keepstep", server_app(...))``.
 
@@ -30,10 +30,11 @@ from .endpoint import Endpoint
 from .engines import Engines
 from .metrics import metrics_routes
 from .refusal import Refusal
+from .ui import ui_routes
 
 
 def server_app(engines: Engines) -> Starlette:
-    """The application that serves the runs of these engines."""
+    """The application that serves the runs of these engines. Its ``state.desk`` is to be closed before it stops."""
     desk = Desk(engines)
     app = Starlette(
         routes=[
@@ -42,11 +43,13 @@ def server_app(engines: Engines) -> Starlette:
             Address("/healthz", healthz, methods=["GET"]),
             Address("/readyz", _readyz(engines), methods=["GET"]),
             *metrics_routes(engines.first),
+            *ui_routes(),
         ],
         middleware=[Middleware(_AsSent)],
         exception_handlers={ClientDisconnect: answer_nobody},
     )
     app.router.redirect_slashes = False
+    app.state.desk = desk
     return app
 
 

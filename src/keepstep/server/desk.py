@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -25,6 +26,12 @@ class Desk:
         self.engines = engines
         self._calls_max = calls_max
         self._calls = 0
+        self.closing = asyncio.Event()
+        """Set when the application is about to stop: what goes on until its caller has enough ends then."""
+
+    def close(self) -> None:
+        """End what goes on until its caller has enough."""
+        self.closing.set()
 
     @asynccontextmanager
     async def admit(self, scope: Scope, route: Route, namespace: str) -> AsyncIterator[tuple[Engine, Caller]]:
