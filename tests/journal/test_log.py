@@ -119,3 +119,15 @@ async def test_racing_writers_of_one_run_leave_one_line_of_events(scene: Scene) 
     events = await handles[0].read_events(started.run_id)
     assert [each.seq for each in events] == list(range(1, 22))
     assert [each.event for each in await read_all(handles[1])] == events
+
+
+async def test_whoever_begins_at_the_end_reads_what_comes_from_then_on(journal: Journal) -> None:
+    for end in await journal.read_log_ends():
+        assert await journal.read_log(end) == []
+    run = await start_owned(journal)
+    [before] = [each for each in await journal.read_log_ends() if each.shard == run.shard]
+    assert before.n == 1
+    await advance(journal, run, events=(event("a"), event("b")))
+    [after] = [each for each in await journal.read_log_ends() if each.shard == run.shard]
+    assert [each.event.type for each in await journal.read_log(before)] == ["a", "b"]
+    assert (after.n, await journal.read_log(after)) == (3, [])

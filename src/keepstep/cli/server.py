@@ -86,7 +86,7 @@ async def _serve(url: str, address: tuple[str, int], grace_seconds: float, optio
     store = await open_journal(url)
     store.listen(lifetime.hear)
     first = _engine(store, url, **options)
-    engines = Engines(first, lambda name: _engine(store, url, workers=False, namespace=name))
+    engines = Engines(first, lambda name: _engine(store, url, workers=False, namespace=name), store)
     listener = None
     try:
         await first.__aenter__()

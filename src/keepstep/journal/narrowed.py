@@ -44,7 +44,7 @@ replace = msgspec.structs.replace
 
 PASSED_ON = frozenset(
     "clock performs_deeds value_bytes_max close was_committed close_lease reap probe release_task take_asks answer "
-    "read_inbox next_wake read_log save_cursor read_cursor read_kept swap_kept rebuild".split()
+    "read_inbox next_wake read_log read_log_ends save_cursor read_cursor read_kept swap_kept rebuild".split()
 )
 """What belongs to the store as a whole, or names a lease, a task or an ask that was got from here."""
 

@@ -329,6 +329,11 @@ class Journal(Protocol):
         """Events of a shard after a position, in order. Raises ``PositionGone``."""
         ...
 
+    async def read_log_ends(self) -> list[Position]:
+        """The position of the last event of every shard, for who wants to read what comes from now on. One of a shard
+        without events has the number 0, or that up to which retention has removed it."""
+        ...
+
     async def read_audit(self, run_id: str) -> list[AuditLine]:
         """What operators did to the run."""
         ...

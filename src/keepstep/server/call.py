@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.journal import NotFound, Run
 
 from .caller import Caller
+from .desk import Desk
 
 
 class Call:
     """What a handler is given beside what the address and the body say."""
 
-    def __init__(self, engine: Engine, caller: Caller) -> None:
+    def __init__(self, desk: Desk, engine: Engine, caller: Caller, headers: Mapping[bytes, bytes]) -> None:
+        self.desk = desk
         self.engine = engine
         """Of the namespace that is asked."""
         self.caller = caller
+        self.headers = headers
+        """Of the request, their names in small letters."""
         self.status: int | None = None
         """Of the answer, where it is not the route's usual one."""
         self.location = ""

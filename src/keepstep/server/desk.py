@@ -11,6 +11,7 @@ from starlette.types import Scope
 from keepstep.client.engine import Engine
 
 from .caller import ANYBODY, Caller
+from .changes import Changes
 from .engines import Engines
 from .refusal import overloaded
 from .route import Route
@@ -24,6 +25,7 @@ class Desk:
 
     def __init__(self, engines: Engines, *, calls_max: int = CALLS_MAX) -> None:
         self.engines = engines
+        self.changes = Changes(lambda: engines.store)
         self._calls_max = calls_max
         self._calls = 0
         self.closing = asyncio.Event()

@@ -43,7 +43,7 @@ def refusals_of(route: Route) -> frozenset[int]:
 
 def describe_api(routes: Sequence[Route], base: str) -> dict[str, Any]:
     """The document, as plain data."""
-    types = [each for route in routes for each in (route.answer, route.body) if each is not None]
+    types = [each for route in routes for each in _types_of(route)]
     schemas, components = msgspec.json.schema_components([ErrorBody, *types], ref_template=_REFERENCE)
     by_type = {id(type_): schema for type_, schema in zip([ErrorBody, *types], schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -59,6 +59,13 @@ def describe_api(routes: Sequence[Route], base: str) -> dict[str, Any]:
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _types_of(route: Route) -> Iterator[Any]:
+    if route.body is not None:
+        yield route.body
+    if route.is_json:
+        yield route.answer
 
 
 def _operation(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
@@ -103,7 +110,7 @@ def _without_none(type_: Any) -> Any:
 
 
 def _successes(route: Route, by_type: dict[int, Any]) -> dict[str, Any]:
-    content = {route.media: {"schema": by_type[id(route.answer)]}}
+    content = {route.media: {"schema": by_type[id(route.answer)] if route.is_json else {"type": "string"}}}
     return {str(status): {"description": MEANINGS[status], "content": content} for status in route.statuses}
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keepstep.journal import TooLarge
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
@@ -48,6 +48,9 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             status, headers, body = await self._answer(scope, receive)
+            if not isinstance(body, bytes):
+                await body(scope, receive, send)
+                return
         except CallerGone:
             return
         except Exception as error:
@@ -58,7 +61,7 @@ class Endpoint:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes | ASGIApp]:
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if route is None:
             allowed = ", ".join(self._routes)
@@ -70,8 +73,10 @@ class Endpoint:
             given: dict[str, Any] = {**named, "query": query}
             if route.body is not None:
                 given["body"] = decode_body(await read_body(scope, receive), route.body)
-            call = Call(engine, caller)
+            call = Call(self._desk, engine, caller, dict(scope["headers"]))
             answer = await route.handle(call, **given)
+        if not route.is_json:
+            return route.statuses[0], [], cast(ASGIApp, answer)
         return call.status or route.statuses[0], self._headers(scope, call), msgspec.json.encode(answer)
 
     def _headers(self, scope: Scope, call: Call) -> Headers:

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 
 from keepstep.client.engine import Engine
 from keepstep.client.namespace import checked_namespace
-from keepstep.journal import NotFound, Overloaded
+from keepstep.journal import Journal, NotFound, Overloaded
 
 ENGINES_MAX = 200
 
@@ -24,13 +24,22 @@ ENGINES_MAX = 200
 class Engines:
     """See the module. ``make`` gives the engine of a namespace, not yet open."""
 
-    def __init__(self, first: Engine, make: Callable[[str], Engine] | None = None) -> None:
-        """``first``: an open engine, which stays its owner's; without ``make`` there is no other namespace."""
+    def __init__(
+        self, first: Engine, make: Callable[[str], Engine] | None = None, store: Journal | None = None
+    ) -> None:
+        """``first``: an engine, which stays its owner's, and is open while calls are answered; without ``make`` there
+        is no other namespace. ``store``: what they all stand on, as it is; by default the first one's journal."""
         self.first = first
+        self._store = store
         self._make = make
         self._open: OrderedDict[str, Engine] = OrderedDict()
         self._asking: dict[str, int] = {}
         self._changing = asyncio.Lock()
+
+    @property
+    def store(self) -> Journal:
+        """What all of them stand on."""
+        return self.first.journal if self._store is None else self._store
 
     @asynccontextmanager
     async def borrow(self, namespace: str) -> AsyncIterator[Engine]:

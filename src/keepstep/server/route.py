@@ -33,6 +33,8 @@ from .role import Role
 Handler = Callable[..., Awaitable[Any]]
 F = TypeVar("F", bound=Handler)
 
+JSON = "application/json"
+
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _EXPECTED = "call, the parameters of the path, query and body"
 
@@ -77,6 +79,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         return _PARAMETER.findall(self.path)
 
     @property
+    def is_json(self) -> bool:
+        """Whether its answer is one; else it is an ASGI application that gives it."""
+        return self.media == JSON
+
+    @property
     def needs_body(self) -> bool:
         return self.body is not None and any(field.required for field in msgspec.structs.fields(self.body))
 
@@ -113,7 +120,7 @@ class Routes:
         role: Role,
         statuses: Sequence[int] = (200,),
         refuses: Sequence[int] = (),
-        media: str = "application/json",
+        media: str = JSON,
     ) -> Callable[[F], F]:
         def add(handle: F) -> F:
             query, body, answer = _read(handle, path)

@@ -42,6 +42,11 @@ def read_log(disk: MemoryDisk, after: Position, limit: int) -> list[LogEntry]:
     return entries
 
 
+def read_log_ends(disk: MemoryDisk) -> list[Position]:
+    """The position of the last event."""
+    return [Position(SHARD, disk.log_last)]
+
+
 def purge(tx: Transaction, namespace: str, closed_before: int, limit: int) -> int:
     """Remove closed runs, longest closed first, but none with events that a registered subscriber has not read."""
     disk = tx.disk

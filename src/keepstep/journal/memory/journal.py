@@ -343,6 +343,10 @@ class MemoryJournal:
         await self._turn()
         return history.read_log(self.disk, after, limit)
 
+    async def read_log_ends(self) -> list[Position]:
+        await self._turn()
+        return history.read_log_ends(self.disk)
+
     async def read_audit(self, run_id: str) -> list[AuditLine]:
         await self._turn()
         row = self.disk.runs.get(run_id)

@@ -64,6 +64,14 @@ def _reach(wire: Wire, shard: int) -> int | None:
     return int(purged[0][0])
 
 
+def read_ends(wire: Wire) -> list[Position]:
+    """The last position of every shard."""
+    if wire.ask(readings.SHARDS_BEHIND):
+        with wire.transaction():
+            extend_all(wire)
+    return [Position(shard, n) for shard, n in wire.ask(readings.LOG_ENDS)]
+
+
 def extend_all(wire: Wire) -> None:
     """Inside a transaction: give positions to everything that is committed by now."""
     for (shard,) in wire.ask(readings.SHARDS_BEHIND):

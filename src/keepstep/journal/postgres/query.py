@@ -193,6 +193,9 @@ class Queries:
     def read_log(self, db: Wire, after: Position, limit: int) -> list[LogEntry]:
         return log.read_log(db, after, limit)
 
+    def read_log_ends(self, db: Wire) -> list[Position]:
+        return log.read_ends(db)
+
     def read_audit(self, db: Wire, run_id: str) -> list[AuditLine]:
         return [AuditLine(time, text) for time, text in db.ask(readings.READ_AUDIT, run_id)]
 

@@ -249,6 +249,15 @@ EVENTS_OF_BATCHES = Statement(
 LOG_PURGED = Statement("SELECT log_purged FROM shards WHERE shard = $1", "int4")
 """How far retention has removed the log."""
 
+LOG_ENDS = Statement(
+    """
+    SELECT s.shard, greatest(s.log_purged, coalesce(l.n, 0)) FROM shards AS s LEFT JOIN LATERAL (
+        SELECT first_n + events - 1 AS n FROM log WHERE shard = s.shard ORDER BY first_n DESC LIMIT 1) AS l ON true
+    ORDER BY s.shard
+    """
+)
+"""Of what has positions by now."""
+
 SHARDS_BEHIND = Statement("SELECT DISTINCT shard FROM batches ORDER BY shard")
 
 LIST_SHARDS = Statement("SELECT shard FROM shards ORDER BY shard")

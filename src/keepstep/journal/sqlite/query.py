@@ -232,6 +232,10 @@ def read_log(db: Connection, after: Position, limit: int) -> list[LogEntry]:
     return read_pages(read, after.n, limit, lambda entry: entry.position.n) if after.shard == SHARD else []
 
 
+def read_log_ends(db: Connection) -> list[Position]:
+    return [Position(SHARD, n) for (n,) in db.execute(sql.READ_LOG_END)]
+
+
 def read_audit(db: Connection, run_id: str) -> list[AuditLine]:
     return [AuditLine(time, text) for time, text in from_json(db.execute(sql.READ_AUDIT, (run_id,)).fetchone()[0])]
 

@@ -602,6 +602,10 @@ FROM (SELECT e.n, r.run_id, e.seq, e.type, e.time, e.key, e.data FROM events AS 
       WHERE e.n > ?1 ORDER BY e.n LIMIT ?2)
 """
 
+READ_LOG_END = """
+SELECT max((SELECT coalesce(max(n), 0) FROM events), (SELECT value FROM meta WHERE name = 'log_purged'))
+"""
+
 READ_AUDIT = """
 SELECT json_group_array(json_array(time, text)) FROM (
     SELECT time, text FROM audit WHERE run = (SELECT run FROM runs WHERE run_id = ?) ORDER BY line)

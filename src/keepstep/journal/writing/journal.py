@@ -451,6 +451,9 @@ class GroupJournal(Generic[DB]):
     async def read_log(self, after: Position, limit: int = 1000) -> list[LogEntry]:
         return await self._read(self._questions.read_log, after, limit)
 
+    async def read_log_ends(self) -> list[Position]:
+        return await self._read(self._questions.read_log_ends)
+
     async def read_audit(self, run_id: str) -> list[AuditLine]:
         return await self._read(self._questions.read_audit, run_id)
 

@@ -2,9 +2,11 @@
 
 from keepstep.server.route import Route
 
-from . import control, history, messages, runs
+from . import changes, control, history, messages, runs
 
 BASE = "/api/v1"
 
-ROUTES: tuple[Route, ...] = (*runs.routes.all, *history.routes.all, *messages.routes.all, *control.routes.all)
+_NOUNS = (runs, history, messages, control, changes)
+
+ROUTES: tuple[Route, ...] = tuple(route for noun in _NOUNS for route in noun.routes.all)
 """All of them. Of two that fit an address the first counts."""

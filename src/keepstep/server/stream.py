@@ -1,0 +1,77 @@
+"""Stream: the changes of a namespace as server-sent events, until the caller leaves or the server stops.
+
+An event comes at once when nothing was told for ``PAUSE_SECONDS``, else when that is over, with all that has come
+meanwhile. A comment every ``KEEP_ALIVE_SECONDS`` keeps proxies from hanging up. What is sent waits for the caller to
+read it, so a slow one costs a set of ids and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from .changes import Changes, News, Watcher
+
+PAUSE_SECONDS = 0.25
+KEEP_ALIVE_SECONDS = 15.0
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would keep events to itself
+]
+
+
+class EventStream:
+    """The answer to a call that watches."""
+
+    def __init__(self, changes: Changes, watcher: Watcher, closing: asyncio.Event) -> None:
+        self._changes = changes
+        self._watcher = watcher
+        self._closing = closing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        ends = [asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._closing.wait())]
+        sending = asyncio.ensure_future(self._send(send, is_head=scope["method"] == "HEAD"))
+        try:
+            await asyncio.wait((*ends, sending), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._changes.leave(self._watcher)
+            for each in (*ends, sending):
+                each.cancel()
+            await asyncio.gather(*ends, sending, return_exceptions=True)
+        if not ends[0].done() or ends[0].cancelled():
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, send: Send, *, is_head: bool) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        if is_head:
+            return
+        await _write(send, f"retry: 1000\nid: {self._watcher.mark}\n\n".encode())
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                    news = await self._watcher.take()
+            except TimeoutError:
+                await _write(send, b": keep-alive\n\n")
+                continue
+            await _write(send, event_of(news))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def event_of(news: News) -> bytes:
+    """As it is sent."""
+    data = {"ids": list(dict.fromkeys(news.runs.values())), "run_ids": list(news.runs), "all": news.is_all}
+    return b"id: %s\nevent: runs\ndata: %s\n\n" % (news.mark.encode(), msgspec.json.encode(data))
+
+
+async def _write(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    """Until the caller hangs up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
