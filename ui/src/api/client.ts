@@ -1,0 +1,120 @@
+// The REST API, as typed calls. Every refusal is an ApiError, also that of a server which cannot be reached.
+
+import type { HistoryPage, RunCounts, RunDetail, RunPage, TimelineAnswer } from "./types.ts";
+
+export class ApiError extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly position: number | null;
+
+  constructor(status: number, code: string, message: string, position: number | null = null) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code;
+    this.position = position;
+  }
+}
+
+export type Query = Record<string, string | number | null | undefined>;
+type Fetch = (address: string, options: RequestInit) => Promise<Response>;
+
+export class Api {
+  readonly root: string;
+  readonly namespace: string;
+  readonly #fetch: Fetch;
+
+  constructor(root: string, namespace: string, fetch_: Fetch = (address, options) => fetch(address, options)) {
+    this.root = root;
+    this.namespace = namespace;
+    this.#fetch = fetch_;
+  }
+
+  address(path: string, query: Query = {}): string {
+    const asked = new URLSearchParams();
+    for (const [name, value] of Object.entries({ ...query, namespace: this.namespace })) {
+      if (value !== null && value !== undefined && value !== "") asked.set(name, String(value));
+    }
+    return `${this.root}api/v1/${path}?${asked}`;
+  }
+
+  runs(filter: string, limit: number, cursor: string | null, signal?: AbortSignal): Promise<RunPage> {
+    return this.get("runs", { filter, limit, cursor }, signal);
+  }
+
+  async count(filter: string, signal?: AbortSignal): Promise<number> {
+    return (await this.get<{ count: number }>("runs/count", { filter }, signal)).count;
+  }
+
+  counts(signal?: AbortSignal): Promise<RunCounts> {
+    return this.get("runs/counts", {}, signal);
+  }
+
+  run(id: string, runId: string | null, signal?: AbortSignal): Promise<RunDetail> {
+    return this.get(`runs/${encodeURIComponent(id)}`, { run_id: runId }, signal);
+  }
+
+  history(id: string, runId: string, place: { after: number } | { before: number }, limit: number, signal?: AbortSignal) {
+    return this.get<HistoryPage>(`runs/${encodeURIComponent(id)}/history`, { run_id: runId, limit, ...place }, signal);
+  }
+
+  timeline(id: string, runId: string, signal?: AbortSignal): Promise<TimelineAnswer> {
+    return this.get(`runs/${encodeURIComponent(id)}/timeline`, { run_id: runId }, signal);
+  }
+
+  /** What changes a run: `signals/NAME`, `cancel`, `terminate`, `retry`, `pause`, `resume`. */
+  act(id: string, runId: string, action: string, body: Record<string, unknown>): Promise<unknown> {
+    return this.#ask("POST", this.address(`runs/${encodeURIComponent(id)}/${action}`, { run_id: runId }), body);
+  }
+
+  get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T> {
+    return this.#ask("GET", this.address(path, query), undefined, signal) as Promise<T>;
+  }
+
+  async #ask(method: string, address: string, body: unknown, signal?: AbortSignal): Promise<unknown> {
+    const options: RequestInit = { method, headers: { Accept: "application/json" } };
+    if (signal) options.signal = signal;
+    if (body !== undefined) {
+      options.headers = { ...options.headers, "Content-Type": "application/json" };
+      options.body = JSON.stringify(body);
+    }
+    const answer = await this.#reach(address, options);
+    const text = await answer.text();
+    const content = parsed(text);
+    if (answer.ok) return content;
+    throw refusal(answer.status, content);
+  }
+
+  async #reach(address: string, options: RequestInit): Promise<Response> {
+    try {
+      return await this.#fetch(address, options);
+    } catch (error) {
+      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      throw new ApiError(0, "unreachable", "The server cannot be reached.");
+    }
+  }
+}
+
+function parsed(text: string): unknown {
+  if (text === "") return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** The refusal that a body tells, or one made of the status alone where a proxy answered. */
+export function refusal(status: number, content: unknown): ApiError {
+  const told = (content as { error?: { code?: string; message?: string; position?: number } } | null)?.error;
+  if (typeof told?.message !== "string") return new ApiError(status, "unknown", `The server answered with status ${status}.`);
+  return new ApiError(status, told.code ?? "unknown", told.message, told.position ?? null);
+}
+
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,61 @@
+// Addresses: which page they show and in what state, and how that is written. Paths are below the server's own.
+
+export type RunView = "timeline" | "history" | "data";
+
+export type Route =
+  | { page: "runs"; filter: string; selected: string | null }
+  | { page: "run"; id: string; runId: string | null; view: RunView; selected: string | null }
+  | { page: "nothing"; path: string };
+
+const VIEWS: readonly RunView[] = ["timeline", "history", "data"];
+
+export interface Place {
+  route: Route;
+  namespace: string;
+}
+
+/** `path` begins with the server's own, `base`. */
+export function placeOf(path: string, search: string, base: string): Place {
+  const asked = new URLSearchParams(search);
+  return { route: routeOf(below(path, base), asked), namespace: asked.get("namespace") ?? "default" };
+}
+
+function below(path: string, base: string): string {
+  return path.startsWith(base) ? path.slice(base.length) : path.replace(/^\/+/, "");
+}
+
+function routeOf(path: string, asked: URLSearchParams): Route {
+  const selected = asked.get("selected");
+  if (path === "") return { page: "runs", filter: asked.get("filter") ?? "", selected };
+  const id = path.startsWith("runs/") ? decoded(path.slice("runs/".length)) : "";
+  if (id === "") return { page: "nothing", path };
+  const view = VIEWS.find((each) => each === asked.get("view")) ?? "timeline";
+  return { page: "run", id, runId: asked.get("run_id"), view, selected };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The address of a place, relative to the server's own path. */
+export function addressOf({ route, namespace }: Place): string {
+  const asked = new URLSearchParams();
+  let path = "";
+  if (route.page === "runs") {
+    if (route.filter) asked.set("filter", route.filter);
+  } else if (route.page === "run") {
+    path = `runs/${encodeURIComponent(route.id)}`;
+    if (route.runId) asked.set("run_id", route.runId);
+    if (route.view !== "timeline") asked.set("view", route.view);
+  } else {
+    path = route.path;
+  }
+  if (route.page !== "nothing" && route.selected) asked.set("selected", route.selected);
+  if (namespace !== "default") asked.set("namespace", namespace);
+  const query = asked.toString();
+  return query ? `${path}?${query}` : path;
+}
