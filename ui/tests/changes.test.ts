@@ -20,7 +20,7 @@ function world() {
     setTimer: (callback) => { timers.set(++state.made, callback); return state.made; },
     clearTimer: (timer) => { timers.delete(timer); },
     isHidden: () => state.hidden,
-    onVisibility: (callback) => { state.see = callback; },
+    onVisibility: (callback) => { state.see = callback; return () => { state.see = () => {}; }; },
   };
   const told: (readonly string[] | null)[] = [];
   const changes = new Changes("/changes", around);

@@ -41,6 +41,16 @@ test("a server that cannot be reached is told as that, and a question that was d
   await assert.rejects(dropped, (error) => isAbort(error));
 });
 
+test("it is told whether the server answers at all, also by a refusal", async () => {
+  const told: boolean[] = [];
+  for (const answer of [() => Promise.reject(new TypeError("failed")), () => Response.json({}, { status: 503 })]) {
+    const { api } = answering(answer);
+    api.onreach = (isReached) => told.push(isReached);
+    await assert.rejects(api.counts());
+  }
+  assert.deepEqual(told, [false, true]);
+});
+
 test("an answer without a body is no error", async () => {
   assert.equal(await answering(() => new Response(null, { status: 204 })).api.act("a", "r", "cancel", {}), null);
 });

@@ -48,6 +48,11 @@ test("a first page that is the only one is the whole listing", () => {
   assert.equal(ids(renewHead({ runs: runs("c", "b", "a"), next: "9" }, { runs: runs("b"), next: null })), "b");
 });
 
+test("a first page that found nothing yet takes nothing away", () => {
+  const before = { runs: runs("b", "a"), next: "2" };
+  assert.equal(renewHead(before, { runs: [], next: "9" }), before);
+});
+
 test("runs that are asked for by their ids change in place, and go if they no longer fit", () => {
   const before = { runs: runs("c", "b", "a"), next: "3" };
   const after = renewRuns(before, new Set(["b", "a"]), [run("b", "completed")]);

@@ -3,7 +3,7 @@
 // Listeners are told the ids of what changed, or null for "anything may have": after a gap in the stream, on each poll,
 // and when the tab is seen again. While the tab is hidden nobody is told anything, and nothing is asked.
 
-export type Liveness = "live" | "polling" | "offline";
+export type Liveness = "live" | "polling";
 export type Listener = (ids: readonly string[] | null) => void;
 
 export interface Surroundings {
@@ -11,7 +11,8 @@ export interface Surroundings {
   setTimer(callback: () => void, milliseconds: number): number;
   clearTimer(timer: number): void;
   isHidden(): boolean;
-  onVisibility(callback: () => void): void;
+  /** Returns what ends it. */
+  onVisibility(callback: () => void): () => void;
 }
 
 export const POLL_MILLISECONDS = 4_000;
@@ -24,13 +25,14 @@ export class Changes {
   readonly #onLiveness: (liveness: Liveness) => void;
   #stream: EventSource | null = null;
   #timer: number | null = null;
+  readonly #unwatch: () => void;
   #missed = false;
 
   constructor(address: string, around: Surroundings, onLiveness: (liveness: Liveness) => void = () => {}) {
     this.#address = address;
     this.#around = around;
     this.#onLiveness = onLiveness;
-    around.onVisibility(() => this.#seen());
+    this.#unwatch = around.onVisibility(() => this.#seen());
     this.#open();
   }
 
@@ -40,6 +42,7 @@ export class Changes {
   }
 
   close(): void {
+    this.#unwatch();
     this.#stream?.close();
     if (this.#timer !== null) this.#around.clearTimer(this.#timer);
     this.#timer = null;

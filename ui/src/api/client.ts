@@ -22,6 +22,8 @@ type Fetch = (address: string, options: RequestInit) => Promise<Response>;
 export class Api {
   readonly root: string;
   readonly namespace: string;
+  /** Told of every question whether the server answered at all. */
+  onreach: (isReached: boolean) => void = () => {};
   readonly #fetch: Fetch;
 
   constructor(root: string, namespace: string, fetch_: Fetch = (address, options) => fetch(address, options)) {
@@ -87,9 +89,12 @@ export class Api {
 
   async #reach(address: string, options: RequestInit): Promise<Response> {
     try {
-      return await this.#fetch(address, options);
+      const answer = await this.#fetch(address, options);
+      this.onreach(true);
+      return answer;
     } catch (error) {
-      if (error instanceof DOMException && error.name === "AbortError") throw error;
+      if (isAbort(error)) throw error;
+      this.onreach(false);
       throw new ApiError(0, "unreachable", "The server cannot be reached.");
     }
   }

@@ -22,6 +22,7 @@ export function append(listing: Listing, page: RunPage): Listing {
 /** The first page, read anew, in place of what it covers; what was read behind it stays. */
 export function renewHead(listing: Listing, page: RunPage): Listing {
   if (page.next === null) return { runs: page.runs, next: null };
+  if (page.runs.length === 0) return listing; // it looked as far as a page looks, and found nothing that fits
   const fresh = new Set(page.runs.map((run) => run.run_id));
   const last = listing.runs.findLastIndex((run) => fresh.has(run.run_id));
   if (last === -1) return { runs: page.runs, next: page.next };

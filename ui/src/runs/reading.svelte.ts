@@ -10,6 +10,9 @@ export const PAGE_RUNS = 100;
 /** So many runs behind the first page are asked for at once after a change. */
 const RENEWED_RUNS_MAX = 100;
 
+/** A page looks at 5,000 runs at most, and may find none that fits. */
+const PAGES_IN_VAIN_MAX = 20;
+
 const TIMING: Timing = {
   now: () => performance.now(),
   setTimer: (callback, milliseconds) => setTimeout(callback, milliseconds),
@@ -23,6 +26,8 @@ export class Reading {
   /** Why the filter that was asked for shows nothing; the listing is that of the one before. */
   refusal = $state.raw<ApiError | null>(null);
   isReading = $state(true);
+  /** So many pages had no run that fits that the page asks before it looks any further. */
+  isFar = $state(false);
 
   readonly #api: Api;
   readonly #renewing: OneAtATime;
@@ -30,6 +35,7 @@ export class Reading {
   #filter = "";
   #asking = new AbortController();
   #isReadingMore = false;
+  #pagesInVain = 0;
   #changed = new Set<string>();
 
   constructor(api: Api) {
@@ -45,6 +51,8 @@ export class Reading {
     this.#filter = filter;
     this.isReading = true;
     this.#isReadingMore = false;
+    this.#pagesInVain = 0;
+    this.isFar = false;
     this.count = null;
     const { signal } = this.#asking;
     await this.#guarded(async () => {
@@ -52,19 +60,28 @@ export class Reading {
       if (signal.aborted) return;
       this.listing = append(NOTHING_READ, page);
       this.refusal = null;
-      this.#counting.ask();
     });
-    if (!signal.aborted) this.isReading = false;
+    if (signal.aborted) return;
+    this.isReading = false;
+    this.#counting.ask();
   }
 
-  async readMore(): Promise<void> {
+  /** Read the next page, if there is one; by hand also after many in vain. */
+  async readMore(byHand = false): Promise<void> {
     const { next } = this.listing;
     if (next === null || this.#isReadingMore || this.isReading || this.refusal) return;
+    if (byHand) this.#pagesInVain = 0;
+    else if (this.isFar) return;
+    this.isFar = false;
     this.#isReadingMore = true;
     const { signal } = this.#asking;
     await this.#guarded(async () => {
       const page = await this.#api.runs(this.#filter, PAGE_RUNS * 2, next, signal);
-      if (this.listing.next === next && !signal.aborted) this.listing = append(this.listing, page);
+      if (this.listing.next !== next || signal.aborted) return;
+      this.#isReadingMore = false; // before the listing: whoever sees it may ask for more at once
+      this.#pagesInVain = page.runs.length ? 0 : this.#pagesInVain + 1;
+      this.isFar = this.#pagesInVain >= PAGES_IN_VAIN_MAX;
+      this.listing = append(this.listing, page);
     });
     if (!signal.aborted) this.#isReadingMore = false;
   }

@@ -7,5 +7,8 @@ export const browserSurroundings: Surroundings = {
   setTimer: (callback, milliseconds) => setTimeout(callback, milliseconds),
   clearTimer: (timer) => clearTimeout(timer),
   isHidden: () => document.hidden,
-  onVisibility: (callback) => document.addEventListener("visibilitychange", callback),
+  onVisibility: (callback) => {
+    document.addEventListener("visibilitychange", callback);
+    return () => document.removeEventListener("visibilitychange", callback);
+  },
 };

@@ -1,0 +1,83 @@
+"""The workflows whose runs the browser looks at: one of each thing that a page has to show."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import keepstep
+from keepstep import Retry, saga, step, workflow
+
+NEVER_SOON = Retry(max_attempts=5, initial="10m")
+
+
+@step
+async def pick_shelf_shown(item: str) -> str:
+    return f"shelf of {item}"
+
+
+@step
+async def release_shelf_shown(shelf: str) -> None:
+    pass
+
+
+@step(retry=Retry(max_attempts=1))
+async def charge_card_shown(amount: float) -> str:
+    if amount > 1000:
+        raise ValueError("the card was declined: over its limit")
+    await asyncio.sleep(0)
+    return "paid"
+
+
+@step(retry=NEVER_SOON)
+async def call_carrier_shown() -> None:
+    raise ConnectionError("the carrier does not answer")
+
+
+@step
+async def number_shown(n: int) -> int:
+    return n
+
+
+@workflow
+async def wrap_gift_shown(item: str) -> str:
+    return f"wrapped {await pick_shelf_shown(item)}"
+
+
+@workflow
+async def sell_shown(customer: str, amount: float) -> dict[str, Any]:
+    """Sells; of what costs too much it undoes what it did."""
+    keepstep.set_attributes(customer=customer, amount=amount)
+    async with saga() as undoing:
+        shelf = await undoing.run(pick_shelf_shown, customer, undo=release_shelf_shown)
+        paid = await charge_card_shown(amount)
+    return {"shelf": shelf, "paid": paid, "gift": await wrap_gift_shown(customer)}
+
+
+@workflow
+async def approve_shown(subject: str) -> Any:
+    keepstep.set_status(f"asking for {subject}")
+    return await keepstep.receive("approval")
+
+
+@workflow
+async def ship_shown() -> None:
+    await call_carrier_shown()
+
+
+@workflow
+async def remind_shown(days: int) -> str:
+    await keepstep.sleep(f"{days}d")
+    return "reminded"
+
+
+@workflow
+async def count_shown(to: int) -> int:
+    for n in range(to):
+        await number_shown(n)
+    return to
+
+
+@workflow
+async def number_sold_shown(n: int) -> int:
+    return n
