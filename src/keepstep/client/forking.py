@@ -169,7 +169,7 @@ def _answered(event: Event, payload: bytes) -> bytes:
         return pack(history.ChildClosed(Status.COMPLETED, payload))
     if event.type in (history.CALLBACK_COMPLETED, history.CALLBACK_FAILED):
         return pack(history.CallbackCompleted(payload))
-    return pack(history.StepCompleted(data.digest, payload, data.attempts, "fork"))
+    return pack(history.StepCompleted(data.digest, payload, data.attempts, "fork", data.asked_seq))
 
 
 async def _check_result(published: Published, event: Event, key: str, payload: bytes) -> None:

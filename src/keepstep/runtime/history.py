@@ -123,6 +123,8 @@ class StepCompleted(_Data, frozen=True, array_like=True, gc=False):
     attempts: int = 1
     resolved_by: str = ""
     """Who said so, where a resolver or a person settled an uncertain step."""
+    asked_seq: int = 0
+    """Seq of the event during whose delivery the code asked for the step; 0 if an older version did not say."""
 
 
 class StepFailed(_Data, frozen=True, array_like=True, gc=False):
@@ -133,6 +135,7 @@ class StepFailed(_Data, frozen=True, array_like=True, gc=False):
     attempts: int = 1
     uncertain: bool = False
     resolved_by: str = ""
+    asked_seq: int = 0
 
 
 class TimerStarted(_Data, frozen=True, array_like=True, gc=False):

@@ -40,7 +40,7 @@ def _deliver_without_recording(step_name: str) -> None:
         gone = resident.forget_state(operation.key)
         if gone:
             resident.append(state=gone)
-        data = pack(history.StepCompleted(operation.digest, payload, attempts, resolved_by))
+        data = pack(history.StepCompleted(operation.digest, payload, attempts, resolved_by, operation.asked_seq))
         now = resident.worker.journal.clock.now()
         event = Event(resident.last_seq, history.STEP_COMPLETED, now, operation.key, data)
         asyncio.get_running_loop().call_soon(_deliver, resident, operation, event)

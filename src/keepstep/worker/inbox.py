@@ -112,10 +112,12 @@ def _step_answer(resident: Resident, message: Message, events: list[NewEvent], s
     if message.kind == "resolve" and said.ok and not _could_be_returned(operation, said.payload):
         return
     if said.ok:
-        data = pack(history.StepCompleted(operation.digest, said.payload, said.attempts, said.by))
+        data = pack(history.StepCompleted(operation.digest, said.payload, said.attempts, said.by, operation.asked_seq))
         _once(resident, operation.key, history.STEP_COMPLETED, data, events)
     else:
-        failed = history.StepFailed(operation.digest, said.payload, said.attempts, said.is_uncertain, said.by)
+        failed = history.StepFailed(
+            operation.digest, said.payload, said.attempts, said.is_uncertain, said.by, operation.asked_seq
+        )
         _once(resident, operation.key, history.STEP_FAILED, pack(failed), events)
     state.extend(resident.forget_state(operation.key))
 

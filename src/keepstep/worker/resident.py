@@ -373,14 +373,16 @@ class Resident:
 
     def complete_step(self, operation: StepOperation, payload: bytes, attempts: int, resolved_by: str = "") -> None:
         """Record a step's result."""
-        data = pack(history.StepCompleted(operation.digest, payload, attempts, resolved_by))
+        data = pack(history.StepCompleted(operation.digest, payload, attempts, resolved_by, operation.asked_seq))
         self.answer(operation, history.STEP_COMPLETED, data)
 
     def fail_step(
         self, operation: StepOperation, failure: bytes, attempts: int, uncertain: bool, resolved_by: str = ""
     ) -> None:
         """Record a step's final error: a sealed ``Failure``."""
-        data = pack(history.StepFailed(operation.digest, failure, attempts, uncertain, resolved_by))
+        data = pack(
+            history.StepFailed(operation.digest, failure, attempts, uncertain, resolved_by, operation.asked_seq)
+        )
         self.answer(operation, history.STEP_FAILED, data)
 
     def complete_by_deed(self, operation: StepOperation, deed: Deed, settled: Callable[[Promise], None]) -> None:

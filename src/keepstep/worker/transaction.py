@@ -181,7 +181,7 @@ class _Trial:
     def event(self, payload: bytes, now: int) -> NewEvent:
         """What records its result. ``now``: when its commit is handed in; what is made from then on comes after it."""
         operation = self.attempt.operation
-        data = pack(history.StepCompleted(operation.digest, payload, self.attempt.number, ""))
+        data = pack(history.StepCompleted(operation.digest, payload, self.attempt.number, "", operation.asked_seq))
         return NewEvent(history.STEP_COMPLETED, now, operation.key, data)
 
 

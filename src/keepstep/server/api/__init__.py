@@ -2,11 +2,11 @@
 
 from keepstep.server.route import Route
 
-from . import changes, control, history, messages, runs
+from . import changes, control, history, messages, runs, timeline
 
 BASE = "/api/v1"
 
-_NOUNS = (runs, history, messages, control, changes)
+_NOUNS = (runs, history, timeline, messages, control, changes)
 
 ROUTES: tuple[Route, ...] = tuple(route for noun in _NOUNS for route in noun.routes.all)
 """All of them. Of two that fit an address the first counts."""

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from keepstep.client.info import history_event
+from keepstep.journal import Run
 from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
 from keepstep.server.role import Role
@@ -60,16 +61,8 @@ async def read_history(call: Call, id: str, query: HistoryQuery) -> HistoryPage:
 
     Pages backward are in the order of the history, too: `before=total+1` gives the last events.
     """
-    if query.after is not None and query.before is not None:
-        raise Refusal(
-            400, "invalid_input", "give after, for a page forward, or before, for one backward", field="after"
-        )
     run = await call.find_run(id, query.run_id)
-    after, limit = query.after or 0, query.limit
-    if query.before is not None:
-        end = min(query.before - 1, run.last_seq)
-        after = max(end - limit, 0)
-        limit = end - after
+    after, limit = stretch_of(run, query.after, query.before, query.limit)
     page = await call.engine.journal.read_events(run.run_id, after, limit) if limit > 0 else []
     events = [
         EventOfRun(seq=each.seq, type=each.type, time=each.time, key=each.key, data=each.data)
@@ -81,3 +74,15 @@ async def read_history(call: Call, id: str, query: HistoryQuery) -> HistoryPage:
         last_seq=events[-1].seq if events else 0,
         total=max(run.last_seq, events[-1].seq if events else 0),
     )
+
+
+def stretch_of(run: Run, after: int | None, before: int | None, limit: int) -> tuple[int, int]:
+    """Behind which event a page begins, and how many it has. Raises ``Refusal``."""
+    if after is not None and before is not None:
+        message = "give after, for a page forward, or before, for one backward"
+        raise Refusal(400, "invalid_input", message, field="after")
+    if before is None:
+        return after or 0, limit
+    end = min(before - 1, run.last_seq)
+    begin = max(end - limit, 0)
+    return begin, end - begin
