@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from keepstep.cli.listening import is_loopback
 from tests.cli.command import Command, free_port
 
 
@@ -40,9 +41,48 @@ def test_it_serves_the_api_and_runs_a_module_until_it_is_told_to_stop(command: C
     assert [run["id"] for run in command.json("list")] == ["b/7"]
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.7", "example.org"])
-def test_an_address_that_others_reach_is_refused(command: Command, host: str) -> None:
-    refused = command("server", "--http", f"{host}:8710")
+def test_an_address_that_others_reach_is_refused_while_there_is_no_key(command: Command) -> None:
+    refused = command("server", "--http", "0.0.0.0:8710")
     assert (refused.returncode, refused.stdout) == (2, "")
+    assert "keepstep keys create" in refused.stderr
     assert "--allow-anonymous" in refused.stderr
-    assert not (command.folder / "runs.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
+     ("192.0.2.7", False), ("example.org", False), ("localhost.example.org", False)],
+)  # fmt: skip
+def test_which_addresses_only_this_machine_reaches(host: str, is_own: bool) -> None:
+    assert is_loopback(host) == is_own
+
+
+def test_keys_are_made_listed_and_revoked_and_the_server_asks_for_them(command: Command) -> None:
+    key = command("keys", "create", "ada", "--role", "read", "--expires", "90d").stdout.strip()
+    assert command("keys", "create", "ada", "--role", "admin").returncode == 2
+    assert command("keys", "create", "bob", "--role", "operate", "--namespace", "shop").returncode == 0
+    [ada, bob] = command.json("keys", "list")
+    assert (ada["name"], ada["role"], ada["namespaces"], bob["namespaces"]) == ("ada", "read", [], ["shop"])
+    assert ada["expires_at"] > ada["created_at"]
+    assert key.split("_")[-1] not in str(ada)
+    assert key.encode() not in (command.folder / "runs.db").read_bytes()
+    base = f"http://127.0.0.1:{(port := free_port())}"
+    command.environment["PYTHONUNBUFFERED"] = "1"
+    server = command.begin("server", "--http", str(port), "--require-keys")
+    try:
+        assert server.stdout is not None
+        assert "callers show keys" in server.stdout.readline()
+        with httpx2.Client(base_url=base, timeout=20) as web:
+            shown = {"Authorization": f"Bearer {key}"}
+            assert web.get("/api/v1/runs").status_code == 401
+            assert web.get("/api/v1/runs", headers=shown).status_code == 200
+            assert web.post("/api/v1/runs", headers=shown, json={"type": "buy"}).status_code == 403
+            assert [web.get("/metrics").status_code, web.get("/metrics", headers=shown).status_code] == [401, 200]
+            assert web.get("/healthz").status_code == 200
+            assert "counts no longer" in command("keys", "revoke", "ada").stdout
+            command.until(lambda: web.get("/api/v1/runs", headers=shown).status_code == 401)
+    finally:
+        server.kill()
+        server.wait()
+    assert command("keys", "revoke", "ada").returncode == 2
+    assert command.json("list") == []

@@ -55,7 +55,7 @@ class Api:
 @asynccontextmanager
 async def api_of(engine: Engine, **options: Any) -> AsyncIterator[Api]:
     """The API over an engine, in this process. Errors that it does not turn into answers are raised."""
-    transport = httpx2.ASGITransport(app=server_app(Engines(engine), **options))
+    transport = httpx2.ASGITransport(app=server_app(Engines(engine), **options))  # as who calls from this machine
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8710") as client:
         yield Api(client)
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from keepstep import Engine
+from keepstep.client.access.role import Role
 from keepstep.server.api import ROUTES
 from keepstep.server.call import Call
-from keepstep.server.role import Role
 from keepstep.server.route import Query, Routes
 from tests.server.asking import api_of
 

@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": "demo",
     "worker": "worker",
     "server": "server",
+    "keys": "keys",
     "start": "start",
     "list": "runs",
     "show": "runs",

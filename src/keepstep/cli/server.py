@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple
 
 import click
 
+from keepstep.client.access import KeyRing
 from keepstep.client.address import open_journal
 from keepstep.client.engine import Engine
 from keepstep.codecs.environment import codec_from_environment
-from keepstep.journal import InvalidInput, Journal
+from keepstep.journal import InvalidInput, Journal, uuid7
 from keepstep.runtime.registry import steps, workflows
 from keepstep.worker.observer import Observer
 
@@ -26,7 +28,9 @@ from .module import import_module
 @click.option("--app", metavar="MODULE", help="Run the workflows and steps of this module, too, as a worker does.")
 @click.option("--queue", "queues", multiple=True, default=("default",), show_default=True, help="With --app.")
 @click.option("--callback-url", metavar="URL", help="Base of the URLs handed out; by default the --http address.")
+@click.option("--require-keys", is_flag=True, help="Ask for keys on the loopback address, too.")
 @click.option("--allow-anonymous", is_flag=True, help="Let everybody who reaches the address do everything.")
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="By which browsers may call it, too.")
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
 @log_options
 @database_option
@@ -35,23 +39,23 @@ def server_command(
     app: str | None,
     queues: tuple[str, ...],
     callback_url: str | None,
+    require_keys: bool,
     allow_anonymous: bool,
+    hosts: tuple[str, ...],
     grace_seconds: float,
     url: str,
 ) -> int:
     """Serve the REST API under /api/v1, the web UI, and callbacks.
 
-    On the loopback address, which is the default, nobody is asked who they are; any other address is refused without
-    --allow-anonymous.
+    On the loopback address, which is the default, nobody is asked who they are. On any other one callers show a key,
+    which `keepstep keys create` makes; while there is none, such an address is refused.
 
     SIGTERM and Ctrl-C stop it gracefully; a second one stops it at once.
     """
     host, port = parse_address(http)
-    if not is_loopback(host) and not allow_anonymous:
-        raise InvalidInput(
-            f"{host} can be reached from other machines, and everybody there could do everything; listen on "
-            f"127.0.0.1:{port} behind a proxy that asks who they are, or say --allow-anonymous"
-        )
+    if require_keys and allow_anonymous:
+        raise InvalidInput("--require-keys and --allow-anonymous say opposite things; leave one out")
+    needs_keys = not allow_anonymous and (require_keys or not is_loopback(host))
     if app is not None:
         import_module(app)
         if not workflows() and not steps():
@@ -64,7 +68,8 @@ def server_command(
         "observers": _observers(),
         "label": app or "",
     }
-    return run(_serve(url, (host, port), grace_seconds, options))
+    door = Door(needs_keys, None if needs_keys or allow_anonymous else hosts)
+    return run(_serve(url, (host, port), door, grace_seconds, options))
 
 
 def _observers() -> list[Observer]:
@@ -76,32 +81,53 @@ def _observers() -> list[Observer]:
     return [PrometheusMetrics()]
 
 
-async def _serve(url: str, address: tuple[str, int], grace_seconds: float, options: dict[str, Any]) -> int:
+class Door(NamedTuple):
+    """Who is let in."""
+
+    needs_keys: bool
+    hosts: tuple[str, ...] | None
+    """Names by which browsers may call the server, beside those of this machine; None for any."""
+
+
+async def _guard(store: Journal, door: Door, host: str) -> Any:
+    """Raises ``InvalidInput`` where keys are needed and there are none."""
+    from keepstep.server.guard import Guard
+
+    if not door.needs_keys:
+        return Guard(hosts=door.hosts)
+    ring = KeyRing(store, os.urandom, uuid7)
+    if not await ring.list():
+        raise InvalidInput(
+            f"callers at {host} have to show a key, and there is none; make one by: keepstep keys create NAME --role "
+            "admin, or let everybody in who reaches that address by --allow-anonymous"
+        )
+    return Guard(ring, store.clock)
+
+
+async def _serve(url: str, address: tuple[str, int], door: Door, grace_seconds: float, options: dict[str, Any]) -> int:
     try:
         from keepstep.server.app import server_app
         from keepstep.server.engines import Engines
     except ImportError as error:
         raise InvalidInput(f"server needs more packages ({error.name}): pip install 'keepstep[server]'") from error
     lifetime = Lifetime()
-    store = await open_journal(url)
-    store.listen(lifetime.hear)
-    first = _engine(store, url, **options)
-    engines = Engines(first, lambda name: _engine(store, url, workers=False, namespace=name), store)
-    listener = None
-    try:
-        await first.__aenter__()
-        app = server_app(engines)
+    async with AsyncExitStack() as closing:
+        store = await open_journal(url)
+        closing.push_async_callback(store.close)
+        store.listen(lifetime.hear)
+        guard = await _guard(store, door, address[0])
+        first = await _engine(store, url, **options).__aenter__()
+        closing.push_async_callback(first.close, grace_seconds)
+        engines = Engines(first, lambda name: _engine(store, url, workers=False, namespace=name), store)
+        closing.push_async_callback(engines.close)
+        app = server_app(engines, guard)
         listener = await listen(app, *address, grace_seconds)
-        click.echo(f"keepstep server {os.getpid()}: {base_url(*address)}; {url}")
+        closing.push_async_callback(listener.stop)
+        closing.callback(app.state.desk.close)
+        asked = "callers show keys" if door.needs_keys else "nobody is asked who they are"
+        click.echo(f"keepstep server {os.getpid()}: {base_url(*address)}; {asked}; {url}")
         await lifetime.wait()
         click.echo("keepstep server: stopping; a second signal stops at once")
-    finally:
-        if listener is not None:
-            app.state.desk.close()
-            await listener.stop()
-        await engines.close()
-        await first.close(grace_seconds)
-        await store.close()
     return 0
 
 

@@ -10,6 +10,9 @@ from keepstep.schedules.guest import room_of as schedules_room
 NAMESPACE_CHARS_MAX = 200
 """Together with it the name of a queue must find room in a name's limit."""
 
+KEYS_ROOM = ":keys"
+"""In which the keys of the whole database are; no namespace can reach it."""
+
 
 def rooms_of(namespace: str) -> tuple[str, ...]:
     """The namespaces beside one, of runs of other languages, which belong to it."""
@@ -19,7 +22,8 @@ def rooms_of(namespace: str) -> tuple[str, ...]:
 def checked_namespace(name: str) -> str:
     """The name of a namespace, if it can be one. Raises ``InvalidInput``."""
     checked_name(name, "the name of a namespace", NAMESPACE_CHARS_MAX)
-    if not name.isprintable() or name.endswith(rooms_of("")):
-        endings = " or ".join(map(repr, rooms_of("")))
+    rooms = (*rooms_of(""), KEYS_ROOM)
+    if not name.isprintable() or name.endswith(rooms):
+        endings = " or ".join(map(repr, rooms))
         raise InvalidInput(f"a namespace has printable signs and does not end with {endings}: not {name!r:.100}")
     return name

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 from starlette.routing import Route as Address
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keepstep.client.access import Role
 from keepstep.journal import JournalError
 
 from .api import BASE, ROUTES
@@ -28,21 +29,26 @@ from .desk import Desk
 from .document import describe_api
 from .endpoint import Endpoint
 from .engines import Engines
+from .guard import Guard
 from .metrics import metrics_routes
-from .refusal import Refusal
+from .refusal import Refusal, refusal_of
 from .ui import ui_routes
 
 
-def server_app(engines: Engines) -> Starlette:
-    """The application that serves the runs of these engines. Its ``state.desk`` is to be closed before it stops."""
-    desk = Desk(engines)
+def server_app(engines: Engines, guard: Guard | None = None) -> Starlette:
+    """The application that serves the runs of these engines. Its ``state.desk`` is to be closed before it stops.
+
+    :param guard: who may do what; by default everybody may do everything, as is right where whatever stands before the
+        application has asked who they are.
+    """
+    desk = Desk(engines, guard or Guard())
     app = Starlette(
         routes=[
             *_api(desk),
             *callback_routes(engines.first),
             Address("/healthz", healthz, methods=["GET"]),
             Address("/readyz", _readyz(engines), methods=["GET"]),
-            *metrics_routes(engines.first),
+            *(_guarded(each, desk) for each in metrics_routes(engines.first)),
             *ui_routes(),
         ],
         middleware=[Middleware(_AsSent)],
@@ -92,6 +98,33 @@ def _readyz(engines: Engines) -> Callable[[Request], Awaitable[Response]]:
         return PlainTextResponse("ok\n")
 
     return readyz
+
+
+def _guarded(route: Address, desk: Desk) -> Address:
+    """An address that is no call of the API, for those who may read."""
+
+    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            namespace = desk.engines.first.namespace
+            await desk.guard.admit(dict(scope["headers"]), Role.READ, namespace, changes=False)
+        except Exception as error:
+            refusal = refusal_of(error)
+            answer = Response(refusal.body(), refusal.status, refusal.headers, "application/json")
+            await answer(scope, receive, send)
+            return
+        await route.app(scope, receive, send)
+
+    return Address(route.path, _Application(ask), methods=["GET"])
+
+
+class _Application:
+    """An ASGI application that a route takes for one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 class _AsSent:

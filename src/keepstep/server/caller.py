@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .role import Role
+from keepstep.client.access.role import Role
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

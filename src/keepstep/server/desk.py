@@ -10,9 +10,10 @@ from starlette.types import Scope
 
 from keepstep.client.engine import Engine
 
-from .caller import ANYBODY, Caller
+from .caller import Caller
 from .changes import Changes
 from .engines import Engines
+from .guard import Guard
 from .refusal import overloaded
 from .route import Route
 
@@ -23,8 +24,9 @@ CALLS_MAX = 1000
 class Desk:
     """One for an application."""
 
-    def __init__(self, engines: Engines, *, calls_max: int = CALLS_MAX) -> None:
+    def __init__(self, engines: Engines, guard: Guard, *, calls_max: int = CALLS_MAX) -> None:
         self.engines = engines
+        self.guard = guard
         self.changes = Changes(lambda: engines.store)
         self._calls_max = calls_max
         self._calls = 0
@@ -38,11 +40,13 @@ class Desk:
     @asynccontextmanager
     async def admit(self, scope: Scope, route: Route, namespace: str) -> AsyncIterator[tuple[Engine, Caller]]:
         """Let a call in. Raises ``Refusal`` and what is foreseen in ``refusal``."""
+        headers = dict(scope["headers"])
+        caller = await self.guard.admit(headers, route.role, namespace, changes=route.changes)
         if self._calls >= self._calls_max:
             raise overloaded(f"{self._calls_max} calls are being answered already; try again later")
         self._calls += 1
         try:
             async with self.engines.borrow(namespace) as engine:
-                yield engine, ANYBODY
+                yield engine, caller
         finally:
             self._calls -= 1

@@ -8,8 +8,9 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
+from keepstep.client.access.role import Role
+
 from .refusal import ErrorBody
-from .role import Role
 from .route import Route
 
 _REFERENCE = "#/components/schemas/{name}"

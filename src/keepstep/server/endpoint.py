@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from keepstep.journal import TooLarge
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
+from .audit import AuditLine
 from .call import Call
 from .desk import Desk
 from .refusal import Refusal, misfit, refusal_of
@@ -46,8 +47,9 @@ class Endpoint:
         self._routes = {route.method: route for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = AuditLine(scope)
         try:
-            status, headers, body = await self._answer(scope, receive)
+            status, headers, body = await self._answer(scope, receive, line)
             if not isinstance(body, bytes):
                 await body(scope, receive, send)
                 return
@@ -57,19 +59,23 @@ class Endpoint:
             refusal = refusal_of(error)
             status, body = refusal.status, refusal.body()
             headers = [_JSON, *((name.lower().encode(), text.encode()) for name, text in refusal.headers.items())]
+        line.write(status)
         headers += [(b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes | ASGIApp]:
+    async def _answer(self, scope: Scope, receive: Receive, line: AuditLine) -> tuple[int, Headers, bytes | ASGIApp]:
         route = self._routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if route is None:
             allowed = ", ".join(self._routes)
             message = f"this address takes {allowed}, not {scope['method']}"
             raise Refusal(405, "method_not_allowed", message, headers={"Allow": allowed})
+        line.route = route
         query = read_query(scope["query_string"], route.query)
+        line.namespace = query.namespace
         named = {name: read_text(text, name) for name, text in scope["path_params"].items()}
         async with self._desk.admit(scope, route, query.namespace) as (engine, caller):
+            line.caller = caller
             given: dict[str, Any] = {**named, "query": query}
             if route.body is not None:
                 given["body"] = decode_body(await read_body(scope, receive), route.body)

@@ -26,9 +26,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from keepstep.client.access.role import Role
 from keepstep.journal.namespace import DEFAULT
-
-from .role import Role
 
 Handler = Callable[..., Awaitable[Any]]
 F = TypeVar("F", bound=Handler)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from keepstep.client.access.role import Role
 from keepstep.server.call import Call
 from keepstep.server.refusal import overloaded
-from keepstep.server.role import Role
 from keepstep.server.route import Query, Routes
 from keepstep.server.stream import EventStream
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from keepstep.client.access.role import Role
 from keepstep.client.handle import RunHandle
 from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
-from keepstep.server.role import Role
 from keepstep.server.route import Routes
 
 from .runs import RunQuery, address_of

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from keepstep.client.access.role import Role
 from keepstep.client.info import history_event
 from keepstep.journal import Run
 from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
-from keepstep.server.role import Role
 from keepstep.server.route import Routes
 
 from .runs import RunQuery

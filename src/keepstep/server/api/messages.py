@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from keepstep.client.access.role import Role
 from keepstep.journal import InvalidInput, NotFound
 from keepstep.runtime.callback import parse_token
 from keepstep.runtime.errors import TimedOut
 from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
-from keepstep.server.role import Role
 from keepstep.server.route import Query, Routes
 
 from .runs import RunQuery

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from keepstep.client.access.role import Role
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import history_event
 from keepstep.client.paging import RUNS_MAX
@@ -18,7 +19,6 @@ from keepstep.journal.search import OneOf, Search
 from keepstep.runtime import history
 from keepstep.server.call import Call
 from keepstep.server.census import RunCounts, census_of
-from keepstep.server.role import Role
 from keepstep.server.route import Query, Routes
 
 from .summary import RunSummary, fields_of, summary_of

@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from keepstep.client.access.role import Role
 from keepstep.client.info import moment
 from keepstep.client.timeline import Span, asked_before, timeline_of
 from keepstep.journal import Journal
 from keepstep.server.call import Call
-from keepstep.server.role import Role
 from keepstep.server.route import Routes
 
 from .history import Seq, stretch_of

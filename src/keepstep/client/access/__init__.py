@@ -1,0 +1,10 @@
+"""Access: who may do what over HTTP. Keys of a database, and the roles that they give.
+
+``role`` says what roles there are, ``key`` what a key is and how one is told from another, ``ring`` where they are.
+"""
+
+from .key import Key
+from .ring import KeyRing
+from .role import Role
+
+__all__ = ["Key", "KeyRing", "Role"]

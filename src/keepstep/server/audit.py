@@ -1,0 +1,48 @@
+"""Audit: one line in the log ``keepstep.audit`` for every call that changes something, or tried to.
+
+The line has who called, what, where, from which address, and what came of it; with ``--log-format json`` each of them
+is a field of its own. It has no values and no keys.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.types import Scope
+
+from .caller import Caller
+from .route import Route
+
+logger = logging.getLogger("keepstep.audit")
+
+UNKNOWN = "unknown"
+"""Who calls and was not let in."""
+
+
+class AuditLine:
+    """What is known of a call while it is answered."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.route: Route | None = None
+        self.caller: Caller | None = None
+        self.namespace = ""
+
+    def write(self, status: int) -> None:
+        """It was answered."""
+        if self.route is None or not self.route.changes:
+            return
+        client = self._scope.get("client")
+        fields = {
+            "caller": UNKNOWN if self.caller is None else self.caller.name,
+            "call": self.route.name,
+            "address": self._scope["path"],
+            "in_namespace": self.namespace,
+            "client": client[0] if client else "",
+            "status": status,
+        }
+        logger.info(
+            "%(caller)s: %(call)s at %(address)s in namespace %(in_namespace)r, from %(client)s: %(status)d",
+            fields,
+            extra=fields,
+        )
