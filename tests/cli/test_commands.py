@@ -220,6 +220,19 @@ def test_a_run_started_by_name_gets_the_queue_and_the_timeout_of_its_workflow(ke
     assert keepstep.json("show", "n")["queue"] == "slow"
 
 
+def test_a_run_started_by_name_has_what_its_start_says(keepstep: Command) -> None:
+    found_by = ("--attribute", "n=12", "--attribute", 'customer="c7"')
+    assert keepstep("start", "anything", "--delay", "2h", "--timeout", "3h", "--dedup", "d", *found_by).returncode == 0
+    [run] = keepstep.json("list", "customer = 'c7'")
+    assert run["attributes"] == {"customer": "c7", "n": 12}
+    assert keepstep("start", "anything", "--dedup", "d").stdout == f"{run['id']}\n"
+    assert "It begins at" in keepstep("show", run["id"]).stdout
+    for wrong in (("--attribute", "n"), ("--attribute", "n=c7"), ("--delay", "soon"), ("--dedup", "d", "--id", "x")):
+        assert keepstep("start", "anything", *wrong).returncode == 2
+    with keepstep.worker("--queue", "slow"):
+        assert keepstep("start", "never_ending", "--timeout", "0.1s", "--wait").returncode == 1
+
+
 def test_waiting_for_a_result_tells_what_the_run_is_doing(keepstep: Command) -> None:
     with keepstep.worker():
         waiting = keepstep.begin("start", "buy", "--input", ORDER, "--id", "o", "--wait")
@@ -372,8 +385,11 @@ def test_a_listing_that_is_cut_short_says_so(keepstep: Command) -> None:
         for id in ("a", "b"):
             keepstep("start", "anything", "--id", id)
         cut = keepstep(*arguments, "--limit", "1")
-        assert cut.stderr == "1 of 2 runs; --limit shows more\n"
-        assert keepstep(*arguments, "--limit", "2").stderr == ""
+        assert cut.stderr.startswith("1 of 2 runs; the next ones: --cursor ")
+        following = keepstep(*arguments, "--limit", "1", "--cursor", cut.stderr.split()[-1])
+        assert following.stdout != cut.stdout
+        assert following.stderr == keepstep(*arguments, "--limit", "2").stderr == ""
+    assert "cursor" in one_line(keepstep("list", "--cursor", "nonsense").stderr)
     with keepstep.worker():
         for id in ("c", "d"):
             keepstep("start", "buy", "--input", ORDER, "--id", id)

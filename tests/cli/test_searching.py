@@ -28,7 +28,7 @@ def test_runs_are_listed_by_a_filter_in_its_order(keepstep: Command) -> None:
         assert keepstep("start", "anything", "--id", name).returncode == 0
     found = keepstep.json("list", "WorkflowId IN ('a', 'c') AND StartTime > NOW - '1h' ORDER BY WorkflowId")
     assert [run["id"] for run in found] == ["a", "c"]
-    assert "2 of 3 runs; --limit shows more" in keepstep("list", "Status = 'running'", "--limit", "2").stderr
+    assert "2 of 3 runs; the next ones: --cursor" in keepstep("list", "Status = 'running'", "--limit", "2").stderr
 
 
 def test_attributes_are_registered_and_listed(keepstep: Command) -> None:

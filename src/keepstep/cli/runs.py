@@ -12,6 +12,7 @@ import msgspec
 from keepstep.archive import encode_recording
 from keepstep.client.engine import Engine
 from keepstep.client.info import HistoryEvent, RunInfo, history_event, moment
+from keepstep.client.paging import RUNS_MAX
 from keepstep.client.progress import Surroundings, progress
 from keepstep.journal import Event, NotFound
 from keepstep.runtime import history
@@ -27,10 +28,11 @@ _TYPE_CHARS = max(map(len, history.DATA))
 
 @click.command("list")
 @click.argument("filter", required=False)
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, RUNS_MAX), default=50, show_default=True)
+@click.option("--cursor", help="Go on where a page of this FILTER has ended, which says how.")
 @json_option
 @database_option
-def list_command(filter: str | None, limit: int, as_json: bool, url: str) -> int:
+def list_command(filter: str | None, limit: int, cursor: str | None, as_json: bool, url: str) -> int:
     """List runs, the newest first.
 
     FILTER is such as: "WorkflowType = 'fulfil_order' AND Status = 'running' AND customer = 'c7' ORDER BY StartTime".
@@ -40,18 +42,19 @@ def list_command(filter: str | None, limit: int, as_json: bool, url: str) -> int
     ParentWorkflowId, ParentRunId) and attributes, which `keepstep attributes list` names. Text and times stand in
     quotes; NOW - '2h' is two hours ago. See docs/search.md.
     """
-    return run(_list(filter, limit, as_json, url))
+    return run(_list(filter, limit, cursor, as_json, url))
 
 
-async def _list(filter: str | None, limit: int, as_json: bool, url: str) -> None:
+async def _list(filter: str | None, limit: int, cursor: str | None, as_json: bool, url: str) -> None:
     async with client(url) as engine:
-        infos = [info async for info in engine.list(filter, limit)]
+        infos, following = await engine.page(filter, cursor, limit)
         if as_json:
             print_json([_as_data(info) for info in infos])
         else:
             _print_runs(infos)
-        if len(infos) == limit and (total := await engine.count(filter)) > limit:
-            click.echo(f"{len(infos)} of {total} runs; --limit shows more", err=True)
+        if following is not None and (await engine.page(filter, following, 1)).runs:
+            total = await engine.count(filter)
+            click.echo(f"{len(infos)} of {total} runs; the next ones: --cursor {following}", err=True)
 
 
 def _print_runs(infos: list[RunInfo]) -> None:
