@@ -7,6 +7,7 @@ from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import HistoryEvent, RunInfo
 from keepstep.client.paging import RunPage
+from keepstep.client.streaming import StreamValue
 from keepstep.journal import (
     AlreadyStarted,
     AttributeRefused,
@@ -57,6 +58,7 @@ from keepstep.runtime.workflow import Workflow, workflow
 from keepstep.search import FilterError
 from keepstep.telemetry.logger import logger
 from keepstep.worker.attempt import StepInfo, heartbeat, step_info
+from keepstep.worker.speaking import Written, close_stream, write_stream
 
 __all__ = [
     "AlreadyStarted",
@@ -100,6 +102,7 @@ __all__ = [
     "StepFailed",
     "StepInfo",
     "StoreUnavailable",
+    "StreamValue",
     "Terminated",
     "TimedOut",
     "TooLarge",
@@ -111,8 +114,10 @@ __all__ = [
     "UpdateRejected",
     "Workflow",
     "WorkflowFailed",
+    "Written",
     "all_handlers_finished",
     "callback",
+    "close_stream",
     "continue_as_new",
     "deprecate_patch",
     "get_run",
@@ -142,4 +147,5 @@ __all__ = [
     "version",
     "wait_for",
     "workflow",
+    "write_stream",
 ]

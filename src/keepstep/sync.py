@@ -19,6 +19,7 @@ from keepstep import (
     Workflow,
     all_handlers_finished,
     callback,
+    close_stream,
     continue_as_new,
     deprecate_patch,
     get_run,
@@ -48,6 +49,7 @@ from keepstep import (
     version,
     wait_for,
     workflow,
+    write_stream,
 )
 from keepstep.runtime.branch import Handle, gather, start, timeout
 
@@ -63,6 +65,7 @@ __all__ = [
     "Workflow",
     "all_handlers_finished",
     "callback",
+    "close_stream",
     "continue_as_new",
     "deprecate_patch",
     "gather",
@@ -95,4 +98,5 @@ __all__ = [
     "version",
     "wait_for",
     "workflow",
+    "write_stream",
 ]

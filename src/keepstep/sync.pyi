@@ -6,6 +6,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, over
 from keepstep import Outcome as Outcome
 from keepstep import Retry as Retry
 from keepstep import all_handlers_finished as all_handlers_finished
+from keepstep import close_stream as close_stream
 from keepstep import continue_as_new as continue_as_new
 from keepstep import deprecate_patch as deprecate_patch
 from keepstep import heartbeat as heartbeat
@@ -26,6 +27,7 @@ from keepstep import upcast as upcast
 from keepstep import update as update
 from keepstep import uuid4 as uuid4
 from keepstep import version as version
+from keepstep import write_stream as write_stream
 from keepstep.runtime import callback as _callback
 from keepstep.runtime import child as _child
 from keepstep.runtime import relative as _relative

@@ -46,6 +46,16 @@ async def test_a_task_tells_that_it_waits(scene: Scene, heard_by: str) -> None:
     await ears.wait_for(HintKind.TASKS)
 
 
+async def test_who_speaks_is_heard(scene: Scene, heard_by: str) -> None:
+    journal, other = await scene.open(), await scene.open()
+    run = await start_owned(journal)
+    ears = Ears(journal if heard_by == "own" else other)
+    await advance(journal, run, events=(event(),))
+    await advance(journal, run, events=(event(),), is_spoken=True)
+    await ears.wait_for(HintKind.SPOKEN, run.run_id)
+    assert [hint.kind for hint in ears.hints].count(HintKind.SPOKEN) == 1
+
+
 async def test_a_close_tells_everybody_and_its_own_process_the_last_event(scene: Scene) -> None:
     journal, other = await scene.open(), await scene.open()
     near, far = Ears(journal), Ears(other)

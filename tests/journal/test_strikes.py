@@ -60,6 +60,21 @@ async def test_a_commit_without_an_event_is_no_progress(scene: Scene) -> None:
     assert (await get(journal, started.run_id)).strikes == 1
 
 
+async def test_an_event_that_only_says_something_is_no_progress(scene: Scene) -> None:
+    started = await start(scene)
+    said = {"events": (event("stream_written"),), "is_progress": False}
+    journal = await die(scene, "L", changes=[said, said])
+    assert (await get(journal, started.run_id)).strikes == 1
+    assert (await get(journal, started.run_id)).last_seq == 3
+
+
+async def test_what_is_said_beside_progress_takes_nothing_from_it(scene: Scene) -> None:
+    started = await start(scene)
+    said = {"events": (event("stream_written"),), "is_progress": False}
+    journal = await die(scene, "L", changes=[said, {"events": (event(),)}, said])
+    assert (await get(journal, started.run_id)).strikes == 0
+
+
 async def test_a_waiting_run_gets_none(scene: Scene) -> None:
     started = await start(scene)
     journal = await die(scene, "L", changes=[{"condition": Condition.WAITING}])

@@ -34,6 +34,7 @@ from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
 from .pausing import pause, resume
 from .question import Patience, Question, is_superseded, query, update
 from .retrying import retry
+from .streaming import StreamValue, read_stream
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -160,6 +161,25 @@ class RunHandle(Generic[R]):
         run = await self._run()
         async for event in follow(self._journal, run.run_id, after, self._engine.closings.poll_seconds):
             yield history_event(event)
+
+    @overload
+    def stream(self, name: str, type: type[T], after: int = 0) -> AsyncIterator[StreamValue[T]]: ...
+    @overload
+    def stream(self, name: str, type: Any = None, after: int = 0) -> AsyncIterator[StreamValue[Any]]: ...
+    async def stream(self, name: str, type: Any = None, after: int = 0) -> AsyncIterator[StreamValue[Any]]:
+        """What the run writes to a stream (``keepstep.write_stream``), from its first value on, as it becomes durable.
+
+        It ends when the stream was closed or the run has ended, also where that continues as another one.
+
+        :param type: of the values; plain JSON data without it. :param after: the ``position`` of the last value that is
+            known already. Each value behind it comes once.
+
+        Raises ``NotFound``, ``InvalidInput`` for values that do not fit the type.
+        """
+        checked_name(name, "the name of a stream")
+        run, decode, poll_seconds = await self._run(), reader(type), self._engine.closings.poll_seconds
+        async for value in read_stream(self._journal, run.run_id, name, decode, after, poll_seconds):
+            yield value
 
     async def signal(
         self, name: str | Signal[Any, Any], value: Any = None, *, id: str | None = None, connection: Any = None

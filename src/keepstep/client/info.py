@@ -156,6 +156,8 @@ def _data(type_: str, data: bytes) -> dict[str, Any]:
         value = getattr(unpacked, name)
         if name in ("payload", "failure"):
             shown[name] = _shown_payload(value)
+        elif name == "payloads":
+            shown[name] = list(map(_shown_payload, value))
         elif name == "heard":
             shown |= {name: ids_heard(value)} if value else {}
         elif name not in ("digest", "seed") and value not in ("", 0, None, False):

@@ -129,6 +129,11 @@ class Commit(msgspec.Struct, kw_only=True):
     """With ``condition=BLOCKED``: do not offer the run to this lease again."""
     clear_strikes: bool = False
     """The run has made progress; it is no suspect any more."""
+    is_progress: bool = True
+    """False: its events only say what is going on, as a step does that writes to a stream. Whoever dies after them gets
+    a strike as if they were not there, or a run that speaks and then kills its worker would do so for ever."""
+    is_spoken: bool = False
+    """Somebody may be listening to its events: they are hinted at (``HintKind.SPOKEN``)."""
     audit: str | None = None
     """A line for the audit stream (who did what), beside history."""
     deed: Deed | None = None

@@ -31,6 +31,8 @@ class HintKind(StrEnum):
     """A task may be there to claim."""
     ASKS = "asks"
     """Somebody asked, or answered."""
+    SPOKEN = "spoken"
+    """A run has said something to whoever listens (``Commit.is_spoken``)."""
     LEASE_LOST = "lease_lost"
     """A lease of this process was taken away: its holder must drop everything that it holds."""
     CLOCK_JUMPED = "clock_jumped"

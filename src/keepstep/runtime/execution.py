@@ -43,6 +43,7 @@ from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
 from .note import Notes
 from .operation import CallbackOperation, ChildOperation, MessageOperation, Operation, StepOperation, TimerOperation
+from .stream import Streams
 
 if TYPE_CHECKING:
     from .saga import Saga
@@ -168,6 +169,7 @@ class Execution:
         self._refusals = 0
         self.markers = Markers(self)
         self.notes = Notes(self)
+        self.streams = Streams(self)
         self._contradiction: Contradiction | None = None
         """Found while code was running, which may have caught the error."""
         self._known: dict[str, Event] = {}
@@ -186,6 +188,7 @@ class Execution:
         self.markers.read(events, is_first=is_first)
         events, self._loose = without_superseded(events)
         self.notes.read(events)
+        self.streams.read(events)
         for event in events:
             if event.type == history.CALLBACK_CREATED and event.key is not None:
                 self._known[event.key] = event
@@ -410,6 +413,7 @@ class Execution:
         So it is freed at once. Left to the collector of cycles, short runs cost a third more.
         """
         del self.loop.execution, self.handling.execution, self.markers.execution, self.notes.execution
+        del self.streams.execution
 
     # what durable calls use
 

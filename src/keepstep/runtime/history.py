@@ -32,6 +32,7 @@ CHILD_REFUSED: Final = "child_refused"
 CHILD_CLOSED: Final = "child_closed"
 VERSION_MARKED: Final = "version_marked"
 NOTE_ADDED: Final = "note_added"
+STREAM_WRITTEN: Final = "stream_written"
 MESSAGE_SENT: Final = "message_sent"
 MESSAGE_REFUSED: Final = "message_refused"
 CANCEL_REQUESTED: Final = "cancel_requested"
@@ -239,6 +240,22 @@ class NoteAdded(_Data, frozen=True, array_like=True, gc=False):
     """Seq of the event during whose delivery it was made."""
 
 
+class StreamWritten(_Data, frozen=True, array_like=True, gc=False):
+    """Values that the code, or a step on its way, has written to a stream (``runtime/stream.py``)."""
+
+    name: str
+    payloads: tuple[bytes, ...]
+    """Sealed; at most ``stream.BATCH_VALUES_MAX``."""
+    asked_seq: int = 0
+    """Of what code has written: the seq of the event during whose delivery that was."""
+    step: str = ""
+    """Of what a step has written: the key of its call."""
+    attempt: int = 0
+    """And of its attempts, the one that has; from 1."""
+    is_end: bool = False
+    """The stream is closed after them."""
+
+
 class MessageSent(_Data, frozen=True, array_like=True, gc=False):
     """Another run was signalled, or asked to stop, in the same commit."""
 
@@ -343,6 +360,7 @@ DATA: Final[dict[str, type[_Data]]] = {
     CHILD_CLOSED: ChildClosed,
     VERSION_MARKED: VersionMarked,
     NOTE_ADDED: NoteAdded,
+    STREAM_WRITTEN: StreamWritten,
     MESSAGE_SENT: MessageSent,
     MESSAGE_REFUSED: MessageRefused,
     CANCEL_REQUESTED: CancelRequested,

@@ -17,8 +17,10 @@ from keepstep.runtime.call import current
 from keepstep.runtime.data import describe, encode_failure, reader, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.step import Step
+from keepstep.runtime.stream import Word
 
 from .heart import Heart
+from .voice import Say, Voice
 
 if TYPE_CHECKING:
     from keepstep.runtime.operation import StepOperation
@@ -75,13 +77,27 @@ def sealed_error(error: BaseException) -> bytes:
     return encode_failure(describe(error))
 
 
+def _say_nothing(_: Word) -> None:
+    raise InvalidInput(
+        "a transaction=True step writes to no stream: its one word is its result, in the same transaction; "
+        "write in the workflow, or in a step beside it"
+    )
+
+
 class StepInfo:
     """What a step may know about itself: ``keepstep.step_info()``."""
 
-    __slots__ = ("_beat", "_details", "attempt", "key", "run_id", "workflow_id")
+    __slots__ = ("_beat", "_details", "attempt", "key", "run_id", "say", "workflow_id")
 
     def __init__(
-        self, run_id: str, workflow_id: str, key: str, attempt: int, details: bytes, beat: Callable[[Any], None]
+        self,
+        run_id: str,
+        workflow_id: str,
+        key: str,
+        attempt: int,
+        details: bytes,
+        beat: Callable[[Any], None],
+        say: Say | None = None,
     ) -> None:
         self.run_id = run_id
         self.workflow_id = workflow_id
@@ -91,6 +107,8 @@ class StepInfo:
         """Counts from 1."""
         self._details = details
         self._beat = beat
+        self.say = say or _say_nothing
+        """What ``write_stream`` calls."""
 
     @property
     def idempotency_key(self) -> str:
@@ -110,7 +128,7 @@ class StepInfo:
 class Attempt:
     """One execution of a step in this process, from its begin to its end; ``Resident.running`` holds it."""
 
-    __slots__ = ("_heart", "_info", "failure", "is_cancelled", "number", "operation", "resident", "task")
+    __slots__ = ("_heart", "_info", "failure", "is_cancelled", "number", "operation", "resident", "task", "voice")
 
     def __init__(self, resident: Resident, operation: StepOperation) -> None:
         self.resident = resident
@@ -123,6 +141,8 @@ class Attempt:
         """The task it waits in, once it waits for something."""
         self.failure: BaseException | None = None
         """What it ended with, for those who observe."""
+        self.voice: Voice | None = None
+        """What it writes to streams with, once it has."""
         self._heart: Heart | None = None
         self._info: StepInfo | None = None
 
@@ -160,8 +180,26 @@ class Attempt:
                 self.number,
                 resident.heartbeats.get(key, b""),
                 self.heart.beat,
+                None if self.operation.step.run_options.transaction else self._say,
             )
         return self._info
+
+    def _say(self, word: Word) -> asyncio.Future[None] | None:
+        if self.voice is None:
+            resident, worker = self.resident, self.resident.worker
+            self.voice = Voice(
+                worker.loop, worker.thread, self.operation.key, self.number, resident.record_words, self.is_wanted
+            )
+        return self.voice.say(word)
+
+    def is_wanted(self) -> bool:
+        """Whether what it says is of any interest."""
+        return not (self.is_cancelled or self.resident.is_dropped) and self.is_current()
+
+    def said_all(self) -> None:
+        """It is over: hand in what it has said and what is not on its way yet, before anything that comes of it."""
+        if self.voice is not None:
+            self.voice.say_all()
 
 
 class Informed(Protocol):

@@ -7,7 +7,7 @@ and leaves no event.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +28,9 @@ from .updating import take_update
 
 if TYPE_CHECKING:
     from .resident import Resident
+
+STREAM = "stream"
+"""Kind of the messages by which a step on a queue writes to streams; their name is its key."""
 
 logger = logging.getLogger("keepstep.worker")
 
@@ -149,6 +152,19 @@ def _update(resident: Resident, message: Message, events: list[NewEvent], _: lis
     take_update(resident, message, events)
 
 
+def _stream(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
+    """A step on a queue has written to streams. What it says when nobody wants it any more is left out."""
+    if isinstance(resident.execution.pending.get(message.name), StepOperation):
+        said = msgspec.msgpack.decode(message.data, type=tuple[history.StreamWritten, ...])
+        events.extend(resident.event(history.STREAM_WRITTEN, None, pack(each)) for each in said)
+
+
+def told_of(events: Sequence[NewEvent]) -> dict[str, bool]:
+    """What a commit of these events says of them: whether some belong to streams, and whether others do not."""
+    spoken = [each.type == history.STREAM_WRITTEN for each in events]
+    return {"is_spoken": True, "is_progress": not all(spoken)} if any(spoken) else {}
+
+
 def _parent(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
     hear_parent(resident, message, events)
 
@@ -172,6 +188,7 @@ _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChan
     "step_result": _step_answer,
     "resolve": _step_answer,
     "retry": _retry,
+    STREAM: _stream,
     PARENT_WORD: _parent,
     PAUSE: _pause,
     RESUME: _resume,

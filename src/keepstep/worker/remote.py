@@ -4,7 +4,8 @@ The same claim admits the runs that wait on these queues, because they share the
 
 The task says which step and with which arguments; the executing worker holds it under its lease, retries by the step's
 policy, and answers with a message to the run. A worker that dies loses its lease, and the task is handed out again.
-What a heartbeat notes is kept as state of the run, by commits under the task's token.
+What a heartbeat notes is kept as state of the run, by commits under the task's token; so is what it writes to streams
+said to the run (``remote_words``).
 
 A step that kills its worker again and again is found as a run is (``probe``): one whose workers have died is a suspect;
 suspects are executed one at a time in each worker, and each is noted durably before it. One that has been noted too
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +46,10 @@ from .attempt import MAY_HAVE_HAPPENED, AttemptRecord, StepInfo, enter_step, sea
 from .bell import Bell
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
+from .remote_words import RemoteWords
 from .remote_work import RemoteWork
 from .unheard import Doubt
+from .voice import Voice
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -214,12 +218,22 @@ class RemoteSteps:
     async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> Any:
         heart = Heart(self._worker.loop, self._worker.journal.clock, lambda details: self._keep(task, details, heart))
         details = await self._last_heartbeat(task)
-        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, work.record.attempts + 1, details, heart.beat))
+        number = work.record.attempts + 1
+        words = RemoteWords(self._worker.journal, task)
+        voice = Voice(self._worker.loop, self._worker.thread, task.key, number, words.send, lambda: not heart.is_over)
+        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, number, details, heart.beat, voice.say))
         args, kwargs = step.signature.decode_args(work.arguments)
         call = self._worker.steps.limited_call(step, args, kwargs, work.record, heart)
         watching = self._worker.watching
         try:
-            return await (call if watching is None else watching.remote(task, step, work, call))
+            value = await (call if watching is None else watching.remote(task, step, work, call))
+        except Exception:
+            with suppress(Exception):  # the step's own error is the one to tell
+                await voice.finish()
+            raise
+        else:
+            await voice.finish()
+            return value
         finally:
             heart.is_over = True
 

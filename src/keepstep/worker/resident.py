@@ -51,7 +51,7 @@ from keepstep.runtime.operation import ChildOperation, MessageOperation, Operati
 from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_attempt
 from .ending import closing_commit
 from .heart import HEARTBEAT
-from .inbox import answer
+from .inbox import answer, told_of
 from .kinship import stop_waiting_for
 from .lane import HandIn, Lane
 from .misfit import diff_of, is_foreseen
@@ -212,6 +212,9 @@ class Resident:
             self._record_markers()
         if execution.notes.new:
             self._record_notes()
+        if execution.streams.new:
+            for each in execution.streams.take_new():
+                self.record_words((each,), is_progress=True)
         if execution.outcome is not None or self.terminated_because is not None:
             self._close()
             return
@@ -260,6 +263,11 @@ class Resident:
         """Record what the code has said to people."""
         notes = self.execution.notes.take_new()
         self.append(*(self.event(history.NOTE_ADDED, None, pack(each)) for each in notes))
+
+    def record_words(self, said: Sequence[history.StreamWritten], *, is_progress: bool = False) -> Promise:
+        """Record what the code, or (which is no progress of the run) a step on its way, has written to streams."""
+        events = [self.event(history.STREAM_WRITTEN, None, pack(each)) for each in said]
+        return self.append(*events, is_spoken=True, is_progress=is_progress)
 
     def _hold_back(self, new: Sequence[Operation]) -> Sequence[Operation]:
         """What may be begun now: nothing while a choice of version is not durable, since a crash may undo that.
@@ -463,7 +471,8 @@ class Resident:
                 return
         consumed = [each.n for each in fresh if each.n not in self.terminated_by]
         if consumed:
-            self.append(*events, consume=consumed, state=state, **self.parking.changes())
+            changes: dict[str, Any] = {**self.parking.changes(), **told_of(events)}
+            self.append(*events, consume=consumed, state=state, **changes)
         if self.terminated_because is not None:
             self._close()
 
@@ -568,7 +577,7 @@ class Resident:
             changes["condition"] = Condition.COMPENSATING if self.execution.compensating else Condition.NONE
             changes["detail"] = b""
         self.is_shown = False
-        if self.is_suspect and events and alone is None:
+        if self.is_suspect and events and alone is None and changes.get("is_progress", True):
             changes["clear_strikes"] = True
         if "clear_strikes" in changes:
             self.is_suspect = self.is_probed = False

@@ -154,6 +154,7 @@ class Steps:
             self.freed()
         if not attempt.is_current():
             return
+        attempt.said_all()
         del resident.running[operation.key]
         if failure is not None:
             attempt.failure = failure
@@ -173,7 +174,10 @@ class Steps:
             self.freed()
             return
         try:
-            payload = self.sealed(operation.step, await self._call(attempt, record))
+            try:
+                payload = self.sealed(operation.step, await self._call(attempt, record))
+            finally:
+                attempt.said_all()
         except asyncio.CancelledError:
             if not attempt.is_cancelled:  # by the step's own code: nobody knows how far it came
                 attempt.failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")

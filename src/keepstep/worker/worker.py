@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 import msgspec
@@ -145,13 +146,15 @@ class Worker:
         self._context = copy_context()
         """What is done in the background is done in it, not in that of a caller who happens to set it off."""
         self.loop: asyncio.AbstractEventLoop
+        self.thread: int
+        """On which the loop runs."""
 
     # life
 
     async def start(self) -> None:
         """Open the lease, publish what is served, and begin to work."""
         prepare_to_run(self.served.workflows())
-        self.loop = asyncio.get_running_loop()
+        self.loop, self.thread = asyncio.get_running_loop(), get_ident()
         self.is_open = True
         self.journal.listen(self._hear)
         await self._open_lease()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
 from keepstep.client.handle import QUERY_SECONDS, RunHandle
+from keepstep.client.streaming import StreamValue
 from keepstep.runtime.data import Duration
 from keepstep.runtime.handler import Query, Update
 
@@ -49,6 +50,14 @@ class BlockingRunHandle(Blocking, Generic[R]):
     history = DerivedIterator(RunHandle.history)
     follow = DerivedIterator(RunHandle.follow, one_by_one=True)
     signal = Derived(RunHandle.signal)
+
+    @overload
+    def stream(self, name: str, type: type[T], after: int = 0) -> Iterator[StreamValue[T]]: ...
+    @overload
+    def stream(self, name: str, type: Any = None, after: int = 0) -> Iterator[StreamValue[Any]]: ...
+    @mirrors(RunHandle.stream)
+    def stream(self, name: str, type: Any = None, after: int = 0) -> Iterator[StreamValue[Any]]:
+        return self._thread.iterate_one_by_one(self._it.stream, name, type, after)
 
     @overload
     def query(self, name: Query[Any, T], *args: Any, timeout: Duration = QUERY_SECONDS, **kwargs: Any) -> T: ...

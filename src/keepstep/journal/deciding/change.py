@@ -57,6 +57,8 @@ def is_plain(commit: Commit) -> bool:
         and commit.audit is None
         and commit.blocked_for is None
         and not commit.clear_strikes
+        and not commit.is_spoken
+        and commit.is_progress
         and not commit.seize
         and len(commit.events) > 0
     )
@@ -164,7 +166,7 @@ def _apply(picture: Picture, head: Head, commit: Commit) -> Committed:
     if commit.status is Status.RUNNING and not was_open:
         picture.write()
     if commit.events:
-        picture.append(head, commit.events)
+        _append_events(picture, head, commit)
     else:
         picture.bump(head)
     for change in commit.state:
@@ -192,6 +194,16 @@ def _apply(picture: Picture, head: Head, commit: Commit) -> Committed:
     if commit.id is not None:
         picture.drawing.commit_ids += (head.run, commit.id, picture.now)
     return Committed(head.version(), head.last_seq, head.epoch, started)
+
+
+def _append_events(picture: Picture, head: Head, commit: Commit) -> None:
+    had_progress = head.last_seq > head.claimed_seq
+    picture.append(head, commit.events)
+    if not commit.is_progress and not had_progress:
+        head.claimed_seq = head.last_seq
+        picture.change(head)
+    if commit.is_spoken:
+        picture.news.tell(HintKind.SPOKEN, head.run_id)
 
 
 def _change_row(picture: Picture, head: Head, commit: Commit) -> None:

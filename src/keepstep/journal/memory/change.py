@@ -83,7 +83,12 @@ def _check_inbox(row: RunRow, commit: Commit) -> None:
 
 def _apply(tx: Transaction, row: RunRow, commit: Commit) -> Committed:
     was_open, was_owned = row.is_open(), row.run.owner is not None
+    had_progress = row.run.last_seq > row.claimed_seq
     append_events(tx, row, commit.events)
+    if not commit.is_progress and not had_progress:
+        row.claimed_seq = len(row.events)
+    if commit.is_spoken:
+        tx.news.spoken(row.run.run_id)
     _change_state(row, commit)
     row.change(**_run_changes(row, commit))
     _change_blocked_for(tx, row, commit)

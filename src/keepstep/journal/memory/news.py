@@ -25,6 +25,9 @@ class News:
     def asks(self, run_id: str) -> None:
         self._add(HintKind.ASKS, run_id)
 
+    def spoken(self, run_id: str) -> None:
+        self._add(HintKind.SPOKEN, run_id)
+
     def closed(self, closing: Closing) -> None:
         self._add(HintKind.CLOSED, closing.run_id)
         self._closings.append(closing)

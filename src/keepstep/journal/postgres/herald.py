@@ -39,7 +39,15 @@ RETRY_SECONDS_MAX = 5.0
 TELL_SECONDS_MIN = 0.002
 """Between two NOTIFYs of a process."""
 
-EVERYTHING = (HintKind.READY, HintKind.INBOX, HintKind.CLOSED, HintKind.TASKS, HintKind.ASKS, HintKind.LEASE_LOST)
+EVERYTHING = (
+    HintKind.READY,
+    HintKind.INBOX,
+    HintKind.CLOSED,
+    HintKind.TASKS,
+    HintKind.ASKS,
+    HintKind.SPOKEN,
+    HintKind.LEASE_LOST,
+)
 """What one is told to look for who may have missed something."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from keepstep.journal import InvalidInput
 from keepstep.runtime.data import encode_value, reader, within_limit
+from keepstep.runtime.stream import Word
 from keepstep.worker.attempt import StepInfo, enter_step, leave_step
 
 _read = reader()
@@ -25,10 +26,12 @@ def inside_step(
     key: str = "step",
     workflow_id: str = "workflow",
     run_id: str = "run",
+    streams: dict[str, list[Any]] | None = None,
 ) -> Iterator[list[Any]]:
     """Let ``step_info()`` and ``heartbeat()`` work in what is called within: ``with inside_step(attempt=2) as beats:``
 
     :param attempt: counts from 1. :param heartbeat_details: what the last heartbeat of an earlier attempt said.
+    :param streams: gets what is written to streams, by their names.
 
     Yields a list, to which the details of each heartbeat are added. Raises ``InvalidInput`` for what cannot be.
     """
@@ -39,8 +42,14 @@ def inside_step(
     def beat(details: Any) -> None:
         beats.append(_read(within_limit(encode_value(details), "the heartbeat's details")))
 
+    def say(word: Word) -> None:
+        values = heard.setdefault(word.name, [])
+        if word.payload is not None:
+            values.append(_read(word.payload))
+
+    heard = {} if streams is None else streams
     said_before = b"" if heartbeat_details is None else encode_value(heartbeat_details)
-    entered = enter_step(StepInfo(run_id, workflow_id, key, attempt, said_before, beat))
+    entered = enter_step(StepInfo(run_id, workflow_id, key, attempt, said_before, beat, say))
     try:
         yield beats
     finally:

@@ -1,0 +1,127 @@
+"""Streaming: what a run says on its way, for whoever reads along.
+
+The values are in the run's history, between its other events. A reader looks after each hint that the run has said
+something or has ended, and every ``poll_seconds`` behind that, since hints may get lost; other processes' hints name no
+run, so that after such a one all readers look, at most fifty times a second. Whether the run is closed is read before
+its events are, so that its last word is never missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from keepstep.journal import Event, Hint, HintKind, InvalidInput, Journal, NotFound, Status
+from keepstep.runtime import history
+from keepstep.runtime.stream import event_before, position_of
+from keepstep.worker.bell import Bell
+
+from .info import moment
+
+T = TypeVar("T")
+
+PAGE = 100
+PAUSE_SECONDS = 0.02
+"""Between two looks after hints that name no run."""
+
+
+class StreamValue(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One value of a stream."""
+
+    value: T
+    position: int
+    """Grows within the run. ``run.stream(name, after=position)`` goes on behind it, in any process."""
+    time: datetime
+    """When it was recorded."""
+    step: str | None
+    """The key of the step that has said it; None for what the workflow itself has said."""
+    attempt: int
+    """Of that step, from 1; 0 for the workflow. What an attempt has said that failed is followed by what the next says;
+    one that was cut off by a crash is begun again under its number."""
+
+
+class _Ear:
+    """Hears whether a run may have said something."""
+
+    def __init__(self, journal: Journal, run_id: str) -> None:
+        self._journal = journal
+        self._run_id = run_id
+        self._news = Bell()
+        self._names_run = False
+        journal.listen(self._hear)
+
+    def close(self) -> None:
+        self._journal.unlisten(self._hear)
+
+    def _hear(self, hint: Hint) -> None:
+        if hint.kind is HintKind.SPOKEN or hint.kind is HintKind.CLOSED:
+            if self._run_id in hint.run_ids:
+                self._names_run = True
+                self._news.ring()
+            elif not hint.run_ids:
+                self._news.ring()
+
+    def forget(self) -> None:
+        """What was heard by now is being looked at."""
+        self._news.clear()
+        self._names_run = False
+
+    async def listen(self, seconds: float) -> None:
+        """Wait for a hint, but not longer than that."""
+        if await self._news.wait(seconds) and not self._names_run:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def read_stream(
+    journal: Journal, run_id: str, name: str, decode: Callable[[bytes], Any], after: int, poll_seconds: float
+) -> AsyncIterator[StreamValue[Any]]:
+    """See ``RunHandle.stream``."""
+    if type(after) is not int or after < 0:
+        raise InvalidInput(f"after is the position of a value, or 0 for all of them, not {after!r:.60}")
+    seq = event_before(after)
+    ear = _Ear(journal, run_id)
+    try:
+        while True:
+            ear.forget()
+            run = await journal.read_run(run_id)
+            if run is None:
+                raise NotFound(f"there is no run {run_id} any more; its retention has ended")
+            page = await journal.read_events(run_id, seq, PAGE)
+            for event in page:
+                seq = event.seq
+                if event.type != history.STREAM_WRITTEN:
+                    continue
+                data: history.StreamWritten = history.unpack(event.type, event.data)
+                if data.name != name:
+                    continue
+                for value in _values(event, data, decode, after):
+                    yield value
+                if data.is_end:
+                    return
+            if page:
+                continue
+            if run.status is not Status.RUNNING:
+                return
+            await ear.listen(poll_seconds)
+    finally:
+        ear.close()
+
+
+def _values(
+    event: Event, data: history.StreamWritten, decode: Callable[[bytes], Any], after: int
+) -> list[StreamValue[Any]]:
+    return [
+        StreamValue(
+            value=decode(payload),
+            position=position,
+            time=moment(event.time),
+            step=data.step or None,
+            attempt=data.attempt,
+        )
+        for number, payload in enumerate(data.payloads)
+        if (position := position_of(event.seq, number)) > after
+    ]
