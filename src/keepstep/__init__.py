@@ -30,7 +30,7 @@ from keepstep.runtime.ambient import all_handlers_finished, info, now, random, s
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
 from keepstep.runtime.continuing import continue_as_new
-from keepstep.runtime.data import Retry, upcast
+from keepstep.runtime.data import Retry, converter, upcast
 from keepstep.runtime.errors import (
     Blocked,
     Cancelled,
@@ -119,6 +119,7 @@ __all__ = [
     "callback",
     "close_stream",
     "continue_as_new",
+    "converter",
     "deprecate_patch",
     "get_run",
     "heartbeat",

@@ -8,6 +8,7 @@ from keepstep import Retry as Retry
 from keepstep import all_handlers_finished as all_handlers_finished
 from keepstep import close_stream as close_stream
 from keepstep import continue_as_new as continue_as_new
+from keepstep import converter as converter
 from keepstep import deprecate_patch as deprecate_patch
 from keepstep import heartbeat as heartbeat
 from keepstep import info as info

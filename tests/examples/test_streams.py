@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SAID = """\
@@ -16,6 +18,15 @@ then: Why? You had better ask somebody else.
 then: WHY? YOU HAD BETTER ASK SOMEBODY ELSE.
 result: WHY? YOU HAD BETTER ASK SOMEBODY ELSE.
 """
+
+
+@pytest.mark.parametrize("example", ["streams/answer.py", "data/messages.py"])
+def test_what_a_page_shows_is_in_the_example(example: str) -> None:
+    page = (ROOT / "docs" / f"{example.partition('/')[0]}.md").read_text()
+    shown = [block.split("```")[0] for block in page.split(f"```python from examples/{example}\n")[1:]]
+    program = (ROOT / "examples" / example).read_text()
+    assert shown
+    assert all(block in program for block in shown)
 
 
 def test_a_client_reads_along_and_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:

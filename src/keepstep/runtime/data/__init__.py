@@ -1,6 +1,7 @@
 """Data: the typed JSON of Keepstep and what belongs to it. Pure code without I/O."""
 
 from .codec import decoder, encode, encode_value, reader
+from .converters import converter
 from .duration import Duration, to_seconds
 from .failure import Failure, RemoteError, decode_failure, describe, encode_failure, rebuild
 from .inputs import parse_json, parse_json_inputs
@@ -18,6 +19,7 @@ __all__ = [
     "Signature",
     "are_comparable",
     "checked_name",
+    "converter",
     "decode_failure",
     "decoder",
     "describe",

@@ -9,6 +9,7 @@ annotated type, what comes back equals what went in; never pickle, and no class 
 * ints have any size up to Python's own limit for text (4,300 digits).
 * NaN and the infinities are refused: JSON has no word for them. As a Decimal they travel.
 * Keys of dicts may be text, numbers, Enums, dates, UUIDs, Decimals and bytes; True, None and tuples are refused.
+* A class that was taught (``converters``) is written as its converter says.
 * Subclasses of builtins come back as the subclass where they are annotated. Paths are text.
 * UTC offsets are kept to the minute, as RFC 3339 says.
 
@@ -31,6 +32,7 @@ from keepstep.journal import InvalidInput
 
 from . import fault
 from .annotations import Unresolved, refuse_hidden_fields
+from .converters import FORGETS, converter_of
 from .models import (
     adapter_decoder,
     decode_model,
@@ -48,6 +50,9 @@ DECODERS_KEPT_MAX = 4096
 
 
 def _enc_hook(value: Any) -> Any:
+    taught = converter_of(type(value))
+    if taught is not None:
+        return msgspec.Raw(encode(taught.written(value), f"what the converter of {type_name(type(value))} made"))
     if is_model_class(type(value)):
         return encode_model(value)
     for builtin in (str, int, float):
@@ -63,10 +68,15 @@ def _enc_hook(value: Any) -> Any:
 def _probe_hook(value: Any) -> Any:
     if is_model_class(type(value)):
         return {**value.__dict__, **(value.__pydantic_extra__ or {})}
+    if converter_of(type(value)) is not None:
+        return None  # what was made of it has been looked at
     return _enc_hook(value)
 
 
 def _dec_hook(expected: Any, found: Any) -> Any:
+    taught = converter_of(expected)
+    if taught is not None:
+        return taught.read(_as_wire(taught.wire, found), expected)
     if is_model_class(expected):
         return decode_model(expected, _encode(found))
     origin = get_origin(expected) or expected
@@ -83,6 +93,13 @@ def _dec_hook(expected: Any, found: Any) -> Any:
             if issubclass(origin, builtin):
                 return origin(_as_builtin(builtin, get_args(expected), found))
     raise TypeError(f"{type_name(expected)} is not a type that can be read from JSON; {fault.ADVICE}")
+
+
+def _as_wire(wire: Any, found: Any) -> Any:
+    """Plain JSON data as the type that a converter takes."""
+    if is_model_class(wire):
+        return decode_model(wire, _encode(found))
+    return msgspec.convert(found, wire, dec_hook=_dec_hook, str_keys=True)
 
 
 _READ_AS_LIST = (Iterable, Iterator)
@@ -232,6 +249,7 @@ def _build_decoder(annotation: Any) -> Callable[[bytes], Any]:
 
 
 _cached_decoder = lru_cache(maxsize=DECODERS_KEPT_MAX)(_build_decoder)
+FORGETS.append(_cached_decoder.cache_clear)
 
 
 def _raw_decoder(annotation: Any) -> Callable[[bytes], Any]:

@@ -18,7 +18,10 @@ from .models import is_model_class
 SEARCH_DEPTH_MAX = 200
 """Deeper than the encoder itself goes; what is nested deeper is reported as such."""
 
-ADVICE = "use JSON types, dataclasses, msgspec Structs, attrs classes or pydantic models, or convert it before"
+ADVICE = (
+    "use JSON types, dataclasses, msgspec Structs, attrs classes or pydantic models, or teach the class with "
+    "keepstep.converter"
+)
 
 
 def parts(value: Any) -> Iterator[tuple[str, Any]]:

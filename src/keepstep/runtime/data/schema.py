@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from .converters import converter_of
 from .models import is_model_class
 
 if TYPE_CHECKING:
@@ -52,12 +53,20 @@ def schema_of(annotation: Any) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
 
     def describe(kind: Any) -> dict[str, Any]:
+        taught = converter_of(kind)
+        if taught is not None:
+            return described(taught.wire)
         return _model_schema(kind, definitions) if is_model_class(kind) else {}
 
+    def described(kind: Any) -> dict[str, Any]:
+        schema = msgspec.json.schema(kind, schema_hook=describe)
+        definitions.update(schema.pop("$defs", {}))
+        return schema
+
     try:
-        schema = msgspec.json.schema(annotation, schema_hook=describe)
+        schema = described(annotation)
         if definitions:
-            schema["$defs"] = {**schema.get("$defs", {}), **definitions}
+            schema["$defs"] = definitions
         json.dumps(schema, allow_nan=False)
     except Exception:  # types, defaults or constraints that msgspec or pydantic cannot write down
         return {}

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
+from .converters import converter_of
 from .models import is_model_class
 
 
@@ -29,7 +30,7 @@ class Shape(msgspec.Struct, kw_only=True):
     fields: dict[str, Any] = {}
     """By their names in JSON."""
     choices: list[Any] = []
-    """Of a union."""
+    """Of a union; of a class that was taught, the one type that it is written as."""
     tag: tuple[str, Any] | None = None
     """The field, and its value, by which a Struct says which one it is."""
     bound: Mapping[Any, Any] = {}
@@ -52,6 +53,9 @@ def shape_of(annotation: Any, bound: Mapping[Any, Any]) -> Shape:
     kind = origin or annotation
     if not isinstance(kind, type):
         return Shape()
+    taught = converter_of(kind)
+    if taught is not None:
+        return Shape(choices=[taught.wire], bound=bound)
     if issubclass(kind, tuple) and arguments and arguments[-1] is not Ellipsis and not hasattr(kind, "_fields"):
         return Shape(positions=list(arguments), bound=bound)
     if issubclass(kind, Mapping) and len(arguments) == 2:

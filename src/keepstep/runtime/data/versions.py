@@ -24,6 +24,7 @@ import msgspec
 
 from keepstep.journal import InvalidInput, Payload, seal, unseal
 
+from .converters import converter_of
 from .fault import parts
 from .shape import Shape, plain_type, shape_of
 
@@ -103,6 +104,10 @@ def _classes_in(value: Any, depth: int) -> Iterator[str]:
     name = kind.__qualname__
     if name in VERSIONED and _is_same(VERSIONED[name][0], kind):
         yield name
+    taught = converter_of(kind)
+    if taught is not None:
+        yield from _classes_in(taught.written(value), depth + 1)
+        return
     for part in value if isinstance(value, deque) else (part for _, part in parts(value)):
         yield from _classes_in(part, depth + 1)
 
@@ -234,6 +239,8 @@ def _of_a_choice(made: Shape, raw: Any, versions: Versions) -> Any:
 
 def _fits(annotation: Any, raw: Any, bound: Mapping[Any, Any]) -> bool:
     made = shape_of(annotation, bound)
+    if made.choices:
+        return any(_fits(each, raw, made.bound) for each in made.choices)
     if isinstance(raw, list):
         return made.items is not None or bool(made.positions)
     if not isinstance(raw, dict):
