@@ -155,9 +155,9 @@ def _data(type_: str, data: bytes) -> dict[str, Any]:
     for name in unpacked.__struct_fields__:
         value = getattr(unpacked, name)
         if name in ("payload", "failure"):
-            shown[name] = _shown_payload(value)
+            shown[name] = shown_payload(value)
         elif name == "payloads":
-            shown[name] = list(map(_shown_payload, value))
+            shown[name] = list(map(shown_payload, value))
         elif name == "heard":
             shown |= {name: ids_heard(value)} if value else {}
         elif name not in ("digest", "seed") and value not in ("", 0, None, False):
@@ -165,7 +165,8 @@ def _data(type_: str, data: bytes) -> dict[str, Any]:
     return shown
 
 
-def _shown_payload(sealed: bytes) -> Any:
+def shown_payload(sealed: bytes) -> Any:
+    """A value as plain JSON data, or what can be said of one that cannot be read."""
     try:
         payload = unseal(sealed)
         if payload.key_id:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
+from keepstep.client.access.role import Role
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
+from keepstep.client.info import RunInfo
 from keepstep.journal import NotFound, Run
 
 from .caller import Caller
 from .desk import Desk
+
+replace = msgspec.structs.replace
 
 
 class Call:
@@ -26,6 +32,18 @@ class Call:
         """Of the answer, where it is not the route's usual one."""
         self.location = ""
         """Where what was made can be found, below the base of the API."""
+
+    @property
+    def may_answer(self) -> bool:
+        """Whether the caller may complete callbacks, and so may see their tokens, which is all that it takes."""
+        return self.caller.may(Role.OPERATE, self.engine.namespace)
+
+    def visible(self, info: RunInfo, token: str = "") -> RunInfo:
+        """What the caller may see of a run. ``token`` stands in the place of tokens that must not be seen."""
+        if self.may_answer or not any(wait.token for wait in info.waiting_for):
+            return info
+        waits = tuple(replace(each, token=token) if each.token else each for each in info.waiting_for)
+        return replace(info, waiting_for=waits)
 
     async def find_run(self, id: str, run_id: str | None = None) -> Run:
         """The newest run of a workflow id, or that of it with a certain run id; also by a run id alone.

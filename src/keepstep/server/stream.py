@@ -33,7 +33,7 @@ class EventStream:
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ends = [asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(self._closing.wait())]
+        ends = [asyncio.ensure_future(until_gone(receive)), asyncio.ensure_future(self._closing.wait())]
         sending = asyncio.ensure_future(self._send(send, is_head=scope["method"] == "HEAD"))
         try:
             await asyncio.wait((*ends, sending), return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +71,7 @@ async def _write(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
     """Until the caller hangs up."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -2,11 +2,37 @@
 
 from keepstep.server.route import Route
 
-from . import changes, control, history, messages, runs, timeline
+from . import (
+    attributes,
+    bulk,
+    changes,
+    control,
+    history,
+    messages,
+    people,
+    queues,
+    runs,
+    schedules,
+    timeline,
+    workers,
+)
 
 BASE = "/api/v1"
 
-_NOUNS = (runs, history, timeline, messages, control, changes)
+_NOUNS = (
+    runs,
+    history,
+    timeline,
+    messages,
+    control,
+    bulk,
+    schedules,
+    queues,
+    workers,
+    attributes,
+    people,
+    changes,
+)
 
 ROUTES: tuple[Route, ...] = tuple(route for noun in _NOUNS for route in noun.routes.all)
 """All of them. Of two that fit an address the first counts."""

@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from keepstep.client.access.role import Role
-from keepstep.client.info import history_event
+from keepstep.client.info import HistoryEvent, history_event
 from keepstep.journal import Run
+from keepstep.runtime.history import CALLBACK_CREATED
 from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
 from keepstep.server.route import Routes
@@ -65,7 +66,7 @@ async def read_history(call: Call, id: str, query: HistoryQuery) -> HistoryPage:
     after, limit = stretch_of(run, query.after, query.before, query.limit)
     page = await call.engine.journal.read_events(run.run_id, after, limit) if limit > 0 else []
     events = [
-        EventOfRun(seq=each.seq, type=each.type, time=each.time, key=each.key, data=each.data)
+        EventOfRun(seq=each.seq, type=each.type, time=each.time, key=each.key, data=_visible(call, each))
         for each in map(history_event, page)
     ]
     return HistoryPage(
@@ -86,3 +87,10 @@ def stretch_of(run: Run, after: int | None, before: int | None, limit: int) -> t
     end = min(before - 1, run.last_seq)
     begin = max(end - limit, 0)
     return begin, end - begin
+
+
+def _visible(call: Call, event: HistoryEvent) -> dict[str, Any]:
+    """The address of a callback is all that it takes to complete it."""
+    if event.type != CALLBACK_CREATED or call.may_answer:
+        return event.data
+    return {name: value for name, value in event.data.items() if name != "url"}

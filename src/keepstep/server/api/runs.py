@@ -130,7 +130,7 @@ async def list_runs(call: Call, query: ListQuery) -> RunList:
     A page may have fewer runs than asked for, and even none, and not be the last; the last one has no `next`.
     """
     page = await call.engine.page(query.filter, query.cursor, query.limit)
-    return RunList([summary_of(info) for info in page.runs], page.cursor)
+    return RunList([summary_of(call.visible(info)) for info in page.runs], page.cursor)
 
 
 @routes.get("/runs/count", role=Role.READ)
@@ -181,9 +181,9 @@ async def describe_run(call: Call, id: str, query: RunQuery) -> RunDetail:
     info = await call.engine.get(run.workflow_id, run.run_id).describe()
     around = await Surroundings.of(journal, info)
     return RunDetail(
-        **fields_of(info),
+        **fields_of(call.visible(info)),
         **await _values(journal, run),
-        progress="\n".join(progress(info, around)),
+        progress="\n".join(progress(call.visible(info, "TOKEN"), around)),
         children=await _children(journal, run),
         owner=_owner(around),
     )
