@@ -79,7 +79,8 @@ test("a tab that is hidden asks for nothing, and for everything once it is seen 
   assert.deepEqual(told, [null, null]);
 });
 
-test("an event that cannot be read stands for any change", () => {
+test("an event that cannot be read, or names nothing, stands for any change", () => {
+  assert.equal(idsOf('{"ids": [], "run_ids": [], "all": true}'), null);
   assert.equal(idsOf("nonsense"), null);
   assert.equal(idsOf('{"ids": [1]}'), null);
   assert.equal(idsOf("null"), null);

@@ -103,7 +103,8 @@ export class Changes {
 /** What an event names; null where it does not, so that everything is asked anew. */
 export function idsOf(data: string): readonly string[] | null {
   try {
-    const ids = (JSON.parse(data) as { ids?: unknown }).ids;
+    const { ids, all } = JSON.parse(data) as { ids?: unknown; all?: unknown };
+    if (all === true) return null; // too much has happened to name it
     return Array.isArray(ids) && ids.every((each) => typeof each === "string") ? ids : null;
   } catch {
     return null;

@@ -16,6 +16,8 @@ export class ApiError extends Error {
   }
 }
 
+/** Events behind a seq, or the last ones before it. */
+export type Stretch = { after: number } | { before: number };
 export type Query = Record<string, string | number | null | undefined>;
 type Fetch = (address: string, options: RequestInit) => Promise<Response>;
 
@@ -56,16 +58,16 @@ export class Api {
     return this.get(`runs/${encodeURIComponent(id)}`, { run_id: runId }, signal);
   }
 
-  history(id: string, runId: string, place: { after: number } | { before: number }, limit: number, signal?: AbortSignal) {
-    return this.get<HistoryPage>(`runs/${encodeURIComponent(id)}/history`, { run_id: runId, limit, ...place }, signal);
+  history(id: string, runId: string, place: Stretch, limit: number, signal?: AbortSignal): Promise<HistoryPage> {
+    return this.get(`runs/${encodeURIComponent(id)}/history`, { run_id: runId, limit, ...place }, signal);
   }
 
-  timeline(id: string, runId: string, signal?: AbortSignal): Promise<TimelineAnswer> {
-    return this.get(`runs/${encodeURIComponent(id)}/timeline`, { run_id: runId }, signal);
+  timeline(id: string, runId: string, place: Stretch, limit: number, signal?: AbortSignal): Promise<TimelineAnswer> {
+    return this.get(`runs/${encodeURIComponent(id)}/timeline`, { run_id: runId, limit, ...place }, signal);
   }
 
-  /** What changes a run: `signals/NAME`, `cancel`, `terminate`, `retry`, `pause`, `resume`. */
-  act(id: string, runId: string, action: string, body: Record<string, unknown>): Promise<unknown> {
+  /** What changes a run: `signals/NAME`, `cancel`, `terminate`, `retry`, `pause`, `resume`; some take no body. */
+  act(id: string, runId: string, action: string, body?: Record<string, unknown>): Promise<unknown> {
     return this.#ask("POST", this.address(`runs/${encodeURIComponent(id)}/${action}`, { run_id: runId }), body);
   }
 

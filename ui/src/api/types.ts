@@ -23,11 +23,12 @@ export interface Wait {
   kind: string;
   name?: string;
   key?: string;
-  since?: string;
-  until?: string;
+  since?: string | null;
+  until?: string | null;
   attempt?: number;
   error?: string;
   parked?: string;
+  token?: string;
   run_id?: string;
   queue?: string;
   before?: number;
@@ -54,10 +55,21 @@ export interface RunSummary {
   events: number;
 }
 
+export interface Failure {
+  type?: string;
+  message?: string;
+  traceback?: string;
+  cause?: Failure | null;
+}
+
 export interface RunDetail extends RunSummary {
   input?: unknown;
   result?: unknown;
+  failure?: Failure | string;
+  /** Sentences, one a line; a line that begins with two spaces belongs to the one above it. */
   progress: string;
+  children: { id: string; run_id: string; type: string; status: Status }[];
+  owner: { lease_id: string; host: string; pid: number } | null;
 }
 
 export interface RunPage {
@@ -85,31 +97,33 @@ export interface HistoryPage {
   total: number;
 }
 
-export type SpanKind =
-  | "step"
-  | "timer"
-  | "signal"
-  | "child"
-  | "callback"
-  | "task"
-  | "update"
-  | "undo"
-  | "version";
-
 export interface Span {
   key: string;
-  kind: SpanKind;
+  /** step, undo, timer, signal, child, callback, task, update, version, note, message, condition, handler or queue. */
+  kind: string;
   name: string;
-  asked_at: string;
-  started_at?: string | null;
-  ended_at?: string | null;
+  asked_at: string | null;
+  started_at: string | null;
+  ended_at: string | null;
   outcome: string;
   attempts: number;
-  next_attempt_at?: string | null;
-  error?: string | null;
+  next_attempt_at: string | null;
+  /** When a timer fires. */
+  until: string | null;
+  error: string | null;
+  /** Of the event with which it ends or, until then, begins; 0 if it has none yet. */
+  seq: number;
+  /** Of a child. */
+  run_id: string;
+  resolved_by: string;
+  superseded: boolean;
 }
 
 export interface TimelineAnswer {
   spans: Span[];
   now: string;
+  first_seq: number;
+  last_seq: number;
+  total: number;
+  more_waits: number;
 }

@@ -2,7 +2,8 @@
 
 import { type Api, ApiError, isAbort } from "../api/client.ts";
 import type { RunCounts } from "../api/types.ts";
-import { OneAtATime, type Timing } from "../shell/once.ts";
+import { browserTiming } from "../shell/browser.ts";
+import { OneAtATime } from "../shell/once.ts";
 import { narrowed } from "./filter.ts";
 import { append, type Listing, NOTHING_READ, renewHead, renewRuns } from "./listing.ts";
 
@@ -12,12 +13,6 @@ const RENEWED_RUNS_MAX = 100;
 
 /** A page looks at 5,000 runs at most, and may find none that fits. */
 const PAGES_IN_VAIN_MAX = 20;
-
-const TIMING: Timing = {
-  now: () => performance.now(),
-  setTimer: (callback, milliseconds) => setTimeout(callback, milliseconds),
-  clearTimer: (timer) => clearTimeout(timer),
-};
 
 export class Reading {
   listing = $state.raw<Listing>(NOTHING_READ);
@@ -40,8 +35,8 @@ export class Reading {
 
   constructor(api: Api) {
     this.#api = api;
-    this.#renewing = new OneAtATime(() => this.#renew(), 200, TIMING);
-    this.#counting = new OneAtATime(() => this.#recount(), 1_000, TIMING);
+    this.#renewing = new OneAtATime(() => this.#renew(), 200, browserTiming);
+    this.#counting = new OneAtATime(() => this.#recount(), 1_000, browserTiming);
   }
 
   /** Read the listing of another filter. */
