@@ -40,6 +40,8 @@ test("a search finds an event by all of its words, wherever they stand", () => {
 test("an event says what it is about in a line", () => {
   assert.equal(gistOf(event(1, { data: { failure: { type: "ValueError", message: "declined", traceback: "…" } } })), "ValueError: declined");
   assert.equal(gistOf(event(1, { data: { name: "approval", payload: { ok: true } } })), '{"ok":true} · approval');
+  assert.equal(gistOf(event(1, { data: { payload: 7, attempts: 1, asked_seq: 3 } })), "7");
+  assert.equal(gistOf(event(1, { data: { payload: 7, attempts: 3 } })), "7 · 3");
   assert.equal(gistOf(event(1)), "");
 });
 

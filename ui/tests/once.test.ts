@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OneAtATime } from "../src/shell/once.ts";
+import { OneAtATime, REST_MILLISECONDS_MAX } from "../src/shell/once.ts";
 
-function world(every: number) {
+function world(every: number, restTimes = 0) {
   const timers: { callback: () => void; milliseconds: number }[] = [];
   const state = { now: 1_000, done: 0, finish: () => {} };
   const timing = {
@@ -13,7 +13,7 @@ function world(every: number) {
   const work = () => new Promise<void>((resolve) => { state.done += 1; state.finish = resolve; });
   const settle = async () => { state.finish(); await new Promise((resolve) => setImmediate(resolve)); };
   const fire = () => { const timer = timers.shift()!; state.now += timer.milliseconds; timer.callback(); };
-  return { timers, state, settle, fire, once: new OneAtATime(work, every, timing) };
+  return { timers, state, settle, fire, once: new OneAtATime(work, every, timing, restTimes) };
 }
 
 test("what is asked for while it is done is done once more, after a while", async () => {
@@ -32,13 +32,24 @@ test("what is asked for while it is done is done once more, after a while", asyn
   assert.equal(timers.length, 0);
 });
 
-test("work that takes long takes no more than a tenth of the time", async () => {
-  const { once, state, settle, timers } = world(250);
+test("what was asked for while it took long is done at once afterwards", async () => {
+  const { once, state, settle } = world(250);
   once.ask();
-  state.now += 400;
+  state.now += 4_000;
+  once.ask();
   await settle();
-  once.ask();
-  assert.deepEqual(timers.map((each) => each.milliseconds), [3_600]);
+  assert.equal(state.done, 2);
+});
+
+test("work that is to rest after it rests for as many times as long, and not for ever", async () => {
+  for (const [took, rests] of [[400, 3_600], [60_000, REST_MILLISECONDS_MAX]] as const) {
+    const { once, state, settle, timers } = world(250, 9);
+    once.ask();
+    state.now += took;
+    await settle();
+    once.ask();
+    assert.deepEqual(timers.map((each) => each.milliseconds), [rests]);
+  }
 });
 
 test("nothing is done any more once it was stopped", async () => {

@@ -36,11 +36,17 @@ test("places and moments belong to each other everywhere, and time never goes ba
 });
 
 test("folds leave room for what is not folded, however many there could be", () => {
-  const marks = Array.from({ length: 100 }, (_, index) => index * DAY);
-  const scale = foldedScale({ from: 0, to: 99 * DAY }, [], marks);
+  const work = Array.from({ length: 100 }, (_, index) => ({ from: index * DAY, to: index * DAY + 5 }));
+  const scale = foldedScale({ from: 0, to: 100 * DAY }, work, []);
   assert.equal(scale.pieces.filter((each) => each.isFolded).length, FOLDS_MAX);
   assert.ok(scale.pieces.filter((each) => each.isFolded).reduce((sum, each) => sum + each.end - each.start, 0) < 0.41);
   near(scale.pieces.at(-1)!.end, 1);
+});
+
+test("where nothing was executed at all, the waits are what there is to see", () => {
+  const scale = foldedScale({ from: 0, to: 3 * DAY }, [], [DAY]);
+  assert.equal(scale.pieces.length, 1);
+  near(scale.placeOf(DAY), 1 / 3);
 });
 
 test("a run that took no time has a scale, too", () => {

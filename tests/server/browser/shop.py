@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import keepstep
@@ -81,3 +82,25 @@ async def count_shown(to: int) -> int:
 @workflow
 async def number_sold_shown(n: int) -> int:
     return n
+
+
+BANK_ANSWERS = threading.Event()
+"""Set when the bank is there again."""
+
+
+@step(retry=Retry(max_attempts=1))
+async def ask_bank_shown() -> str:
+    if not BANK_ANSWERS.is_set():
+        raise ConnectionError("the bank does not answer")
+    return "settled"
+
+
+@workflow
+async def settle_shown() -> str:
+    return await ask_bank_shown()
+
+
+@workflow
+async def deliver_shown(item: str) -> Any:
+    shelf = await pick_shelf_shown(item)
+    return [shelf, await keepstep.receive("go")]

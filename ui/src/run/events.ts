@@ -57,9 +57,10 @@ export function toneOf(type: string): "good" | "bad" | "plain" {
 
 /** What an event says in one line, beside its type and key. */
 export function gistOf(event: HistoryEvent): string {
-  const { failure, payload, ...rest } = event.data as { failure?: unknown; payload?: unknown };
+  const { failure, payload, ...others } = event.data as { failure?: unknown; payload?: unknown };
   if (isFailure(failure)) return `${failure.type ?? "Error"}: ${failure.message ?? ""}`;
-  const shown = payload !== undefined ? [payload, ...Object.values(rest)] : Object.values(rest);
+  const rest = Object.entries(others).filter(([name, value]) => name !== "asked_seq" && !(name === "attempts" && value === 1));
+  const shown = [...(payload === undefined ? [] : [payload]), ...rest.map(([, value]) => value)];
   return shown.map((each) => (typeof each === "string" ? each : JSON.stringify(each))).join(" · ").slice(0, 300);
 }
 

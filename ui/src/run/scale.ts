@@ -15,8 +15,8 @@ export interface Piece extends Interval {
 }
 
 export const FOLDS_MAX = 12;
-/** An idle stretch is folded when it is so many times longer than all that is not idle. */
-const FOLD_TIMES = 2;
+/** An idle stretch is folded when it is so many times longer than all that is not idle; none is if nothing is. */
+const FOLD_TIMES = 5;
 const FOLD_WIDTH = 0.07;
 const FOLDS_WIDTH_MAX = 0.4;
 
@@ -56,10 +56,10 @@ export function idleStretches(whole: Interval, work: readonly Interval[], marks:
 export function foldedScale(whole: Interval, work: readonly Interval[], marks: readonly number[]): Scale {
   const span = Math.max(1, whole.to - whole.from);
   const idle = idleStretches(whole, work, marks);
-  const active = Math.max(1, span - idle.reduce((sum, each) => sum + each.to - each.from, 0));
+  const active = span - idle.reduce((sum, each) => sum + each.to - each.from, 0);
   const folded = new Set(
     idle
-      .filter((each) => each.to - each.from > FOLD_TIMES * active)
+      .filter((each) => active > 0 && each.to - each.from > FOLD_TIMES * active)
       .sort((one, other) => other.to - other.from - (one.to - one.from))
       .slice(0, FOLDS_MAX),
   );

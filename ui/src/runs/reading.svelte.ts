@@ -36,7 +36,7 @@ export class Reading {
   constructor(api: Api) {
     this.#api = api;
     this.#renewing = new OneAtATime(() => this.#renew(), 200, browserTiming);
-    this.#counting = new OneAtATime(() => this.#recount(), 1_000, browserTiming);
+    this.#counting = new OneAtATime(() => this.#recount(), 1_000, browserTiming, 9);
   }
 
   /** Read the listing of another filter. */

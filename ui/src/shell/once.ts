@@ -1,5 +1,6 @@
 // OneAtATime: work that is asked for more often than it can be done. It is done once more after the last asking, never
-// twice at the same time, and no more often than `every` milliseconds or a tenth of the time that it takes itself.
+// twice at the same time, and no more often than `every` milliseconds. After work that took long it can be left to rest
+// for `restTimes` as long as that, up to REST_MILLISECONDS_MAX.
 
 export interface Timing {
   now(): number;
@@ -7,20 +8,24 @@ export interface Timing {
   clearTimer(timer: never): void;
 }
 
+export const REST_MILLISECONDS_MAX = 10_000;
+
 export class OneAtATime {
   readonly #work: () => Promise<void>;
   readonly #every: number;
   readonly #timing: Timing;
+  readonly #restTimes: number;
   #isWorking = false;
   #isAsked = false;
   #isOver = false;
   #timer: unknown = null;
   #notBefore = 0;
 
-  constructor(work: () => Promise<void>, every: number, timing: Timing) {
+  constructor(work: () => Promise<void>, every: number, timing: Timing, restTimes = 0) {
     this.#work = work;
     this.#every = every;
     this.#timing = timing;
+    this.#restTimes = restTimes;
   }
 
   ask(): void {
@@ -45,7 +50,8 @@ export class OneAtATime {
       await this.#work();
     } finally {
       const ended = this.#timing.now();
-      this.#notBefore = Math.max(began + this.#every, ended + 9 * (ended - began));
+      const rest = Math.min(REST_MILLISECONDS_MAX, this.#restTimes * (ended - began));
+      this.#notBefore = Math.max(began + this.#every, ended + rest);
       this.#isWorking = false;
       if (this.#isAsked) this.ask();
     }
