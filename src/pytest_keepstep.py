@@ -7,7 +7,7 @@ session without workflows does not pay for it. See ``docs/testing.md``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from keepstep import BlockingEngine, Engine
+    from keepstep import BlockingEngine, Engine, Interceptor
     from keepstep.testing.kit import Stage, StepMock, VirtualTime
     from keepstep.testing.kit.blocking import BlockingVirtualTime
 
@@ -133,7 +133,7 @@ def keepstep_replay(request: pytest.FixtureRequest) -> Callable[..., None]:
     """``keepstep_replay("order.json")`` fails if the code does not fit that history; paths are beside the test."""
     from keepstep.testing.kit import replay
 
-    def replay_beside(file: Path | str, workflow: Any = None) -> None:
-        replay(request.path.parent / file, workflow)
+    def replay_beside(file: Path | str, workflow: Any = None, interceptors: Sequence[Interceptor] = ()) -> None:
+        replay(request.path.parent / file, workflow, interceptors)
 
     return replay_beside

@@ -48,6 +48,7 @@ from keepstep.runtime.errors import (
 from keepstep.runtime.guard import Nondeterminism, unsafe
 from keepstep.runtime.handler import Query, Signal, Update, query, signal, update
 from keepstep.runtime.human_task import HumanTask, human_task
+from keepstep.runtime.interceptor import Calling, Executing, Interceptor, Running, Sending
 from keepstep.runtime.marker import deprecate_patch, patched, version
 from keepstep.runtime.note import note
 from keepstep.runtime.relative import OtherRun, get_run
@@ -70,15 +71,18 @@ __all__ = [
     "BulkProgress",
     "BulkReport",
     "Callback",
+    "Calling",
     "Cancelled",
     "ChildHandle",
     "Conflict",
     "Connection",
     "Engine",
     "Error",
+    "Executing",
     "FilterError",
     "HistoryEvent",
     "HumanTask",
+    "Interceptor",
     "InvalidInput",
     "NoWorker",
     "Nondeterminism",
@@ -94,8 +98,10 @@ __all__ = [
     "RunHandle",
     "RunInfo",
     "RunPage",
+    "Running",
     "Saga",
     "SchemaTooNew",
+    "Sending",
     "Signal",
     "StatementRefused",
     "Step",

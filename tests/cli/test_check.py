@@ -46,6 +46,24 @@ REMOVED = FIRST.replace("order_to_check", "another_order_to_check")
 DEADLY = FIRST.replace("got = [await", "os._exit(3) if n == 2 else None\n    got = [await")
 
 
+WITH_INTERCEPTORS = (
+    FIRST
+    + """
+class Auditing(keepstep.Interceptor):
+    async def call(self, call, call_next):
+        if call.step is reserve_for_check:
+            await pay_for_check(0)
+        return await call_next(call)
+
+class Passing(keepstep.Interceptor):
+    async def call(self, call, call_next):
+        return await call_next(call)
+
+PASSING = [Passing(), Passing()]
+"""
+)
+
+
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with four runs that wait, and four that are done."""
@@ -53,7 +71,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = Command(folder)
     for name, text in (
         ("first", FIRST), ("compatible", COMPATIBLE), ("contradicting", CONTRADICTING), ("removed", REMOVED),
-        ("returning_early", RETURNING_EARLY), ("deadly", DEADLY),
+        ("returning_early", RETURNING_EARLY), ("deadly", DEADLY), ("around", WITH_INTERCEPTORS),
     ):  # fmt: skip
         (folder / f"{name}.py").write_text(text)
     with command.worker(module="first"):
@@ -104,6 +122,18 @@ def test_code_that_contradicts_histories_is_told_with_run_event_line_and_diff(ke
     assert (told["runs"], told["events"]) == (4, 8)
     assert sorted(each["id"] for each in told["troubles"]) == [f"order-{n}" for n in range(4)]
     assert {each["diff"]["asked"][0]["site"]["line"] for each in told["troubles"]} == {line}
+
+
+def test_runs_are_checked_with_the_interceptors_that_are_named(keepstep: Command) -> None:
+    assert keepstep("check", "around").returncode == 0
+    fine = keepstep("check", "around", "--interceptor", "around:PASSING", "--interceptor", "around:Passing")
+    assert (fine.returncode, "none would block" in fine.stdout) == (0, True), fine.stderr
+    ran = keepstep("check", "around", "--interceptor", "around:Auditing")
+    assert (ran.returncode, "4 runs of order_to_check would block" in ran.stdout) == (1, True)
+    assert "step pay_for_check" in ran.stdout
+    for wrong, why in (("around", "takes MODULE:NAME"), ("around:order_to_check", "is no keepstep.Interceptor")):
+        refused = keepstep("check", "around", "--interceptor", wrong)
+        assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
 
 
 def test_a_check_beside_a_working_worker_takes_nothing_from_it(keepstep: Command) -> None:

@@ -124,21 +124,23 @@ def crash_at_every_commit(
     poll_seconds: float = 1.0,
     make_codec: Callable[[], Codec | None] = lambda: None,
     make_observers: Callable[[], Sequence[Observer]] = tuple,
+    **options: Any,
 ) -> int:
     """Crash at each commit of the program, on both sides; how many crashes were tried.
 
     ``check(result, crashes)`` judges each outcome; ``crashes`` is 0 for the undisturbed run, else 1. A program that
-    waits for days is played faster with a longer ``poll_seconds``. Each process has a codec and observers of its own.
+    waits for days is played faster with a longer ``poll_seconds``. Each process has a codec and observers of its own;
+    other options of its engine are the same for all.
     """
     CrashingJournal.commits = 0
     makers = (make_codec, make_observers)
-    check(run(lambda: _once(program, None, poll_seconds, *makers)), 0)
+    check(run(lambda: _once(program, None, poll_seconds, *makers, **options)), 0)
     commits = CrashingJournal.commits
     assert 0 < commits <= CRASHES_MAX
     for n in range(1, commits + 1):
         for side in ("before", "after"):
             CrashingJournal.commits = 0
-            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds, *makers)), 1)  # type: ignore[misc]
+            check(run(lambda n=n, side=side: _once(program, (n, side), poll_seconds, *makers, **options)), 1)  # type: ignore[misc]
     return 2 * commits
 
 
@@ -148,9 +150,10 @@ async def _once(
     poll_seconds: float = 1.0,
     make_codec: Callable[[], Codec | None] = lambda: None,
     make_observers: Callable[[], Sequence[Observer]] = tuple,
+    **options: Any,
 ) -> Any:
     world = World()
-    options: dict[str, Any] = {"lease_seconds": RECOVERY_SECONDS, "poll_seconds": poll_seconds}
+    options |= {"lease_seconds": RECOVERY_SECONDS, "poll_seconds": poll_seconds}
     first = await world.open(dies_at, codec=make_codec(), observers=make_observers(), **options)
     attempt = asyncio.ensure_future(program(first))
     death = asyncio.ensure_future(world.death.wait())

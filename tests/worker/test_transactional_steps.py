@@ -53,6 +53,23 @@ def note_effect(db: Connection, what: str) -> int | None:
     ).lastrowid
 
 
+class Doubling(keepstep.Interceptor):
+    """Says everything twice, fails before the first attempt, and complains when it is too late."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def execute(self, call: keepstep.Executing, call_next: Any) -> Any:
+        if keepstep.step_info().attempt == 1:
+            raise ConnectionError("not yet")
+        call.args = [f"{call.args[0]} and {call.args[0]}"]
+        try:
+            self.seen.append(f"row {await call_next(call)}")
+        except sqlite3.IntegrityError as error:
+            self.seen.append(str(error))
+        raise ValueError("too late")
+
+
 @step(transaction=True, retry=QUICK)
 def do_at_will(db: Connection, name: str) -> Any:
     calls.append(name)
@@ -152,6 +169,19 @@ async def cause_of(engine: Engine, flow: Any, name: str) -> BaseException:
     assert failure.uncertain is False
     assert failure.__cause__ is not None
     return failure.__cause__
+
+
+async def test_what_stands_around_a_transaction_may_change_its_arguments_and_not_what_is_committed(file: Path) -> None:
+    doubling = Doubling()
+    async with Engine(f"sqlite:///{file}", interceptors=[doubling]) as engine, asyncio.timeout(60):
+        outside(file).executescript(SCHEMA).close()
+        assert await engine.run(note_several_effects, ["a", "b"]) == [1, 2]
+        at_will["x and x"] = lambda db: db.execute("INSERT INTO scarce (what) VALUES (NULL), (1), (1)")
+        failure = await cause_of(engine, have_it_done, "x")
+    assert isinstance(failure, sqlite3.IntegrityError)
+    assert effects(file) == ["a and a", "b and b"]
+    assert doubling.seen[:2] == ["row 1", "row 2"]
+    assert doubling.seen[2:] == ["UNIQUE constraint failed: scarce.what"] * 2
 
 
 # what is done

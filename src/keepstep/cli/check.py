@@ -18,7 +18,7 @@ from keepstep.runtime.registry import find_workflow, workflows
 
 from .command import EXIT_FAILED, complain
 from .database import database_option, json_option, namespace
-from .module import import_module
+from .module import import_interceptors, import_module, interceptor_option
 from .table import print_json
 
 TELL_SECONDS = 0.5
@@ -34,16 +34,25 @@ TELL_SECONDS_IN_A_LOG = 10.0
 @click.option("--workflow", "types", multiple=True, metavar="NAME", help="Only runs of this workflow.")
 @click.option("--archive", metavar="PLACE", default="", help="Instead of a database, what is archived there.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many processes; by default one a processor.")
+@interceptor_option
 @json_option
 @database_option
 def check_command(
-    module: str, closed_max: int, types: tuple[str, ...], archive: str, jobs: int | None, as_json: bool, url: str
+    module: str,
+    closed_max: int,
+    types: tuple[str, ...],
+    archive: str,
+    jobs: int | None,
+    interceptors: tuple[str, ...],
+    as_json: bool,
+    url: str,
 ) -> int:
     """Replay every open run with the code of MODULE, and name those that would block.
 
     Nothing is changed, no step is run; workers may go on meanwhile. Exit code 1 if any run would block.
     """
     import_module(module)
+    import_interceptors(interceptors)
     if not workflows():
         raise InvalidInput(f"module {module!r} defines no @workflow, so there is nothing to check runs against")
     for name in types:
@@ -53,6 +62,7 @@ def check_command(
         url=url,
         namespace=namespace(),
         load_code=(import_module, (module,)),
+        load_interceptors=(import_interceptors, (interceptors,)),
         types=types,
         closed_max=closed_max,
         processes=jobs or _processors(),

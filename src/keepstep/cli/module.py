@@ -7,10 +7,23 @@ import os
 import sys
 import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import click
 
 from keepstep.journal import InvalidInput
+from keepstep.runtime.interceptor import Interceptor
+
+interceptor_option = click.option(
+    "--interceptor",
+    "interceptors",
+    multiple=True,
+    metavar="MODULE:NAME",
+    help="An interceptor, as Engine(interceptors=[...]) has them; the first is outermost.",
+)
 
 _OTHERS = tuple(
     f"{Path(folder).resolve()}{os.sep}"
@@ -35,6 +48,27 @@ def import_module(name: str) -> ModuleType:
     if module.__file__ is None or Path(module.__file__).resolve() != file:
         raise InvalidInput(f"another module is named {file.stem!r} already; rename the file {name}")
     return module
+
+
+def import_interceptors(names: Sequence[str]) -> list[Interceptor]:
+    """What ``--interceptor MODULE:NAME`` names: an interceptor, its class, or several in a list.
+
+    Raises ``InvalidInput`` for what is none, and what ``import_module`` raises.
+    """
+    return [each for name in names for each in _interceptors_at(name)]
+
+
+def _interceptors_at(name: str) -> list[Interceptor]:
+    module, _, attribute = name.rpartition(":")
+    if not module or not attribute:
+        raise InvalidInput(f"--interceptor takes MODULE:NAME, such as shop.tenants:Tenants, not {name!r}")
+    found = getattr(import_module(module), attribute, None)
+    if isinstance(found, type) and issubclass(found, Interceptor):
+        found = found()
+    several: list[Any] = list(found) if isinstance(found, list | tuple) else [found]
+    if not all(isinstance(each, Interceptor) for each in several):
+        raise InvalidInput(f"{name!r} is no keepstep.Interceptor, nor its class, nor a list of some")
+    return several
 
 
 def _import(given: str, name: str) -> ModuleType:

@@ -19,7 +19,7 @@ from .database import database_option, namespace, run
 from .lifetime import GRACE_SECONDS, Lifetime
 from .listening import base_url, listen, parse_address
 from .logs import log_options
-from .module import import_module
+from .module import import_interceptors, import_module, interceptor_option
 
 
 @click.command("worker")
@@ -31,6 +31,7 @@ from .module import import_module
 @click.option("--lease-seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
 @log_options
+@interceptor_option
 @database_option
 def worker_command(
     module: str,
@@ -40,6 +41,7 @@ def worker_command(
     metrics: bool,
     lease_seconds: float,
     grace_seconds: float,
+    interceptors: tuple[str, ...],
     url: str,
 ) -> int:
     """Run the workflows and steps of MODULE: a dotted name, or a .py file. The current folder is on the path.
@@ -56,7 +58,7 @@ def worker_command(
         callback_url = base_url(*address)
     options: dict[str, Any] = {
         "queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module,
-        "namespace": namespace(),
+        "namespace": namespace(), "interceptors": import_interceptors(interceptors),
     }  # fmt: skip
     if metrics:
         options["observers"] = [_metrics(address)]

@@ -32,6 +32,7 @@ from keepstep.retention.guest import Retention as RetentionGuest
 from keepstep.runtime.data import Duration, checked_name, encode_value, plain_attributes, to_seconds, within_limit
 from keepstep.runtime.handler import Signal, Update, handler_name
 from keepstep.runtime.human_task import HumanTask
+from keepstep.runtime.interceptor import Interceptor, Interceptors, Sending, checked_headers
 from keepstep.runtime.registry import definition_of
 from keepstep.runtime.workflow import Runs, RunsSync, Workflow
 from keepstep.schedules.guest import Schedules
@@ -56,6 +57,7 @@ from .question import Question
 from .queues import Queues
 from .retention import Retention
 from .searching import count_found, list_found
+from .sending import name_of, send, value_of
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 from .tasks import read_task_filter
 from .with_start import start_with, update_with_start
@@ -87,6 +89,7 @@ class Engine:
     :param codec: compress, encrypt, or keep large values elsewhere, see ``docs/data.md``.
     :param clock: and ``surroundings``: where time, chance and identity come from; for tests and simulations.
     :param observers: who hears what this engine's worker does: metrics, traces; see ``docs/observability.md``.
+    :param interceptors: what stands around calls, the first outermost; see ``docs/interceptors.md``.
     :param options: limits of the worker, see ``WorkerOptions``.
     """
 
@@ -106,8 +109,10 @@ class Engine:
         surroundings: Surroundings | None = None,
         journal: Journal | None = None,
         observers: Sequence[Observer] = (),
+        interceptors: Sequence[Interceptor] = (),
         **options: Any,
     ) -> None:
+        self.interceptors = Interceptors(interceptors)
         self.observers = tuple(observers)
         self.audience = Observers(observers) if observers else None
         """All observers, to be told something; None if there are none."""
@@ -161,6 +166,7 @@ class Engine:
                 serve=self._serve,
                 guests=(Schedules, RetentionGuest),
                 observers=self.observers,
+                interceptors=self.interceptors,
             )
             try:
                 await self.worker.start()
@@ -249,24 +255,30 @@ class Engine:
 
         Raises ``AlreadyStarted`` for another input, or when asked; ``InvalidInput`` for arguments that do not fit.
         """
-        request = await start_request(workflow, args, kwargs, self.published)
-        if dedup is not None:
-            id, if_closed = _deduplicated(request.queue if queue is None else queue, dedup, id, if_running, if_closed)
-        waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay, start_at=start_at)
-        new = self._new_run(
-            request, id, queue, attributes=plain_attributes(attributes), if_running=policy(if_running),
-            if_closed=policy(if_closed), waiting=waiting, timeout=timeout,
-        )  # fmt: skip
-        if connection is not None:
-            started = await start_within(self.journal, connection, new)
-        else:
-            started = await self.begin(new)
-        if not started.created and dedup is None and not await asks_for_the_same(self.journal, new, started):
-            raise AlreadyStarted(
-                f"a run with the id {new.workflow_id!r} exists already with another type or input; "
-                'choose another id, or start with if_running="restart" or if_closed="restart"'
-            )
-        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased, is_new=started.created)
+
+        async def go(call: Sending) -> RunHandle[Any]:
+            request = await start_request(workflow, call.args, call.kwargs, self.published)
+            known_as, closed = id, if_closed
+            if dedup is not None:
+                on = request.queue if queue is None else queue
+                known_as, closed = _deduplicated(on, dedup, id, if_running, if_closed)
+            waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay, start_at=start_at)
+            new = self._new_run(
+                request, known_as, queue, attributes=plain_attributes(attributes), if_running=policy(if_running),
+                if_closed=policy(closed), waiting=waiting, timeout=timeout, headers=call.headers,
+            )  # fmt: skip
+            if connection is not None:
+                started = await start_within(self.journal, connection, new)
+            else:
+                started = await self.begin(new)
+            if not started.created and dedup is None and not await asks_for_the_same(self.journal, new, started):
+                raise AlreadyStarted(
+                    f"a run with the id {new.workflow_id!r} exists already with another type or input; "
+                    'choose another id, or start with if_running="restart" or if_closed="restart"'
+                )
+            return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased, is_new=started.created)
+
+        return await send(self.interceptors, "start", name_of(workflow), id, args, kwargs, go)  # type: ignore[no-any-return]
 
     @overload
     async def debounce(
@@ -304,25 +316,23 @@ class Engine:
         A call after it has begun is the first of another run. Handles of all calls lead to the run that is executed.
         Raises ``InvalidInput``; ``Conflict`` where the run that waits is due and no worker takes it.
         """
-        request = await start_request(workflow, args, {}, self.published)
-        id = f"debounced/{request.name}/{checked_name(key, 'the key of a debounced start')}"
-        wait = round(to_seconds(delay) * 1e6)
-        longest = None if at_most is None else round(to_seconds(at_most) * 1e6)
 
-        def make(delay: int, not_after: int) -> NewRun:
-            waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay / 1e6)
-            return self._new_run(
-                request,
-                id,
-                queue,
-                attributes=plain_attributes(attributes),
-                timeout=timeout,
-                waiting=waiting,
-                begins_as=f"{id}/{self.new_id()}",
-                not_after=not_after,
-            )
+        async def go(call: Sending) -> RunHandle[Any]:
+            request = await start_request(workflow, call.args, call.kwargs, self.published)
+            id = f"debounced/{request.name}/{checked_name(key, 'the key of a debounced start')}"
+            wait = round(to_seconds(delay) * 1e6)
+            longest = None if at_most is None else round(to_seconds(at_most) * 1e6)
 
-        return RunHandle(self, id, await debounce(self, id, wait, longest, make))
+            def make(delay: int, not_after: int) -> NewRun:
+                waiting = WaitingOptions(priority=priority, fairness_key=fairness_key, delay=delay / 1e6)
+                return self._new_run(
+                    request, id, queue, attributes=plain_attributes(attributes), timeout=timeout, waiting=waiting,
+                    begins_as=f"{id}/{self.new_id()}", not_after=not_after, headers=call.headers,
+                )  # fmt: skip
+
+            return RunHandle(self, id, await debounce(self, id, wait, longest, make))
+
+        return await send(self.interceptors, "start", name_of(workflow), None, args, {}, go)  # type: ignore[no-any-return]
 
     async def begin(self, new: NewRun) -> Started:
         """Start a run, in the memory of this engine's worker where it can be."""
@@ -388,15 +398,29 @@ class Engine:
 
         Raises ``RunClosed`` where it is, ``AlreadyStarted`` if it is of another type, ``InvalidInput``.
         """
-        payload = signal_payload(signal, value, self.journal.value_bytes_max)
-        message = NewMessage(kind="signal", name=handler_name(signal, "signal"), data=payload, id=signal_id)
-        request = await start_request(workflow, args, kwargs, self.published)
-        new = self._new_run(
-            request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
-            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=timeout,
-        )  # fmt: skip
-        started = await start_with(self, new, message)
-        return RunHandle(self, new.workflow_id, started.run_id, is_fresh=started.leased, is_new=started.created)
+        name, made = handler_name(signal, "signal"), list[RunHandle[Any]]()
+
+        async def go(call: Sending) -> RunHandle[Any]:
+            request = await start_request(workflow, call.args, call.kwargs, self.published)
+            new = self._new_run(
+                request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
+                waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=timeout,
+                headers=call.headers,
+            )  # fmt: skip
+
+            async def say(said: Sending) -> None:
+                payload = signal_payload(signal, value_of(said), self.journal.value_bytes_max)
+                message = NewMessage(kind="signal", name=name, data=payload, id=signal_id)
+                started = await start_with(self, new, message)
+                handle = RunHandle[Any](
+                    self, new.workflow_id, started.run_id, is_fresh=started.leased, is_new=started.created
+                )
+                made.append(handle)
+
+            await send(self.interceptors, "signal", name, id, (value,), {}, say)
+            return made[-1]
+
+        return await send(self.interceptors, "start", name_of(workflow), id, args, kwargs, go)  # type: ignore[no-any-return]
 
     async def update_with_start(
         self,
@@ -424,15 +448,28 @@ class Engine:
 
         :param timeout: of the waiting. :param run_timeout: of a run that is started.
         """
-        request = await start_request(workflow, args, kwargs, self.published)
-        new = self._new_run(
-            request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
-            waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=run_timeout,
-        )  # fmt: skip
-        question = Question(self, request.name, UPDATE, update, update_args, {})
         known_by = self.new_id() if update_id is None else checked_name(update_id, "the id of an update")
         seconds = None if timeout is None else to_seconds(timeout)
-        return await update_with_start(self, new, question, known_by, seconds)
+        answers: list[Any] = []
+
+        async def go(call: Sending) -> RunHandle[Any]:
+            request = await start_request(workflow, call.args, call.kwargs, self.published)
+            new = self._new_run(
+                request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
+                waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=run_timeout,
+                headers=call.headers,
+            )  # fmt: skip
+
+            async def ask(said: Sending) -> Any:
+                question = Question(self, request.name, UPDATE, update, said.args, said.kwargs)
+                return await update_with_start(self, new, question, known_by, seconds)
+
+            name = handler_name(update, "update")
+            answers.append(await send(self.interceptors, "update", name, id, update_args, {}, ask))
+            return self.get(id)
+
+        await send(self.interceptors, "start", name_of(workflow), id, args, kwargs, go)
+        return answers[-1]
 
     @overload
     async def run(self, workflow: Workflow[Any, R] | type[Runs[Any, R]] | str, *args: Any, **options: Any) -> R: ...
@@ -447,6 +484,8 @@ class Engine:
         self, request: StartRequest, id: str | None, queue: str | None, timeout: Duration | None = None, **options: Any
     ) -> NewRun:
         run_id = self.new_id()
+        if options.get("headers"):
+            options["headers"] = checked_headers(options["headers"])
         offered_on = request.offered_on(queue)
         self._remember_type(run_id, request.name, offered_on)
         return started_run(

@@ -22,6 +22,7 @@ from keepstep.runtime.data import Duration, checked_name, encode_value, plain_te
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.handler import Query, Signal, Update, handler_name
+from keepstep.runtime.interceptor import Sending
 from keepstep.runtime.registry import find_code
 from keepstep.worker.reply import QUERY, UPDATE
 
@@ -34,6 +35,7 @@ from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
 from .pausing import pause, resume
 from .question import Patience, Question, is_superseded, query, update
 from .retrying import retry
+from .sending import send, value_of
 from .streaming import StreamValue, read_stream
 
 if TYPE_CHECKING:
@@ -192,8 +194,13 @@ class RunHandle(Generic[R]):
         :param connection: send it in the transaction that this connection has open on the same database; see
             ``docs/transactions.md``.
         """
-        payload = signal_payload(name, value, self._journal.value_bytes_max)
-        await self._send("signal", handler_name(name, "signal"), payload, id, connection)
+        called = handler_name(name, "signal")
+
+        async def go(call: Sending) -> None:
+            payload = signal_payload(name, value_of(call), self._journal.value_bytes_max)
+            await self._send("signal", called, payload, id, connection)
+
+        await send(self._engine.interceptors, "signal", called, self.id, (value,), {}, go)
 
     @overload
     async def query(self, name: Query[Any, T], *args: Any, timeout: Duration = QUERY_SECONDS, **kwargs: Any) -> T: ...
@@ -210,12 +217,16 @@ class RunHandle(Generic[R]):
         history, ``NoWorker``, ``TimedOut``.
         """
         patience = Patience(to_seconds(timeout))
-        while True:
-            run = await self._current()
-            question = Question(self._engine, run.type, QUERY, name, args, kwargs, run.queue)
-            answer = await query(question, run, patience)
-            if (await self._current()).run_id == run.run_id:  # else it was of a run that has just been replaced
-                return answer
+
+        async def go(call: Sending) -> Any:
+            while True:
+                run = await self._current()
+                question = Question(self._engine, run.type, QUERY, name, call.args, call.kwargs, run.queue)
+                answer = await query(question, run, patience)
+                if (await self._current()).run_id == run.run_id:  # else it was of a run that has just been replaced
+                    return answer
+
+        return await send(self._engine.interceptors, "query", handler_name(name, "query"), self.id, args, kwargs, go)
 
     @overload
     async def update(
@@ -265,14 +276,18 @@ class RunHandle(Generic[R]):
         """
         update_id = self._engine.new_id() if id is None else checked_name(id, "the id of an update")
         patience = Patience(None if timeout is None else to_seconds(timeout))
-        while True:
-            run = await (self._current() if id is None else self._run())  # one that has continued may know the id
-            question = Question(self._engine, run.type, UPDATE, name, args, kwargs, run.queue)
-            try:
-                return await update(question, run, update_id, patience)
-            except RunClosed:
-                if self.run_id is not None or not await is_superseded(question, update_id):
-                    raise
+
+        async def go(call: Sending) -> Any:
+            while True:
+                run = await (self._current() if id is None else self._run())  # one that has continued may know the id
+                question = Question(self._engine, run.type, UPDATE, name, call.args, call.kwargs, run.queue)
+                try:
+                    return await update(question, run, update_id, patience)
+                except RunClosed:
+                    if self.run_id is not None or not await is_superseded(question, update_id):
+                        raise
+
+        return await send(self._engine.interceptors, "update", handler_name(name, "update"), self.id, args, kwargs, go)
 
     async def cancel(self, reason: str = "") -> None:
         """Ask the run to stop: ``CancelledError`` arrives in its code, and it compensates.

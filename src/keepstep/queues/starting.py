@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import msgspec
 
 from keepstep.journal import NewEvent, NewRun, ParentLink
 from keepstep.runtime import history
@@ -33,6 +36,7 @@ def started_run(
     begins_as: str = "",
     not_after: int = 0,
     heard: tuple[history.HeardBefore, ...] = (),
+    headers: Mapping[str, str] | None = None,
     **options: Any,
 ) -> NewRun:
     """What starts a Python run, by workflow name; clients that do not know the code use it too.
@@ -56,6 +60,8 @@ def started_run(
         heard=heard,
         has_own_timeout=own_timeout_seconds is not None,
     )
+    if headers:
+        started = history.WorkflowStartedWithHeaders(**msgspec.structs.asdict(started), headers=dict(headers))
     return NewRun(
         run_id=run_id,
         workflow_id=workflow_id,

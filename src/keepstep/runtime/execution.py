@@ -18,7 +18,7 @@ import asyncio
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .handling import UPDATE_ID, Handling, UpdateOutcome, begin
 from .heard import SIGNAL, UPDATE, Heard
+from .interceptor import NO_INTERCEPTORS, Interceptors
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
 from .note import Notes
@@ -92,6 +93,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The history has grown so long that the run had better continue as new."""
     update_id: str | None = None
     """In the handler of an update, the id by which that is known."""
+    headers: dict[str, str] = {}
+    """What an interceptor gave to its start; see ``docs/interceptors.md``."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +115,15 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class Execution:
     """See the module's docstring."""
 
-    def __init__(self, workflow: Workflow[Any, Any], identity: Identity) -> None:
+    def __init__(
+        self, workflow: Workflow[Any, Any], identity: Identity, interceptors: Interceptors = NO_INTERCEPTORS
+    ) -> None:
         self.workflow = workflow
         self.identity = identity
+        self.interceptors = interceptors
+        self.around_steps = interceptors.call
+        self.headers: Mapping[str, str] = {}
+        """Those of its start; nobody changes them."""
         self.value_bytes_max = PAYLOAD_BYTES_MAX
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]
         self.known_as = identity
@@ -499,6 +508,7 @@ class Execution:
             events=self._seq,
             should_continue_as_new=self._seq >= CONTINUE_AFTER_EVENTS,
             update_id=UPDATE_ID.get(),
+            headers=dict(self.headers),
         )
 
     # one apply_<event> per event
@@ -526,10 +536,12 @@ class Execution:
             why = f"{operation.name} at {operation.key!r} was recorded with other arguments than the code passes now"
             raise asked_differently(event, "other arguments", operation, why)
 
-    def _apply_workflow_started(self, event: Event, data: history.WorkflowStarted) -> None:
+    def _apply_workflow_started(self, event: Event, data: history.WorkflowStartedWithHeaders) -> None:
         self.seed = data.seed
         self.own_timeout_seconds = data.timeout_seconds if data.has_own_timeout else None
         self.heard.begin(data.heard)
+        if data.headers:
+            self.headers = data.headers
         args, kwargs = self.workflow.signature.decode_args(data.payload)
         with self.loop._entered():
             self._main = self.loop.task(begin(self, args, kwargs), self.loop.root, "main", Context())

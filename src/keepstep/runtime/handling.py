@@ -35,6 +35,7 @@ from .data import describe, encode_failure, within_limit
 from .errors import Disturbed, QueryFailed, UpdateRejected
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
 from .handler import Handler, Signal, Update
+from .interceptor import Running, at_once, through
 from .scope import Scope
 
 if TYPE_CHECKING:
@@ -154,10 +155,29 @@ class Handling:
         scope = self._scope.child(called)
         with execution.loop._entered():
             call = cross if execution.workflow.is_sync and not inspect.iscoroutinefunction(handler.fn) else _call
-            coroutine = call(handler.fn, self.instance, *handler.called_as(name, args), **kwargs)
+            coroutine = self._begun(call, handler, name, args, kwargs)
             task = execution.loop.task(coroutine, scope, called, context)
         self.at_work[task] = AtWork(handler.kind, name, execution.now, update_id)
         task.add_done_callback(ended)
+
+    def _begun(
+        self,
+        call: Callable[..., Begun],
+        handler: Handler[Any, Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> Begun:
+        around = self.execution.interceptors.run
+        if not around:
+            return call(handler.fn, self.instance, *handler.called_as(name, args), **kwargs)
+        running = self._running(handler.kind, name, args, kwargs)
+        return through(
+            around, running, lambda it: call(handler.fn, self.instance, *handler.called_as(name, it.args), **it.kwargs)
+        )
+
+    def _running(self, kind: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Running:
+        return Running(kind=kind, name=name, args=args, kwargs=kwargs, headers=dict(self.execution.headers))
 
     def _signal_ended(self, task: asyncio.Task[Any]) -> None:
         del self.at_work[task]
@@ -231,7 +251,7 @@ class Handling:
             raise InvalidInput(self._unknown("query", name, self.handlers.queries))
         args, kwargs = query.signature.decode_args(payload)
         try:
-            answer = query.signature.encode_result(self._ask(query.fn, query.called_as(name, args), kwargs))
+            answer = query.signature.encode_result(self._ask("query", query.fn, query, name, args, kwargs))
         except Disturbed:
             raise
         except Exception as error:
@@ -250,7 +270,7 @@ class Handling:
         if update.validate is None:
             return
         try:
-            self._ask(update.validate, update.called_as(name, args), kwargs)
+            self._ask("validator", update.validate, update, name, args, kwargs)
         except Disturbed:
             raise
         except Exception as error:
@@ -260,14 +280,22 @@ class Handling:
         there = f"it has: {', '.join(sorted(known))}" if known else "it has none"
         return f"workflow {self.execution.workflow.name!r} has no {kind} {name!r}; {there}"
 
-    def _ask(self, fn: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def _ask(
+        self,
+        kind: str,
+        fn: Callable[..., Any],
+        handler: Handler[Any, Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
         """Call what must change nothing. Raises ``Disturbed`` if it has."""
         execution = self.execution
         self.is_answering = True
         turn_begins()
         try:
             with execution.loop._entered():
-                return Context().run(fn, self.instance, *args, **kwargs)
+                return Context().run(self._answer, kind, fn, handler, name, args, kwargs)
         finally:
             turn_ends()
             self.is_answering = False
@@ -276,6 +304,24 @@ class Handling:
                 raise Disturbed(fn.__qualname__)
             if violation is not None:
                 raise violation
+
+    def _answer(
+        self,
+        kind: str,
+        fn: Callable[..., Any],
+        handler: Handler[Any, Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        around = self.execution.interceptors.run
+        if not around:
+            return fn(self.instance, *handler.called_as(name, args), **kwargs)
+
+        async def answer(call: Running) -> Any:
+            return fn(self.instance, *handler.called_as(name, call.args), **call.kwargs)
+
+        return at_once(through(around, self._running(kind, name, args, kwargs), answer), f"{kind} {name!r}")
 
 
 async def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -289,16 +335,18 @@ Begun = Coroutine[Any, Any, Any]
 def begin(execution: Execution, args: Sequence[Any], kwargs: dict[str, Any]) -> Begun:
     """The run's own function, about to be called; for a class, on the instance that its handlers are called on."""
     workflow = execution.workflow
-    call = functools.partial(cross, workflow.fn) if workflow.is_sync else workflow.fn
-    if workflow.cls is None:
-        coroutine: Begun = call(*args, **kwargs)
-        return coroutine
-    try:
-        execution.handling.instance = instance = workflow.new_instance(args, kwargs)
-    except Exception as error:
-        return _fail(error)
-    bound: Begun = call(instance, *args, **kwargs)
-    return bound
+    call: Callable[..., Begun] = functools.partial(cross, workflow.fn) if workflow.is_sync else workflow.fn
+    if workflow.cls is not None:
+        try:
+            execution.handling.instance = instance = workflow.new_instance(args, kwargs)
+        except Exception as error:
+            return _fail(error)
+        call = functools.partial(call, instance)
+    around = execution.interceptors.run
+    if not around:
+        return call(*args, **kwargs)
+    running = Running(kind="workflow", name=workflow.name, args=args, kwargs=kwargs, headers=dict(execution.headers))
+    return through(around, running, lambda it: call(*it.args, **it.kwargs))
 
 
 async def _fail(error: Exception) -> None:

@@ -86,6 +86,12 @@ class WorkflowStarted(_Data, frozen=True, array_like=True, gc=False):
     """Its timeout was said when it was started; runs as which it continues have the same. Else it is the code's."""
 
 
+class WorkflowStartedWithHeaders(WorkflowStarted, frozen=True, array_like=True, gc=False):
+    """What is written where the start carries headers, and read everywhere."""
+
+    headers: dict[str, str] | None = None
+
+
 class Resumed(_Data, frozen=True, array_like=True, gc=False):
     """The run goes on some time after the event before it; ``now()`` moves to this event's time."""
 
@@ -341,7 +347,7 @@ class WorkflowReopened(_Data, frozen=True, array_like=True, gc=False):
 
 
 DATA: Final[dict[str, type[_Data]]] = {
-    WORKFLOW_STARTED: WorkflowStarted,
+    WORKFLOW_STARTED: WorkflowStartedWithHeaders,
     RESUMED: Resumed,
     FORKED: Forked,
     STEP_COMPLETED: StepCompleted,

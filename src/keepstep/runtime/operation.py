@@ -8,6 +8,7 @@ answered by an event that was already on its way; that event is then ignored, li
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .loop import DurableTimer, WorkflowFuture, task_of
@@ -50,7 +51,7 @@ class Operation:
 class StepOperation(Operation):
     """A call of a step."""
 
-    __slots__ = ("arguments", "is_undo", "step")
+    __slots__ = ("arguments", "headers", "is_undo", "step")
 
     kind = "step"
 
@@ -67,6 +68,7 @@ class StepOperation(Operation):
         self.arguments = arguments
         self.is_undo = is_undo
         """An undo that uses up its attempts parks the run instead of failing."""
+        self.headers: Mapping[str, str] = execution.headers
 
     @property
     def name(self) -> str:

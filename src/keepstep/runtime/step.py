@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 import msgspec
@@ -16,6 +16,7 @@ from .branch import Handle
 from .call import DurableCall, current, required
 from .data import Duration, Retry, Signature, checked_name, to_seconds, within_limit
 from .execution import digest_of
+from .interceptor import Calling, checked_headers, through
 from .loop import WorkflowFuture
 from .operation import StepOperation
 from .registry import check_no_method, names_around, register
@@ -84,14 +85,15 @@ class Step(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
-        call = StepCall(execution, self, args, kwargs)
+        call = (InterceptedCall if execution.around_steps else StepCall)(execution, self, args, kwargs)
         crossing = execution.loop.crossing
         return call if crossing is None else crossing.wait(call)
 
     def start(self, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Start the step now and return a handle to await later; in sync workflows call its ``result()``."""
         execution = required(f"{self.name}.start(...)")
-        future = StepCall(execution, self, args, kwargs).begin()
+        call = (InterceptedCall if execution.around_steps else StepCall)(execution, self, args, kwargs)
+        future = call.begin()
         return future if execution.loop.crossing is None else Handle(future, f"step {self.name}")  # type: ignore[return-value]
 
     def options(self, **options: Any) -> Step[P, R]:
@@ -133,6 +135,51 @@ class StepCall(DurableCall[Any]):
 
     def __repr__(self) -> str:
         return f"<call of step {self.step.name} as {self.key}>"
+
+
+class InterceptedCall(StepCall):
+    """A call with interceptors around it, which see it when it is awaited. Its key is fixed when it is written down."""
+
+    __slots__ = ("_args", "_kwargs", "_was_made")
+
+    def __init__(
+        self, execution: Execution, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        super().__init__(execution, step, args, kwargs)
+        self._args = args
+        self._kwargs = kwargs
+        self._was_made = False
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self._awaiting is not None:
+            raise RuntimeError(f"{self!r} was awaited already")
+        call = Calling(
+            step=self.step, args=self._args, kwargs=self._kwargs, headers=dict(self.execution.headers), key=self.key
+        )
+        self._awaiting = awaiting = through(self.execution.around_steps, call, self._make).__await__()
+        return awaiting
+
+    def begin(self) -> WorkflowFuture:
+        """Go through the interceptors in a task of its own, which stands for the step's future."""
+        task: WorkflowFuture = self.execution.loop.create_task(self)
+        return task
+
+    async def _make(self, call: Calling) -> Any:
+        """Ask for the step, as the interceptors have left the call. One may ask again when it has an answer."""
+        execution, step = self.execution, call.step
+        if step.name != self.step.name:
+            raise InvalidInput(
+                f"an interceptor may give step {self.step.name!r} other options; {step!r} is another step"
+            )
+        encoded = step.signature.encode_args(call.args, call.kwargs)
+        arguments = within_limit(encoded, "the arguments of step", step.name, execution.value_bytes_max)
+        key = execution.loop.current_scope().key(step.name) if self._was_made else self.key
+        self._was_made = True
+        operation = StepOperation(execution, key, digest_of(step.name, arguments), step, arguments, self.is_undo)
+        if call.headers != execution.headers:
+            operation.headers = checked_headers(call.headers)
+        execution.add(operation)
+        return await operation.future
 
 
 def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepOptions:

@@ -154,7 +154,8 @@ class Admission:
         parent = None
         if run.parent_run_id is not None:
             parent = ParentLink(run.parent_run_id, run.parent_key or "")
-        execution = Execution(workflow, identity_of(run, self._worker.options.callback_base))
+        identity = identity_of(run, self._worker.options.callback_base)
+        execution = Execution(workflow, identity, self._worker.interceptors)
         execution.value_bytes_max = self._worker.journal.value_bytes_max
         resident = Resident(self._worker, execution, epoch=run.epoch, last_seq=run.last_seq, parent=parent)
         resident.attributes, resident.input_digest = dict(run.attributes), run.input_digest
@@ -237,7 +238,7 @@ class Admission:
             started_at=new.started_at,
             callback_base=self._worker.options.callback_base,
         )
-        execution = Execution(workflow, identity)
+        execution = Execution(workflow, identity, self._worker.interceptors)
         execution.value_bytes_max = self._worker.journal.value_bytes_max
         resident = Resident(self._worker, execution, epoch=started.epoch, last_seq=len(new.events), parent=new.parent)
         resident.attributes, resident.input_digest = dict(new.attributes), new.input_digest

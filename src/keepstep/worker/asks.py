@@ -171,7 +171,8 @@ class Asks:
         workflow = self._worker.served.find(loaded.run.type, loaded.run.queue)
         if workflow is None:
             return again(f"the worker that was asked has no workflow {loaded.run.type!r}")
-        execution = Execution(workflow, identity_of(loaded.run, self._worker.options.callback_base))
+        identity = identity_of(loaded.run, self._worker.options.callback_base)
+        execution = Execution(workflow, identity, self._worker.interceptors)
         try:
             misfit = replay(execution, loaded, self._worker.watchdog)
             if misfit is not None:

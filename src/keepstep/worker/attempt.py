@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -87,7 +87,7 @@ def _say_nothing(_: Word) -> None:
 class StepInfo:
     """What a step may know about itself: ``keepstep.step_info()``."""
 
-    __slots__ = ("_beat", "_details", "attempt", "key", "run_id", "say", "workflow_id")
+    __slots__ = ("_beat", "_details", "_headers", "attempt", "key", "run_id", "say", "workflow_id")
 
     def __init__(
         self,
@@ -98,6 +98,7 @@ class StepInfo:
         details: bytes,
         beat: Callable[[Any], None],
         say: Say | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.run_id = run_id
         self.workflow_id = workflow_id
@@ -109,6 +110,7 @@ class StepInfo:
         self._beat = beat
         self.say = say or _say_nothing
         """What ``write_stream`` calls."""
+        self._headers = headers or {}
 
     @property
     def idempotency_key(self) -> str:
@@ -119,6 +121,11 @@ class StepInfo:
     def heartbeat_details(self) -> Any:
         """What the last heartbeat of an earlier attempt said, or None."""
         return _any(self._details) if self._details else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What interceptors gave to the run's start, or to this call; see ``docs/interceptors.md``."""
+        return dict(self._headers)
 
     def info(self) -> StepInfo:
         """Itself: what ``enter_step`` wants."""
@@ -181,6 +188,7 @@ class Attempt:
                 resident.heartbeats.get(key, b""),
                 self.heart.beat,
                 None if self.operation.step.run_options.transaction else self._say,
+                self.operation.headers,
             )
         return self._info
 

@@ -50,7 +50,7 @@ def begins_as(loaded: Loaded) -> str:
 
 async def go_on_as(worker: Worker, run: Run, workflow: Workflow[Any, Any], loaded: Loaded) -> bool:
     """Close the run, and start the one that goes on. False if it has to be read again."""
-    started: history.WorkflowStarted = history.unpack(loaded.events[0].type, loaded.events[0].data)
+    started: history.WorkflowStartedWithHeaders = history.unpack(loaded.events[0].type, loaded.events[0].data)
     new = worker.new_run(
         workflow,
         started.payload,
@@ -61,6 +61,7 @@ async def go_on_as(worker: Worker, run: Run, workflow: Workflow[Any, Any], loade
         continued_from=run.run_id,
         own_timeout_seconds=started.timeout_seconds if started.has_own_timeout else None,
         attributes=run.attributes,
+        headers=started.headers,
         messages=carried_over(loaded.messages),
     )
     now = worker.journal.clock.now()

@@ -86,6 +86,7 @@ def _continuation(resident: Resident, arguments: bytes) -> NewRun:
         attributes={name: value for name, value in attributes.items() if value is not None},
         messages=(*_unread(execution), *_going_over(execution)),
         heard=_heard(execution),
+        headers=execution.headers,
     )
     return msgspec.structs.replace(new, input_digest=resident.input_digest)  # starting the id again attaches to it
 

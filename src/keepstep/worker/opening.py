@@ -22,7 +22,7 @@ from keepstep.runtime.operation import (
 from keepstep.runtime.step import published_options
 
 from .kinship import send_message
-from .remote_work import RemoteWork
+from .remote_work import RemoteWork, RemoteWorkWithHeaders
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -83,20 +83,20 @@ class Opening:
             self._worker.steps.begin(self.resident, operation)
             return
         workflow_id = self.resident.execution.identity.workflow_id
-        data = msgspec.msgpack.encode(
-            RemoteWork(
-                operation.step.name,
-                operation.arguments,
-                workflow_id,
-                published_options(operation.step),
-                offered_at=self._worker.journal.clock.now(),
-            )
+        work = RemoteWork(
+            operation.step.name,
+            operation.arguments,
+            workflow_id,
+            published_options(operation.step),
+            offered_at=self._worker.journal.clock.now(),
         )
+        if operation.headers:
+            work = RemoteWorkWithHeaders(**msgspec.structs.asdict(work), headers=dict(operation.headers))
         task = NewTask(
             kind="step",
             key=operation.key,
             queue=options.queue,
-            data=data,
+            data=msgspec.msgpack.encode(work),
             priority=-options.priority,
             fairness_key=options.fairness_key,
         )
@@ -139,6 +139,7 @@ class Opening:
                 waiting=WaitingOptions(priority=options.get("priority"), fairness_key=options.get("fairness_key")),
                 attributes=options.get("attributes", {}),
                 own_timeout_seconds=options.get("timeout_seconds"),
+                headers=self.resident.execution.headers,
                 if_closed=IfClosed.RESTART,  # of an earlier run of its parent's id, or of whoever had its name
             )
         )

@@ -47,7 +47,7 @@ from .bell import Bell
 from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
 from .remote_words import RemoteWords
-from .remote_work import RemoteWork
+from .remote_work import RemoteWorkWithHeaders
 from .unheard import Doubt
 from .voice import Voice
 
@@ -71,7 +71,7 @@ SUSPECTED = "suspected"
 """State kind: how often a suspect was about to be executed when this was written, by the step's key."""
 
 
-_decode = msgspec.msgpack.Decoder(RemoteWork).decode
+_decode = msgspec.msgpack.Decoder(RemoteWorkWithHeaders).decode
 
 
 def state_of_remote(key: str) -> tuple[StateChange, ...]:
@@ -187,7 +187,7 @@ class RemoteSteps:
         async with self._suspects:
             await self._attempt_suspect(task, step, work)
 
-    async def _attempt_suspect(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> None:
+    async def _attempt_suspect(self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders) -> None:
         """Note durably that a suspect is executed; if that was noted too often, it has failed."""
         noted = PROBE_STRIKES + len(await self._noted(task, SUSPECTED))
         if noted < QUARANTINE_STRIKES:
@@ -199,7 +199,7 @@ class RemoteSteps:
         failure = sealed_error(error)
         await self._answer(task, StepAnswer(False, failure, work.record.attempts + 1, is_uncertain=True))
 
-    async def _attempt(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> None:
+    async def _attempt(self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders) -> None:
         try:
             value = await self._call(task, step, work)
             payload = self._worker.steps.sealed(step, value)
@@ -215,15 +215,16 @@ class RemoteSteps:
         else:
             await self._answer(task, StepAnswer(True, payload, work.record.attempts + 1))
 
-    async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWork) -> Any:
+    async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders) -> Any:
         heart = Heart(self._worker.loop, self._worker.journal.clock, lambda details: self._keep(task, details, heart))
         details = await self._last_heartbeat(task)
-        number = work.record.attempts + 1
+        number, headers = work.record.attempts + 1, work.headers or {}
         words = RemoteWords(self._worker.journal, task)
         voice = Voice(self._worker.loop, self._worker.thread, task.key, number, words.send, lambda: not heart.is_over)
-        enter_step(StepInfo(task.run_id, work.workflow_id, task.key, number, details, heart.beat, voice.say))
+        info = StepInfo(task.run_id, work.workflow_id, task.key, number, details, heart.beat, voice.say, headers)
+        enter_step(info)
         args, kwargs = step.signature.decode_args(work.arguments)
-        call = self._worker.steps.limited_call(step, args, kwargs, work.record, heart)
+        call = self._worker.steps.limited_call(step, args, kwargs, work.record, heart, headers)
         watching = self._worker.watching
         try:
             value = await (call if watching is None else watching.remote(task, step, work, call))
@@ -266,7 +267,9 @@ class RemoteSteps:
             return not isinstance(error, Fenced | NotFound | RunClosed)
         return True
 
-    async def _failed(self, task: Task, step: Step[Any, Any], work: RemoteWork, error: BaseException) -> None:
+    async def _failed(
+        self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders, error: BaseException
+    ) -> None:
         record = work.record
         failure = sealed_error(error)
         uncertain = record.is_uncertain or isinstance(error, MAY_HAVE_HAPPENED)
@@ -280,7 +283,7 @@ class RemoteSteps:
         await self._put_back(task, msgspec.structs.replace(work, record=record), next_at)
         self._worker.loop.call_later(pause, self.wake)
 
-    async def _put_back(self, task: Task, work: RemoteWork, visible_at: int) -> None:
+    async def _put_back(self, task: Task, work: RemoteWorkWithHeaders, visible_at: int) -> None:
         data = msgspec.msgpack.encode(msgspec.structs.replace(work, put_back_at=task.token.epoch))
         attempt = work.record.attempts + 1
         journal = self._worker.journal

@@ -33,3 +33,9 @@ class RemoteWork(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def deaths(self, task: Task) -> int:
         """How many workers have died with the task since then."""
         return (task.token.epoch - self.put_back_at - 1) // 2
+
+
+class RemoteWorkWithHeaders(RemoteWork, frozen=True, array_like=True, gc=False):
+    """What is written where the step has headers, and read everywhere."""
+
+    headers: dict[str, str] | None = None

@@ -13,7 +13,7 @@ import contextvars
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import msgspec
 
 from keepstep.journal import InvalidInput, JournalError
 from keepstep.runtime.errors import Exited, RetryLater, TimedOut
+from keepstep.runtime.interceptor import Executing, through
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.step import Step
 
@@ -53,6 +54,7 @@ class Steps:
         self._runner = Runner(self._perform)
         self._resolution = Resolution(worker, self.invoke)
         self._transactions = Transactions(worker, self)
+        self._around = worker.interceptors.execute
         self._threads = Threads(threads_max + ABANDONED_THREADS_MAX, "keepstep-step")
         self._thread_places = asyncio.Semaphore(threads_max)
         self.is_stopping = False
@@ -202,32 +204,65 @@ class Steps:
         step, resident = attempt.operation.step, attempt.resident
         enter_step(attempt)
         args, kwargs = step.signature.decode_args(attempt.operation.arguments)
+        function = self.function_of(step, attempt.operation.headers) if self._around else step.fn
         if resident.is_probed:
-            call = self.invoke(step.fn, args, kwargs)
+            call = self.invoke(function, args, kwargs)
             probed = in_slices(resident, call) if step.is_async else self._worker.probe.on_thread(resident, call)
             return self.within_limits(step, probed, record, attempt.heart)
         if not step.is_async:
-            return self._on_thread(step, args, kwargs, record, attempt.heart)
+            return self._on_thread(step, function, args, kwargs, record, attempt.heart)
         if step.run_options.is_limited:
-            return self.within_limits(step, self.invoke(step.fn, args, kwargs), record, attempt.heart)
-        return step.fn(*args, **kwargs)  # type: ignore[no-any-return]
+            return self.within_limits(step, self.invoke(function, args, kwargs), record, attempt.heart)
+        return function(*args, **kwargs)  # type: ignore[no-any-return]
 
     def limited_call(
-        self, step: Step[Any, Any], args: Sequence[Any], kwargs: dict[str, Any], record: AttemptRecord, heart: Heart
+        self,
+        step: Step[Any, Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        record: AttemptRecord,
+        heart: Heart,
+        headers: Mapping[str, str],
     ) -> Awaitable[Any]:
         """The call of any step's function, within the step's limits of time."""
+        function = self.function_of(step, headers)
         if not step.is_async:
-            return self._on_thread(step, args, kwargs, record, heart)
-        return self.within_limits(step, self.invoke(step.fn, args, kwargs), record, heart)
+            return self._on_thread(step, function, args, kwargs, record, heart)
+        return self.within_limits(step, self.invoke(function, args, kwargs), record, heart)
+
+    def function_of(self, step: Step[Any, Any], headers: Mapping[str, str]) -> Callable[..., Any]:
+        """The function of a step, with interceptors around it if there are any."""
+        if not self._around:
+            return step.fn
+        return self.around(step, headers, lambda *args, **kwargs: self.invoke(step.fn, args, kwargs))
+
+    def around(
+        self, step: Step[Any, Any], headers: Mapping[str, str], perform: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]:
+        """What performs an attempt, with interceptors around it if there are any."""
+        if not self._around:
+            return perform
+
+        async def intercepted(*args: Any, **kwargs: Any) -> Any:
+            call = Executing(step=step, args=args, kwargs=kwargs, headers=dict(headers))
+            return await through(self._around, call, lambda it: perform(*it.args, **it.kwargs))
+
+        return intercepted
 
     async def _on_thread(
-        self, step: Step[Any, Any], args: Sequence[Any], kwargs: dict[str, Any], record: AttemptRecord, heart: Heart
+        self,
+        step: Step[Any, Any],
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: dict[str, Any],
+        record: AttemptRecord,
+        heart: Heart,
     ) -> Any:
         """The attempt's time begins when there is a place for it, which it leaves although its thread may go on."""
         async with self._thread_places:
-            if not step.run_options.is_limited:
-                return await self._threaded(step.fn, args, kwargs)
-            return await self.within_limits(step, self.invoke(step.fn, args, kwargs), record, heart)
+            if not step.run_options.is_limited and not self._around:
+                return await self._threaded(function, args, kwargs)
+            return await self.within_limits(step, self.invoke(function, args, kwargs), record, heart)
 
     def _threaded(
         self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,8 @@ from keepstep.runtime.history import pack
 from .attempt import Attempt, AttemptRecord, enter_step
 
 if TYPE_CHECKING:
+    from keepstep.runtime.step import Step
+
     from .steps import Steps
     from .worker import Worker
 
@@ -65,30 +67,61 @@ class Transactions:
     # performed by the store
 
     async def _submit(self, trial: _Trial) -> None:
+        step, operation = trial.attempt.operation.step, trial.attempt.operation
         try:
-            deed = self._deed(trial)
-        except Exception as error:
-            self._failed(trial, error)
+            if step.is_async:
+                raise InvalidInput(
+                    f"step {step.name!r} is async: on SQLite a transaction=True step is a plain def, "
+                    "because everybody who writes waits for it"
+                )
+            args, kwargs = step.signature.decode_args(operation.arguments)
+            enter_step(trial.attempt)
+            perform = partial(self._perform, trial)
+            await self._steps.around(step, operation.headers, perform)(*args, **kwargs)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._raised(trial, error)
         else:
-            trial.attempt.resident.complete_by_deed(trial.attempt.operation, deed, partial(self._settled, trial))
-            await asyncio.wait((trial.over,))  # a cancelled waiter leaves it alone
+            if not trial.is_handed_in:
+                self._failed(trial, InvalidInput(f"an interceptor has not called the transactional step {step.name!r}"))
 
-    def _deed(self, trial: _Trial) -> Deed:
+    def _raised(self, trial: _Trial, error: BaseException) -> None:
+        """Something was raised by the step, whose failure is seen to already, or by what stands around it."""
+        name, is_cancelled = trial.attempt.operation.step.name, isinstance(error, asyncio.CancelledError)
+        if error is trial.error:
+            return
+        if trial.is_handed_in and not is_cancelled:
+            logger.warning("step %s: what stands around it raised %r, after its transaction", name, error)
+        elif is_cancelled and (trial.is_handed_in or trial.attempt.is_cancelled or self._worker.steps.is_stopping):
+            if not trial.is_handed_in:
+                self._ended(trial)
+            raise error
+        else:
+            self._failed(trial, TimedOut(f"step {name!r} was cancelled by its own code") if is_cancelled else error)
+
+    async def _perform(self, trial: _Trial, *args: Any, **kwargs: Any) -> Any:
+        """Have the store call the function; its result when that is committed."""
+        if trial.is_handed_in:
+            raise InvalidInput("an attempt of a transactional step is one transaction; an interceptor calls it once")
+        trial.is_handed_in = True
+        operation = trial.attempt.operation
+        deed = self._deed(trial, args, kwargs)
+        trial.attempt.resident.complete_by_deed(operation, deed, partial(self._settled, trial))
+        await asyncio.wait((trial.over,))  # a cancelled waiter leaves it alone
+        if trial.error is not None:
+            raise trial.error
+        return trial.value
+
+    def _deed(self, trial: _Trial, args: Sequence[Any], kwargs: dict[str, Any]) -> Deed:
         attempt, step = trial.attempt, trial.attempt.operation.step
-        if step.is_async:
-            raise InvalidInput(
-                f"step {step.name!r} is async: on SQLite a transaction=True step is a plain def, "
-                "because everybody who writes waits for it"
-            )
-        args, kwargs = step.signature.decode_args(attempt.operation.arguments)
-        enter_step(attempt)
         context = contextvars.copy_context()
 
         def do(connection: Any) -> tuple[NewEvent]:
             if attempt.is_cancelled:
                 raise Withdrawn
             call = partial(step.fn, connection, *args, **kwargs)
-            value = context.copy().run(_without_exit, step.name, call)
+            trial.value = value = context.copy().run(_without_exit, step.name, call)
             return (trial.event(self._steps.sealed(step, value), trial.began),)
 
         left = self._steps.seconds_left(step, trial.record)
@@ -127,7 +160,8 @@ class Transactions:
         attempt, step = trial.attempt, trial.attempt.operation.step
         args, kwargs = step.signature.decode_args(attempt.operation.arguments)
         enter_step(attempt)
-        call = self._steps.invoke(step.fn, (transaction.connection, *args), kwargs)
+        function = self._steps.around(step, attempt.operation.headers, partial(self._invoke, step, transaction))
+        call = function(*args, **kwargs)
         value = await self._steps.within_limits(step, call, trial.record, attempt.heart)
         event = trial.event(self._steps.sealed(step, value), self._worker.journal.clock.now())
         if not attempt.is_current():
@@ -139,6 +173,9 @@ class Transactions:
             except asyncio.CancelledError:
                 continue
 
+    def _invoke(self, step: Step[Any, Any], transaction: Transaction, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        return self._steps.invoke(step.fn, (transaction.connection, *args), kwargs)
+
     # what came of it
 
     def _settled(self, trial: _Trial, done: Promise) -> None:
@@ -147,6 +184,7 @@ class Transactions:
         if isinstance(error, DeedFailed):
             self._failed(trial, error.__cause__ or error)
         else:
+            trial.error = error
             self._ended(trial)
 
     def _ended(self, trial: _Trial) -> None:
@@ -160,6 +198,7 @@ class Transactions:
     def _failed(self, trial: _Trial, error: BaseException) -> None:
         attempt, resident, operation = trial.attempt, trial.attempt.resident, trial.attempt.operation
         is_wanted = attempt.is_current() and not attempt.is_cancelled and not trial.over.done()
+        trial.error = error
         self._ended(trial)
         if is_wanted:
             attempt.failure = error
@@ -177,6 +216,10 @@ class _Trial:
         self.began = began
         self.over = over
         """Done when it is known what came of it."""
+        self.is_handed_in = False
+        """The store has been asked to perform it."""
+        self.value: Any = None
+        self.error: BaseException | None = None
 
     def event(self, payload: bytes, now: int) -> NewEvent:
         """What records its result. ``now``: when its commit is handed in; what is made from then on comes after it."""

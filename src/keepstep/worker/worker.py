@@ -39,6 +39,7 @@ from keepstep.journal import (
 )
 from keepstep.queues.declaration import publish_queues
 from keepstep.queues.starting import LANGUAGE, started_run
+from keepstep.runtime.interceptor import NO_INTERCEPTORS, Interceptors
 from keepstep.runtime.workflow import Workflow
 
 from .admission import Admission
@@ -108,6 +109,7 @@ class Worker:
         serve: Sequence[Workflow[Any, Any]] | None = None,
         guests: Sequence[Callable[[Worker], Guest]] = (),
         observers: Sequence[Observer] = (),
+        interceptors: Interceptors = NO_INTERCEPTORS,
     ) -> None:
         self.journal = journal
         self.options = options or WorkerOptions()
@@ -115,6 +117,7 @@ class Worker:
         self.ids = surroundings.make_id
         self.random = surroundings.random
         self.served = Served(serve)
+        self.interceptors = interceptors
         self.lease_id = self.ids()
         self.watching = Watching(self, Observers(observers)) if observers else None
         """None while nobody observes."""

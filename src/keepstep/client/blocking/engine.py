@@ -20,6 +20,7 @@ from keepstep.codecs import Codec
 from keepstep.journal import Clock, InvalidInput, Journal, StoreUnavailable
 from keepstep.runtime.data import Duration
 from keepstep.runtime.handler import Signal
+from keepstep.runtime.interceptor import Interceptor
 from keepstep.runtime.workflow import Runs, RunsSync, Workflow
 from keepstep.worker.observer import Observer
 from keepstep.worker.surroundings import Surroundings
@@ -67,6 +68,7 @@ class BlockingEngine(Blocking):
         surroundings: Surroundings | None = None,
         journal: Journal | None = None,
         observers: Sequence[Observer] = (),
+        interceptors: Sequence[Interceptor] = (),
         **options: Any,
     ) -> None:
         self._make_engine = partial(
@@ -84,6 +86,7 @@ class BlockingEngine(Blocking):
             surroundings=surroundings,
             journal=journal,
             observers=observers,
+            interceptors=interceptors,
             **options,
         )
         self._it: Engine = self._make_engine()  # so that options that do not fit are refused here

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from keepstep.archive import Archive, Archived, decode_recording, place_at
 from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import InvalidInput, Unreadable
+from keepstep.runtime.interceptor import NO_INTERCEPTORS, Interceptors
 from keepstep.runtime.registry import find_code, workflows
 from keepstep.worker.preparing import prepare_to_run
 from keepstep.worker.watchdog import Watchdog
@@ -17,7 +18,8 @@ from .verdict import Verdict, verdict_on
 class ArchiveJudge:
     """The code was imported before. What cannot be read is named, and proves nothing either way."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, interceptors: Interceptors = NO_INTERCEPTORS) -> None:
+        self._interceptors = interceptors
         prepare_to_run(workflows())
         self._archive = Archive(place_at(place))
         self._codec = codec_from_environment()
@@ -36,4 +38,6 @@ class ArchiveJudge:
         except (InvalidInput, Unreadable) as error:
             return Verdict(unread=(str(error),))
         workflow = find_code(loaded.run.type, loaded.run.queue)
-        return Verdict(left=1) if workflow is None else verdict_on(loaded, workflow, self._watchdog)
+        if workflow is None:
+            return Verdict(left=1)
+        return verdict_on(loaded, workflow, self._watchdog, self._interceptors)

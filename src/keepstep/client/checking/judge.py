@@ -11,6 +11,7 @@ from keepstep.journal import NotFound, Run, Unreadable, is_surely_dead
 from keepstep.journal.namespace import queue_key, queue_prefix
 from keepstep.runtime.blocked import Diff
 from keepstep.runtime.code_version import split_queue
+from keepstep.runtime.interceptor import NO_INTERCEPTORS, Interceptors
 from keepstep.runtime.registry import find_code, workflows
 from keepstep.worker.preparing import prepare_to_run
 from keepstep.worker.watchdog import Watchdog
@@ -21,7 +22,8 @@ from .verdict import Verdict, trouble, verdict_on
 class Judge:
     """``with Judge(url) as judge: judge.judge(runs)``; the code was imported before."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, interceptors: Interceptors = NO_INTERCEPTORS) -> None:
+        self._interceptors = interceptors
         prepare_to_run(workflows())
         self._view = OpenedView(open_view(url), codec_from_environment())
         self._watchdog = Watchdog()
@@ -60,7 +62,7 @@ class Judge:
             return Verdict(left=1)
         if workflow is None:
             return Verdict(runs=1, troubles=(trouble(run, unknown(run)),))
-        return verdict_on(loaded, workflow, self._watchdog)
+        return verdict_on(loaded, workflow, self._watchdog, self._interceptors)
 
     def _sealed(self, run_id: str, error: Unreadable) -> Verdict:
         """A run that this process has no key for is none that would surely go on."""

@@ -22,6 +22,7 @@ from keepstep.client.address import open_view
 from keepstep.journal import InvalidInput, Run, Status
 from keepstep.journal.writing.view import View
 from keepstep.runtime.blocked import Diff
+from keepstep.runtime.interceptor import Interceptors
 
 from .archive_judge import ArchiveJudge
 from .judge import Judge
@@ -38,7 +39,7 @@ CLOSED = tuple(each for each in Status if each is not Status.RUNNING)
 
 Item = TypeVar("Item", Run, Archived)
 
-Import = tuple[Callable[..., object], tuple[Any, ...]]
+Import = tuple[Callable[..., Any], tuple[Any, ...]]
 """What a process calls to import the code: a function and its arguments, both of which can be pickled."""
 
 
@@ -56,6 +57,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     archive: str = ""
     """Where archived runs are that are judged instead: a folder, or ``s3://bucket/prefix``."""
+    load_interceptors: Import = (tuple, ())
+    """Called after that; it returns those of the engines that are to go on with the runs."""
 
 
 def survey(what: Survey, tell: Callable[[Verdict, int], None]) -> Verdict:
@@ -133,7 +136,12 @@ class _Bench:
             processes,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(self._what.archive or self._what.url, bool(self._what.archive), self._what.load_code, sys.path),
+            initargs=(
+                self._what.archive or self._what.url,
+                bool(self._what.archive),
+                (self._what.load_code, self._what.load_interceptors),
+                sys.path,
+            ),
         )
 
     def hand_out(self, batch: Sequence[Run | Archived]) -> None:
@@ -201,12 +209,12 @@ _judges: list[Judge | ArchiveJudge | BaseException] = []
 """Of this process: one, made when it began, or why there is none."""
 
 
-def _begin(url: str, is_archive: bool, load_code: Import, path: list[str]) -> None:
+def _begin(url: str, is_archive: bool, imports: tuple[Import, Import], path: list[str]) -> None:
     sys.path[:] = path
-    function, arguments = load_code
     try:
-        function(*arguments)
-        _judges.append(ArchiveJudge(url) if is_archive else Judge(url))
+        _, found = [function(*arguments) for function, arguments in imports]
+        interceptors = Interceptors(found)
+        _judges.append(ArchiveJudge(url, interceptors) if is_archive else Judge(url, interceptors))
     except Exception as error:
         _judges.append(error)
 

@@ -11,6 +11,7 @@ from keepstep.archive.recording import Heading
 from keepstep.journal import Condition, Loaded, Run, Status
 from keepstep.runtime.blocked import Asked, Contradiction, Diff, site_of
 from keepstep.runtime.execution import Execution
+from keepstep.runtime.interceptor import NO_INTERCEPTORS, Interceptors
 from keepstep.runtime.operation import Operation
 from keepstep.runtime.workflow import Workflow
 from keepstep.worker.identity import identity_of
@@ -58,10 +59,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def verdict_on(loaded: Loaded, workflow: Workflow[Any, Any], limit: TurnLimit) -> Verdict:
+def verdict_on(
+    loaded: Loaded, workflow: Workflow[Any, Any], limit: TurnLimit, interceptors: Interceptors = NO_INTERCEPTORS
+) -> Verdict:
     """Replay a run as a worker that claims it would."""
     run = loaded.run
-    execution = Execution(workflow, identity_of(run))
+    execution = Execution(workflow, identity_of(run), interceptors)
     try:
         misfit = replay(execution, loaded, limit)
         diff = None if misfit is None else _diff_of(misfit, execution)

@@ -6,7 +6,7 @@ through JSON as it would on its way to the next attempt.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,11 +27,13 @@ def inside_step(
     workflow_id: str = "workflow",
     run_id: str = "run",
     streams: dict[str, list[Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[list[Any]]:
     """Let ``step_info()`` and ``heartbeat()`` work in what is called within: ``with inside_step(attempt=2) as beats:``
 
     :param attempt: counts from 1. :param heartbeat_details: what the last heartbeat of an earlier attempt said.
     :param streams: gets what is written to streams, by their names.
+    :param headers: what interceptors gave to the call.
 
     Yields a list, to which the details of each heartbeat are added. Raises ``InvalidInput`` for what cannot be.
     """
@@ -49,7 +51,7 @@ def inside_step(
 
     heard = {} if streams is None else streams
     said_before = b"" if heartbeat_details is None else encode_value(heartbeat_details)
-    entered = enter_step(StepInfo(run_id, workflow_id, key, attempt, said_before, beat, say))
+    entered = enter_step(StepInfo(run_id, workflow_id, key, attempt, said_before, beat, say, headers))
     try:
         yield beats
     finally:

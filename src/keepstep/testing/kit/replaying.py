@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from keepstep.client.handle import RunHandle
 from keepstep.codecs.environment import codec_from_environment
 from keepstep.journal import InvalidInput
 from keepstep.runtime.code_version import split_queue
+from keepstep.runtime.interceptor import Interceptor, Interceptors
 from keepstep.runtime.registry import definition_of, find_code
 from keepstep.runtime.workflow import Workflow
 from keepstep.testing.simulation.process import Unwatched
@@ -39,25 +40,26 @@ async def record(run: RunHandle[Any], file: Path | str) -> None:
     await asyncio.to_thread(Path(file).write_bytes, encode_recording(loaded))
 
 
-def replay(file: Path | str, workflow: Any = None) -> None:
+def replay(file: Path | str, workflow: Any = None, interceptors: Sequence[Interceptor] = ()) -> None:
     """Replay the history in a file made by ``keepstep history ID --export FILE`` or ``keepstep export``; nothing is run
     and nothing written. Of an archive (its folder, or one of its files) all runs are replayed, one after the other.
 
     :param workflow: the code; by default the workflow of the recorded name, which must have been imported.
+    :param interceptors: those of the engine, which are part of the code.
 
     Raises ``HistoryMisfit`` that tells where code and history part, ``InvalidInput`` for a file that is no recording.
     What is sealed is read with the keys of KEEPSTEP_KEYS; raises ``Unreadable`` without them.
     """
-    path = Path(file)
+    path, around = Path(file), Interceptors(interceptors)
     if path.is_dir() or path.name.endswith(SUFFIX):
         for name, data in _archived(path):
-            _replay(name, data, workflow)
+            _replay(name, data, workflow, around)
         return
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InvalidInput(f"the recorded history {path} cannot be read: {error.strerror}") from error
-    _replay(str(path), data, workflow)
+    _replay(str(path), data, workflow, around)
 
 
 def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -72,12 +74,12 @@ def _archived(path: Path) -> Iterator[tuple[str, bytes]]:
         yield archived.where, line
 
 
-def _replay(name: str, data: bytes, workflow: Any) -> None:
+def _replay(name: str, data: bytes, workflow: Any, interceptors: Interceptors) -> None:
     loaded = decode_recording(data, name, codec_from_environment()).loaded
     run = loaded.run
     code = _code_for(run.type, run.queue, workflow)
     prepare_to_run([code])
-    verdict = verdict_on(loaded, code, _NoLimit())
+    verdict = verdict_on(loaded, code, _NoLimit(), interceptors)
     if verdict.troubles:
         [trouble] = verdict.troubles
         raise HistoryMisfit(
