@@ -59,6 +59,7 @@ async def main(url: str) -> None:
         await serve_customers(engine)
         for filter in FILTERS:
             print(f"{filter}: {await find(engine, filter)}")
+        print(f"by customer: {await engine.count_by('customer')}")
         print(f"by pages: {' | '.join(await read_pages(engine, 'amount > 40 ORDER BY amount DESC'))}")
 
 

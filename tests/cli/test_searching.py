@@ -31,6 +31,18 @@ def test_runs_are_listed_by_a_filter_in_its_order(keepstep: Command) -> None:
     assert "2 of 3 runs; the next ones: --cursor" in keepstep("list", "Status = 'running'", "--limit", "2").stderr
 
 
+def test_runs_are_counted_by_a_field(keepstep: Command) -> None:
+    for name in ("a", "b", "c"):
+        assert keepstep("start", "anything", "--id", name).returncode == 0
+    counted = keepstep.json("list", "WorkflowId != 'c'", "--count-by", "Status")
+    assert counted == [{"value": "running", "count": 2}]
+    shown = keepstep("list", "--count-by", "WorkflowType").stdout.split()
+    assert (shown[:2], shown[-2:]) == (["WorkflowType", "runs"], ["anything", "3"])
+    ran = keepstep("list", "--count-by", "Statsu")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "did you mean Status?" in ran.stderr
+
+
 def test_attributes_are_registered_and_listed(keepstep: Command) -> None:
     assert keepstep("start", "anything", "--id", "a").returncode == 0
     assert keepstep("attributes", "register", "due", "datetime").stdout == "attribute due is datetime\n"

@@ -323,6 +323,8 @@ async def test_a_run_that_waits_is_shown_its_place_among_those_of_its_namespace(
     assert await listed(mine, "Queue = 'gate' AND Condition = 'queued' ORDER BY WorkflowId") == ["run-0", "run-1"]
     assert await mine.count("Queue STARTS_WITH 'ga' AND NOT Queue = 'default'") == 2
     assert await mine.count("Queue > 'gate' OR Queue < 'gate'") == 0
+    assert await mine.count_by("Queue", "Queue = 'gate'") == {"gate": 2}
+    assert await mine.count_by("Queue", "Queue = 'default'") == {}
     assert await listed(mine, "Status = 'running' ORDER BY Queue, WorkflowId DESC") == ["run-1", "run-0"]
 
 

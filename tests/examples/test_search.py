@@ -16,6 +16,7 @@ SAID = [
     "stage = 'waiting for delivery' AND due < NOW + '7d': order-2",
     "Status = 'completed' OR items BETWEEN 2 AND 3 ORDER BY WorkflowId: order-2, order-4",
     "custmer = 'ann': no field, at position 1",
+    "by customer: {'ann': 2, 'ben': 1, 'cleo': 1}",
     "by pages: order-4, order-2 | order-3",
 ]
 

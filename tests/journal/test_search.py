@@ -13,9 +13,9 @@ from keepstep.journal.attribute import Attribute
 from keepstep.journal.errors import AttributeRefused
 from keepstep.journal.field import FieldType
 from keepstep.journal.memory import MemoryJournal
-from keepstep.journal.search import Place, Search
+from keepstep.journal.search import Group, Place, Search
 from keepstep.journal.searching import plan
-from keepstep.search import read_search, runs_vocabulary
+from keepstep.search import read_grouping, read_search, runs_vocabulary
 from tests.journal.scene import START, Scene, advance, event, get, new_run, picture, settle, start_owned
 
 SECOND = 1_000_000
@@ -140,6 +140,37 @@ async def test_pages_of_any_order_follow_each_other_without_gap_or_overlap(shelf
             if after is None:
                 break
         assert (text, seen) == (text, expected)
+
+
+GROUPS: list[tuple[str, str, list[Group]]] = [
+    ("Status", "", [(Status.RUNNING, 3), (Status.CANCELLED, 1), (Status.COMPLETED, 1), (Status.FAILED, 1)]),
+    ("ExecutionStatus", "customer = 'c7'", [(Status.COMPLETED, 1), (Status.RUNNING, 1)]),
+    ("WorkflowType", "", [("fulfil", 4), ("refund", 2)]),
+    ("Type", "Status = 'running' OR Status = 'failed'", [("fulfil", 2), ("refund", 2)]),
+    ("Condition", "", [(None, 4), (Condition.PAUSED, 1), (Condition.WAITING, 1)]),
+    ("Queue", "WorkflowId < 'w3'", [("q", 2), ("other", 1)]),
+    ("ParentRunId", "", [(None, 5), ("run-of-w0", 1)]),
+    ("customer", "", [("c7", 2), (None, 2), ("c8", 1), ("d1", 1)]),
+    ("customer", "WorkflowType = 'fulfil'", [("c7", 2), ("d1", 1), (None, 1)]),
+    ("customer", "Status = 'timed_out'", []),
+    ("paid", "", [(None, 4), (0, 1), (1, 1)]),
+    ("paid", "customer = 'c8'", [(0, 1)]),
+    ("tags", "", [(None, 5), ("big", 1), ("new", 1)]),
+    ("tags", "customer = 'c7' AND amount > 0", [("big", 1), ("new", 1), (None, 1)]),
+]
+
+
+async def test_runs_that_fit_are_counted_by_the_values_of_a_field(shelf: Journal) -> None:
+    types = {each.name: each.type for each in await shelf.list_attributes("default")}
+    for name, text, groups in GROUPS:
+        field = read_grouping(name, runs_vocabulary(types))
+        where = (await read(shelf, text)).where
+        assert await shelf.count_groups("default", where, field, 10) == groups, (name, text)
+        values = len([value for value, _ in groups if value is not None])
+        assert await shelf.count_groups("default", where, field, values) == groups
+        if values:
+            with pytest.raises(InvalidInput, match=f"more than {values - 1} values of {field.name}"):
+                await shelf.count_groups("default", where, field, values - 1)
 
 
 async def test_a_namespace_finds_its_own_runs_and_attributes_only(shelf: Journal) -> None:

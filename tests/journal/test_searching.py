@@ -22,7 +22,20 @@ from keepstep.journal import Commit, Condition, Journal, ParentLink, Status
 from keepstep.journal import field as fields
 from keepstep.journal.attribute import Attribute
 from keepstep.journal.field import UNSORTED, Field, FieldType, Value
-from keepstep.journal.search import All, Either, Not, OneOf, Order, Place, Predicate, Present, Search, Within
+from keepstep.journal.search import (
+    GROUPED,
+    UNGROUPED,
+    All,
+    Either,
+    Not,
+    OneOf,
+    Order,
+    Place,
+    Predicate,
+    Present,
+    Search,
+    Within,
+)
 from keepstep.journal.searching import plan
 from keepstep.testing.postgres import Access
 from tests.journal.scene import SCENES, START, PostgresScene, Scene, new_run
@@ -73,6 +86,8 @@ SOUGHT: dict[Field, list[Value]] = {
 }
 RANGED = [field for field in SOUGHT if field.type not in (FieldType.STATUS, FieldType.CONDITION)]
 SORTED = [field for field in SOUGHT if field not in UNSORTED and field.type is not FieldType.KEYWORD_LIST]
+
+COUNTED = [field for field in SOUGHT if field.type in GROUPED and field not in UNGROUPED]
 
 
 def _one_of(field: Field) -> st.SearchStrategy[Predicate]:
@@ -181,3 +196,20 @@ def test_every_store_finds_the_same_runs_in_the_same_order(
 
     with patch.object(plan, "GATHERED_MAX", gathered_max), patch.object(plan, "WALKED_MAX", walked_max):
         runner.run(compare())
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(predicates | st.just(All()), st.sampled_from(COUNTED))
+def test_every_store_counts_as_many_runs_of_each_value(
+    stores: tuple[asyncio.Runner, dict[str, Journal]], where: Predicate, field: Field
+) -> None:
+    runner, journals = stores
+
+    async def compare() -> None:
+        expected = await journals["memory"].count_groups("default", where, field, 100)
+        if field.type is not FieldType.KEYWORD_LIST:
+            assert sum(count for _, count in expected) == await journals["memory"].count_found("default", where)
+        for name in ("sqlite", "postgres"):
+            assert await journals[name].count_groups("default", where, field, 100) == expected, name
+
+    runner.run(compare())

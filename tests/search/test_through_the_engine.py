@@ -184,6 +184,37 @@ def test_listing_goes_on_from_page_to_page_up_to_a_limit() -> None:
     run(program)
 
 
+def test_runs_are_counted_by_what_they_say_of_themselves() -> None:
+    async def whole() -> None:
+        world = World()
+        engine = await world.open()
+        for item in ("tea", "tea", "cup"):
+            await engine.start(sell, item)
+        for n in (1, 2):
+            await engine.run(sell_in_rounds, n, id=f"rounds-{n}")
+        while await engine.count("stage = 'waiting'") < 3:
+            await asyncio.sleep(0.1)
+        assert await engine.count_by("Status") == {"running": 3, "completed": 2, "continued": 1}
+        assert await engine.count_by("item", "Status = 'running'") == {"tea": 2, "cup": 1}
+        assert await engine.count_by("last") == {None: 3, True: 2, False: 1}
+        assert await engine.count_by("Queue") == {"default": 6}
+        for field, expected in (
+            ("Statsu", r"did you mean Status\?"),
+            ("StartTime", "by whose values runs can be counted"),
+            ("RunId", "by whose values runs can be counted"),
+            ("price", "by whose values runs can be counted"),
+        ):
+            with pytest.raises(FilterError, match=expected):
+                await engine.count_by(field)
+        with pytest.raises(FilterError, match="position 1 of 'nothing = 1'"):
+            await engine.count_by("Status", "nothing = 1")
+        with pytest.raises(InvalidInput, match="the name of a field"):
+            await engine.count_by(None)  # type: ignore[arg-type]
+        await world.close()
+
+    run(whole)
+
+
 def test_a_bad_filter_is_refused_when_runs_tasks_or_numbers_are_asked_for() -> None:
     async def program() -> None:
         async with Engine("memory:", workers=False) as engine:

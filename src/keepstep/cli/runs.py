@@ -30,9 +30,12 @@ _TYPE_CHARS = max(map(len, history.DATA))
 @click.argument("filter", required=False)
 @click.option("--limit", type=click.IntRange(1, RUNS_MAX), default=50, show_default=True)
 @click.option("--cursor", help="Go on where a page of this FILTER has ended, which says how.")
+@click.option("--count-by", metavar="FIELD", help="Count them by the values of a field, instead of listing them.")
 @json_option
 @database_option
-def list_command(filter: str | None, limit: int, cursor: str | None, as_json: bool, url: str) -> int:
+def list_command(
+    filter: str | None, limit: int, cursor: str | None, count_by: str | None, as_json: bool, url: str
+) -> int:
     """List runs, the newest first.
 
     FILTER is such as: "WorkflowType = 'fulfil_order' AND Status = 'running' AND customer = 'c7' ORDER BY StartTime".
@@ -42,7 +45,19 @@ def list_command(filter: str | None, limit: int, cursor: str | None, as_json: bo
     ParentWorkflowId, ParentRunId) and attributes, which `keepstep attributes list` names. Text and times stand in
     quotes; NOW - '2h' is two hours ago. See docs/search.md.
     """
+    if count_by is not None:
+        return run(_count(count_by, filter, as_json, url))
     return run(_list(filter, limit, cursor, as_json, url))
+
+
+async def _count(field: str, filter: str | None, as_json: bool, url: str) -> None:
+    async with client(url) as engine:
+        counted = await engine.count_by(field, filter)
+        if as_json:
+            print_json([{"value": value, "count": count} for value, count in counted.items()])
+        else:
+            shown = [("(none)" if value is None else str(value), str(count)) for value, count in counted.items()]
+            print_table((field, "runs"), shown)
 
 
 async def _list(filter: str | None, limit: int, cursor: str | None, as_json: bool, url: str) -> None:

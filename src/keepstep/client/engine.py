@@ -56,7 +56,7 @@ from .published import Published
 from .question import Question
 from .queues import Queues
 from .retention import Retention
-from .searching import count_found, list_found
+from .searching import count_found, count_groups, list_found
 from .sending import name_of, send, value_of
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 from .tasks import read_task_filter
@@ -548,6 +548,16 @@ class Engine:
     async def count(self, filter: str | None = None) -> int:
         """How many runs fit a filter. Raises what ``list`` does."""
         return await count_found(self.journal, self.namespace, filter)
+
+    async def count_by(self, field: str, filter: str | None = None) -> dict[str | int | bool | None, int]:
+        """How many runs that fit a filter have each value of a field, most first; under None those that have none.
+
+        :param field: such as ``"Status"``, ``"WorkflowType"``, ``"Queue"``, or an attribute that is text, a list of
+            texts, a whole number or a truth value. A run counts under each text of a list.
+
+        Raises ``FilterError`` as ``list`` does, and ``InvalidInput`` for more than 1,000 values.
+        """
+        return await count_groups(self.journal, self.namespace, field, filter)
 
     # leaving and coming back
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, Status
+from keepstep.journal.field import Field, FieldType, Value
 from keepstep.journal.search import Place, Search
-from keepstep.search import read_search, runs_vocabulary
+from keepstep.search import read_grouping, read_search, runs_vocabulary
 
 from .closing import last_event
 from .info import RunInfo, run_info
 
 PAGE = 200
+
+GROUPS_MAX = 1_000
+"""Values by which runs are counted at once."""
 
 WITH_ERROR = (Status.FAILED, Status.TERMINATED, Status.CANCELLED)
 """Closed runs whose last event says why."""
@@ -38,6 +42,21 @@ async def count_found(journal: Journal, namespace: str, filter: str | None) -> i
     """See ``Engine.count``."""
     wanted = await read_filter(journal, namespace, filter)
     return await journal.count_found(namespace, wanted.where)
+
+
+async def count_groups(
+    journal: Journal, namespace: str, name: str, filter: str | None
+) -> dict[str | int | bool | None, int]:
+    """See ``Engine.count_by``."""
+    attributes = {each.name: each.type for each in await journal.list_attributes(namespace)}
+    vocabulary = runs_vocabulary(attributes)
+    field, wanted = read_grouping(name, vocabulary), read_search(filter, vocabulary, journal.clock.now())
+    groups = await journal.count_groups(namespace, wanted.where, field, GROUPS_MAX)
+    return {_shown(field, value): count for value, count in groups}
+
+
+def _shown(field: Field, value: Value | None) -> str | int | bool | None:
+    return bool(value) if field.type is FieldType.BOOL and value is not None else value  # type: ignore[return-value]
 
 
 async def read_filter(journal: Journal, namespace: str, filter: str | None, now: int | None = None) -> Search:

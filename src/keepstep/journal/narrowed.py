@@ -26,7 +26,7 @@ from .deed import Transaction
 from .definition import Definition
 from .errors import InvalidInput, NotFound
 from .event import Event
-from .field import QUEUE
+from .field import QUEUE, Field
 from .hint import Hint, HintKind, Listener, Relay
 from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
@@ -36,7 +36,7 @@ from .port import AuditLine, Journal, Loaded
 from .promise import Promise
 from .queue import Claimed, Declaration, Place, Queue, QueueChange, QueueState
 from .run import Run, Status
-from .search import All, Either, Not, OneOf, Page, Predicate, Search, Within
+from .search import All, Either, Group, Not, OneOf, Page, Predicate, Search, Within
 from .search import Place as PlaceInSearch
 from .task import NewTask, Task
 
@@ -325,6 +325,12 @@ class NarrowedJournal:
 
     async def count_found(self, namespace: str, where: Predicate) -> int:
         return await self._journal.count_found(self._check(namespace), self._predicate(where))
+
+    async def count_groups(self, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+        found = await self._journal.count_groups(self._check(namespace), self._predicate(where), field, groups_max)
+        if field != QUEUE:
+            return found
+        return [(None if value is None else self._name(str(value)), count) for value, count in found]
 
     async def list_attributes(self, namespace: str) -> list[Attribute]:
         return await self._journal.list_attributes(self._check(namespace))

@@ -34,6 +34,7 @@ from .commit import Commit, Committed, NewRun, Started
 from .deed import Transaction
 from .definition import Definition
 from .event import Event, LogEntry, Position
+from .field import Field
 from .hint import Listener
 from .kept import Kept, KeptIn, Spot, Swap
 from .lease import Lease, LeaseState
@@ -43,7 +44,7 @@ from .promise import Promise
 from .queue import Claimed, Declaration, Queue, QueueChange, QueueState
 from .queue import Place as PlaceInQueue
 from .run import Condition, Run, Status
-from .search import Page, Place, Predicate, Search
+from .search import Group, Page, Place, Predicate, Search
 from .task import Task, TaskToken
 
 PROBE_STRIKES = 2
@@ -281,6 +282,14 @@ class Journal(Protocol):
 
     async def count_found(self, namespace: str, where: Predicate) -> int:
         """How many runs fit. All are counted, which takes as long as it takes to look at them."""
+        ...
+
+    async def count_groups(self, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+        """How many of the runs that fit have each value of a field, most first; under None those that have none.
+
+        A run counts under each text of a ``KEYWORD_LIST``. Takes as long as counting them. Raises ``InvalidInput``
+        where there are more values than that.
+        """
         ...
 
     async def list_attributes(self, namespace: str) -> list[Attribute]:

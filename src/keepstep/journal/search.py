@@ -9,14 +9,14 @@ has several values, a comparison holds if it holds for one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from . import field as fields
 from .attribute import values_of
-from .errors import AttributeRefused
-from .field import START_TIME, Field, Value
+from .errors import AttributeRefused, InvalidInput
+from .field import NAMED, START_TIME, Field, FieldType, Value
 from .run import Condition, Run
 
 
@@ -104,6 +104,27 @@ class Page(msgspec.Struct, frozen=True, gc=False):
 
     runs: list[Run]
     after: Place | None
+
+
+Group = tuple[Value | None, int]
+"""A value of a field, and how many runs have it."""
+
+GROUPED = (FieldType.KEYWORD, FieldType.KEYWORD_LIST, FieldType.INT, FieldType.BOOL, *NAMED)
+"""Types by whose values runs are counted: those of which many runs may have the same."""
+
+UNGROUPED = (fields.RUN_ID, fields.PARENT_ID, fields.HISTORY_LENGTH)
+"""Fields that are different for each run, or another run's."""
+
+
+def groups_in_order(groups: Iterable[Group], field: Field, groups_max: int) -> list[Group]:
+    """Most first, and those without a value at the end of those that are as many. Raises ``InvalidInput``."""
+    found = [group for group in groups if group[1]]
+    if len([value for value, _ in found if value is not None]) > groups_max:
+        raise InvalidInput(
+            f"the runs have more than {groups_max:,} values of {field.name}; narrow the filter, or count by another "
+            "field"
+        )
+    return sorted(found, key=lambda each: (-each[1], each[0] is None, each[0] if each[0] is not None else 0))
 
 
 Values = Callable[[Field], Sequence[Value]]

@@ -7,7 +7,7 @@ fields and values of their types (``binding``); stores are asked by what comes o
 the text. Whatever is wrong with it is a ``FilterError`` that names the place and what was expected.
 """
 
-from .binding import Vocabulary, read_search, runs_vocabulary
+from .binding import Vocabulary, read_grouping, read_search, runs_vocabulary
 from .error import FilterError
 
-__all__ = ["FilterError", "Vocabulary", "read_search", "runs_vocabulary"]
+__all__ = ["FilterError", "Vocabulary", "read_grouping", "read_search", "runs_vocabulary"]

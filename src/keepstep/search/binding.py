@@ -15,7 +15,19 @@ from keepstep.journal import Status as RunStatus
 from keepstep.journal.attribute import INT_MAX, INT_MIN, is_plain
 from keepstep.journal.field import ALIASES, BUILT_IN, NAMED, UNSORTED, Field, FieldType, Value
 from keepstep.journal.moment import microseconds_of
-from keepstep.journal.search import EVERYTHING, All, Either, OneOf, Order, Predicate, Present, Search, Within
+from keepstep.journal.search import (
+    EVERYTHING,
+    GROUPED,
+    UNGROUPED,
+    All,
+    Either,
+    OneOf,
+    Order,
+    Predicate,
+    Present,
+    Search,
+    Within,
+)
 from keepstep.journal.search import Not as NotPredicate
 from keepstep.runtime.data import to_seconds
 
@@ -98,6 +110,19 @@ def read_search(text: str | None, vocabulary: Vocabulary, now: int) -> Search:
     if text is not None and not isinstance(text, str):
         raise InvalidInput(f"a filter is text, such as \"Status = 'failed'\", not {text!r:.100}")
     return _Binder(text or "", vocabulary, now).bind()
+
+
+def read_grouping(name: str, vocabulary: Vocabulary) -> Field:
+    """The field of that name, if runs can be counted by its values. Raises ``FilterError``, ``InvalidInput``."""
+    if not isinstance(name, str):
+        raise InvalidInput(f'runs are counted by the name of a field, such as "Status", not by {name!r:.100}')
+    field = vocabulary.find(name)
+    if field is None:
+        hint = did_you_mean(name, vocabulary.names())
+        raise FilterError(name, 0, vocabulary.expected(), f"{name!r:.100}{hint}")
+    if field.type not in GROUPED or field in UNGROUPED:
+        raise FilterError(name, 0, "a field by whose values runs can be counted: text, whole numbers or names", name)
+    return field
 
 
 class _Binder:

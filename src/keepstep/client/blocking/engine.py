@@ -266,6 +266,7 @@ class BlockingEngine(Blocking):
     list = DerivedIterator(Engine.list)
     page = Derived(Engine.page)
     count = Derived(Engine.count)
+    count_by = Derived(Engine.count_by)
 
     # leaving and coming back
 

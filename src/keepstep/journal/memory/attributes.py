@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,13 @@ from keepstep.journal.errors import AttributeRefused
 from keepstep.journal.field import PARENT_ID, Field, FieldType, Value
 from keepstep.journal.run import Run
 from keepstep.journal.search import (
+    Group,
     Page,
     Place,
     Predicate,
     Search,
     Values,
+    groups_in_order,
     holds,
     in_order,
     is_behind,
@@ -57,6 +60,15 @@ def found(disk: MemoryDisk, namespace: str, where: Predicate) -> list[Run]:
     """All runs that fit."""
     runs = [row.run for row in disk.runs.values() if row.run.namespace == namespace]
     return [run for run in runs if holds(where, _values(disk, run))]
+
+
+def groups(disk: MemoryDisk, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+    """How many of them have each value of a field."""
+    counted: Counter[Value | None] = Counter()
+    for run in found(disk, namespace, where):
+        values: list[Value | None] = [*dict.fromkeys(values_in(run, field))]
+        counted.update(values or [None])
+    return groups_in_order(counted.items(), field, groups_max)
 
 
 def page(disk: MemoryDisk, namespace: str, search: Search, after: Place | None, limit: int) -> Page:

@@ -22,6 +22,7 @@ from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import StoreUnavailable, Unsupported
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.field import Field
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
@@ -33,7 +34,7 @@ from keepstep.journal.promise import Promise
 from keepstep.journal.queue import Claimed, Declaration, Queue, QueueChange, QueueState
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
-from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.search import Group, Page, Place, Predicate, Search
 from keepstep.journal.size import check_commit, check_imported, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
@@ -291,6 +292,10 @@ class MemoryJournal:
     async def count_found(self, namespace: str, where: Predicate) -> int:
         await self._turn()
         return len(attributes.found(self.disk, namespace, where))
+
+    async def count_groups(self, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+        await self._turn()
+        return attributes.groups(self.disk, namespace, where, field, groups_max)
 
     async def list_attributes(self, namespace: str) -> list[Attribute]:
         await self._turn()

@@ -16,7 +16,7 @@ from keepstep.journal.deciding.retention import PURGE_RUNS_PASSED_OVER_MAX
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
-from keepstep.journal.field import FieldType
+from keepstep.journal.field import Field, FieldType
 from keepstep.journal.hint import HintKind
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
@@ -26,7 +26,7 @@ from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket, place_of
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
-from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.search import Group, Page, Place, Predicate, Search
 from keepstep.journal.searching import list_runs as read_runs
 from keepstep.journal.searching import predicate_of
 from keepstep.journal.searching import search as read_page
@@ -109,6 +109,10 @@ class Queries:
     def count_found(self, db: Wire, namespace: str, where: Predicate) -> int:
         with _snapshot(db):
             return PostgresSearcher(db, namespace, self._shards).count_all(where)
+
+    def count_groups(self, db: Wire, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+        with _snapshot(db):
+            return PostgresSearcher(db, namespace, self._shards).count_groups(where, field, groups_max)
 
     def list_attributes(self, db: Wire, namespace: str) -> list[Attribute]:
         rows = db.ask(readings.LIST_ATTRIBUTES, namespace)

@@ -111,6 +111,9 @@ class PostgresSearcher(Searcher):
     def joined(self, entries: str) -> str:
         return f"{entries} JOIN runs AS r ON r.shard = {shard_sql('v.run')} AND r.run = v.run"
 
+    def with_attribute(self, source: str, is_its: str) -> str:
+        return f"{source} JOIN attribute_values AS g ON g.shard = r.shard AND g.run = r.run AND {is_its}"
+
     def narrowed(self, driver: Driver, given: Conditions) -> str:
         """The index of workflow ids has the shard in front."""
         if driver.index != "runs_of_workflow":

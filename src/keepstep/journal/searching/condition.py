@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keepstep.journal.deciding.codes import CONDITION_CODES, STATUS_CODES
+from keepstep.journal.deciding.codes import CONDITION_CODES, CONDITIONS, STATUS_CODES, STATUSES
 from keepstep.journal.field import ALWAYS_THERE, Field, FieldType, Value
 from keepstep.journal.run import Condition, Status
 from keepstep.journal.search import All, Either, Not, OneOf, Predicate, Present, Within
@@ -100,6 +100,16 @@ class Conditions(ABC):
         number = self.number(field)
         its = "FALSE" if number is None else f"{self.same_run} AND v.attribute = {number}"
         return f"(SELECT {self._value_of(field)} FROM attribute_values AS v WHERE {its})"
+
+
+def decoded(field: Field, found: Any) -> Value | None:
+    """What stands in the tables, as a value."""
+    value: Value | None = found
+    if found is not None and field.type is FieldType.STATUS:
+        value = STATUSES[found]
+    elif found is not None and field.type is FieldType.CONDITION:
+        value = CONDITIONS[found]
+    return value
 
 
 def coded(field: Field, value: Value) -> Value:

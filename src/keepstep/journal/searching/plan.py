@@ -80,6 +80,8 @@ class Driver(msgspec.Struct, frozen=True):
 
 EVERY_RUN = Driver("runs_newest")
 CLOSED_RUNS = Driver("runs_retained")
+BY_KIND = Driver("runs_of_kind")
+"""Every run, by its status and type."""
 
 
 class Walk(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,12 +18,13 @@ from keepstep.journal.field import (
     WORKFLOW_TYPE,
     Field,
     FieldType,
+    Value,
 )
 from keepstep.journal.run import Run, Status
-from keepstep.journal.search import Place, Predicate, Search
+from keepstep.journal.search import EVERYTHING, All, Group, Place, Predicate, Present, Search, groups_in_order
 
-from .condition import Conditions, coded
-from .plan import EVERY_RUN, Driver, Walk, count_entries, end_of
+from .condition import Conditions, coded, decoded
+from .plan import BY_KIND, EVERY_RUN, Driver, Walk, count_entries, end_of
 
 COLUMNS = {
     WORKFLOW_ID: "r.workflow_id",
@@ -71,6 +73,10 @@ class Searcher(ABC):
     @abstractmethod
     def joined(self, entries: str) -> str:
         """Entries of another table beside their runs: ``entries … runs AS r``."""
+
+    @abstractmethod
+    def with_attribute(self, source: str, is_its: str) -> str:
+        """Runs beside their values of an attribute: ``source … attribute_values AS g``, which ``is_its`` names."""
 
     @abstractmethod
     def narrowed(self, driver: Driver, given: Conditions) -> str:
@@ -153,18 +159,55 @@ class Searcher(ABC):
 
     def count_all(self, where: Predicate) -> int:
         """How many runs fit; all of them are counted."""
-        counted = count_entries(self, where)
-        driver = counted[0][1] if counted else EVERY_RUN
         given = self.conditions()
+        source, fits = self._found(where, given)
+        return int(self.rows(f"SELECT count(*) FROM {source} WHERE {fits}", given)[0][0])
+
+    def count_groups(self, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+        """How many of them have each value of a field. Raises ``InvalidInput`` where there are too many values."""
+        given = self.conditions()
+        if not field.is_attribute:
+            source, fits = self._found(where, given, BY_KIND if field in (STATUS, WORKFLOW_TYPE) else EVERY_RUN)
+            grouped = f"SELECT {given.columns[field]} AS value, count(*) AS runs FROM {source} WHERE {fits}"
+            by = "r.status, r.type" if field == WORKFLOW_TYPE else "1"  # as the index has them, or all would be sorted
+            return groups_in_order(self._groups(grouped, field, groups_max, given, by), field, groups_max)
+        number = given.number(field)
+        column = f"g.{given.value_column(field.type)}"
+        total = self.count_all(where)
+        if number is None:
+            return groups_in_order([(None, total)], field, groups_max)
+        is_its = f"g.attribute = {number} AND {column} IS NOT NULL"
+        if where == EVERYTHING:
+            source, fits = "attribute_values AS g", is_its
+        else:
+            source, fits = self._found(where, given)
+            source = self.with_attribute(source, is_its)
+        grouped = f"SELECT {column} AS value, count(*) AS runs FROM {source} WHERE {fits}"
+        groups = self._groups(grouped, field, groups_max, given)
+        if field.type is FieldType.KEYWORD_LIST:  # a run has several of them
+            without = total - self.count_all(All((where, Present(field))))
+        else:
+            without = total - sum(count for _, count in groups)
+        return groups_in_order([*groups, (None, without)], field, groups_max)
+
+    def _groups(self, grouped: str, field: Field, groups_max: int, given: Conditions, by: str = "1") -> list[Group]:
+        """A group may be in as many pieces as there are statuses. One too many is read, beside what has no value."""
+        limit = given.place((groups_max + 2) * (1 if by == "1" else len(Status)), FieldType.INT)
+        counted: Counter[Value | None] = Counter()
+        for value, runs in self.rows(f"{grouped} GROUP BY {by} LIMIT {limit}", given):
+            counted[decoded(field, value)] += int(runs)
+        return list(counted.items())
+
+    def _found(self, where: Predicate, given: Conditions, otherwise: Driver = EVERY_RUN) -> tuple[str, str]:
+        """Where all runs that fit are to be found, and what says that they do. ``otherwise``: along which index all
+        runs are looked at, where none has fewer."""
+        counted = count_entries(self, where)
+        driver = counted[0][1] if counted else otherwise
         fits = self._fits(where, given)
         if driver.index == "attribute":
-            inner = (
-                f"(SELECT DISTINCT v.run AS run FROM attribute_values AS v WHERE {self._entries(driver, given)}) AS v"
-            )
-            text = f"SELECT count(*) FROM {self.joined(inner)} WHERE {fits}"
-        else:
-            text = f"SELECT count(*) FROM {self._table(driver)} WHERE {self._entries(driver, given)} AND {fits}"
-        return int(self.rows(text, given)[0][0])
+            entries = self._entries(driver, given)
+            return self.joined(f"(SELECT DISTINCT v.run AS run FROM attribute_values AS v WHERE {entries}) AS v"), fits
+        return self._table(driver), f"{self._entries(driver, given)} AND {fits}"
 
     # words
 

@@ -23,6 +23,7 @@ from keepstep.journal.deciding.retention import PURGE_RUNS_PASSED_OVER_MAX
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound, PositionGone
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.field import Field
 from keepstep.journal.lease import Lease, LeaseState
 from keepstep.journal.line import told
 from keepstep.journal.message import Message
@@ -30,7 +31,7 @@ from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.queue import PLACES_COUNTED_MAX, Queue, QueueState, Ticket, place_of
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
-from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.search import Group, Page, Place, Predicate, Search
 from keepstep.journal.searching import list_runs as read_runs
 from keepstep.journal.searching import predicate_of
 from keepstep.journal.searching import search as read_page
@@ -100,6 +101,11 @@ def search_runs(db: Connection, namespace: str, search: Search, after: Place | N
 def count_found(db: Connection, namespace: str, where: Predicate) -> int:
     with _snapshot(db):
         return SqliteSearcher(db, namespace).count_all(where)
+
+
+def count_groups(db: Connection, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+    with _snapshot(db):
+        return SqliteSearcher(db, namespace).count_groups(where, field, groups_max)
 
 
 def list_attributes(db: Connection, namespace: str) -> list[Attribute]:

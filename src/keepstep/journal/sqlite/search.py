@@ -86,6 +86,9 @@ class SqliteSearcher(Searcher):
     def joined(self, entries: str) -> str:
         return f"{entries} CROSS JOIN runs AS r ON r.run = v.run"
 
+    def with_attribute(self, source: str, is_its: str) -> str:
+        return f"{source} CROSS JOIN attribute_values AS g ON g.run = r.run AND {is_its}"
+
     def narrowed(self, driver: Driver, given: Conditions) -> str:
         return ""
 

@@ -19,6 +19,7 @@ from keepstep.journal.deciding.operation import Operation, Verb, Want
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.field import Field
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
@@ -30,7 +31,7 @@ from keepstep.journal.promise import Promise
 from keepstep.journal.queue import Claimed, Declaration, Queue, QueueChange, QueueState
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.run import Condition, Run, Status
-from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.search import Group, Page, Place, Predicate, Search
 from keepstep.journal.task import Task, TaskToken
 
 from . import writer as rounds
@@ -415,6 +416,9 @@ class GroupJournal(Generic[DB]):
 
     async def count_found(self, namespace: str, where: Predicate) -> int:
         return await self._read(self._questions.count_found, namespace, where)
+
+    async def count_groups(self, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]:
+        return await self._read(self._questions.count_groups, namespace, where, field, groups_max)
 
     async def list_attributes(self, namespace: str) -> list[Attribute]:
         return await self._read(self._questions.list_attributes, namespace)

@@ -13,6 +13,7 @@ from keepstep.journal.attribute import Attribute
 from keepstep.journal.closed import ClosedRun
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Event, LogEntry, Position
+from keepstep.journal.field import Field
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
@@ -20,7 +21,7 @@ from keepstep.journal.port import AuditLine, Loaded
 from keepstep.journal.queue import Place as PlaceInQueue
 from keepstep.journal.queue import QueueState
 from keepstep.journal.run import Condition, Run, Status
-from keepstep.journal.search import Page, Place, Predicate, Search
+from keepstep.journal.search import Group, Page, Place, Predicate, Search
 from keepstep.journal.task import Task
 
 T = TypeVar("T")
@@ -70,6 +71,8 @@ class Questions(Protocol[DB]):
     def search_runs(self, db: DB, namespace: str, search: Search, after: Place | None, limit: int) -> Page: ...
 
     def count_found(self, db: DB, namespace: str, where: Predicate) -> int: ...
+
+    def count_groups(self, db: DB, namespace: str, where: Predicate, field: Field, groups_max: int) -> list[Group]: ...
 
     def list_attributes(self, db: DB, namespace: str) -> list[Attribute]: ...
 
