@@ -91,6 +91,7 @@ def step(
     fairness_key: str = "",
     once: bool = False,
     resolver: Callable[..., Any] | None = None,
+    on_cancel: Literal["stop", "wait"] = "stop",
 ) -> _StepDecorator: ...
 
 class Workflow(_workflow.Workflow[P, R]):

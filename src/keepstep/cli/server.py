@@ -20,7 +20,7 @@ from .database import database_option, namespace, run
 from .lifetime import GRACE_SECONDS, Lifetime
 from .listening import base_url, is_loopback, listen, parse_address
 from .logs import log_options
-from .module import import_module
+from .module import import_interceptors, import_module, interceptor_option
 
 
 @click.command("server")
@@ -32,6 +32,7 @@ from .module import import_module
 @click.option("--allow-anonymous", is_flag=True, help="Let everybody who reaches the address do everything.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="By which browsers may call it, too.")
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
+@interceptor_option
 @log_options
 @database_option
 def server_command(
@@ -43,6 +44,7 @@ def server_command(
     allow_anonymous: bool,
     hosts: tuple[str, ...],
     grace_seconds: float,
+    interceptors: tuple[str, ...],
     url: str,
 ) -> int:
     """Serve the REST API under /api/v1, the web UI, and callbacks.
@@ -67,6 +69,7 @@ def server_command(
         "namespace": namespace(),
         "observers": _observers(),
         "label": app or "",
+        "interceptors": import_interceptors(interceptors),
     }
     door = Door(needs_keys, None if needs_keys or allow_anonymous else hosts)
     return run(_serve(url, (host, port), door, grace_seconds, options))

@@ -165,6 +165,9 @@ class Execution:
         self.signals: dict[str, deque[Arrived]] = {}
         """Those that nobody has asked for yet, by name."""
         self._abandoned: set[str] = set()
+        self.ending: dict[str, StepOperation] = {}
+        """Steps with ``on_cancel="wait"`` that the code has cancelled and whose end it waits for, by key."""
+        self._cancelled_steps: list[StepOperation] = []
         self._new: list[Operation] = []
         self.has_new = False
         """Operations may have been asked for since ``take_new`` was last called."""
@@ -414,6 +417,7 @@ class Execution:
         for operation in self.pending.values():
             operation.settle()
         self.pending.clear()
+        self.ending.clear()
         self._failures.clear()
 
     def take_apart(self) -> None:
@@ -457,6 +461,27 @@ class Execution:
             self._abandoned.add(operation.key)
             self._dropped.append(operation)
             self.has_dropped = True
+
+    def have_it_end(self, operation: Operation) -> bool:
+        """The code cancels what waits for an operation. True if that is cancelled only when the operation has ended.
+
+        One that was asked for in this very turn has not been begun, and ends at once.
+        """
+        is_patient = isinstance(operation, StepOperation) and operation.step.run_options.on_cancel == "wait"
+        if not is_patient or self.pending.get(operation.key) is not operation or self._detached:
+            return False
+        if operation.key not in self.ending:
+            if operation.asked_seq == self._seq:
+                return False
+            assert isinstance(operation, StepOperation)
+            self.ending[operation.key] = operation
+            self._cancelled_steps.append(operation)
+        return True
+
+    def take_cancelled(self) -> Sequence[StepOperation]:
+        """Steps that the code has cancelled since the last call, and whose end it waits for."""
+        told, self._cancelled_steps = self._cancelled_steps, []
+        return [each for each in told if self.pending.get(each.key) is each]
 
     def begin_timer(self, delay_seconds: float, handle: DurableTimer) -> TimerOperation:
         """A durable wait of that length. Called by the loop's ``call_at``."""
@@ -556,6 +581,10 @@ class Execution:
         except InvalidInput as error:
             why = f"the recorded result of {operation.name} does not fit its declared type: {error}"
             raise asked_differently(event, "result", operation, why) from error
+        if self.ending and self.ending.pop(operation.key, None) is not None:
+            operation.late = ("succeeded", value)
+            operation.future.cancel()
+            return
         operation.future.set_result(value)
 
     def _apply_step_failed(self, event: Event, data: history.StepFailed) -> None:
@@ -567,6 +596,11 @@ class Execution:
         failure = decode_failure(data.failure)
         error = StepFailed(operation.step.name, data.attempts, failure.summary(), uncertain=data.uncertain)
         error.__cause__ = rebuild(failure)
+        if self.ending and self.ending.pop(operation.key, None) is not None:
+            self._unseen_failures.append(event.seq)
+            operation.late = ("uncertain" if data.uncertain else "failed", error)
+            operation.future.cancel()
+            return
         self._failures.append((event.seq, error))
         operation.future.set_exception(error)
 

@@ -116,6 +116,8 @@ class WorkflowFuture(asyncio.Future[Any]):
         return self.number
 
     def cancel(self, msg: Any | None = None) -> bool:
+        if self.operation is not None and self.workflow_loop.execution.have_it_end(self.operation):
+            return True  # it will be cancelled, when that has ended
         cancelled = super().cancel(msg)
         if cancelled and self.operation is not None:
             self.workflow_loop.execution.abandon(self.operation)

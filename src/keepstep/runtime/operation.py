@@ -51,7 +51,10 @@ class Operation:
 class StepOperation(Operation):
     """A call of a step."""
 
-    __slots__ = ("arguments", "headers", "is_undo", "step")
+    __slots__ = ("arguments", "headers", "is_undo", "late", "step")
+
+    late: tuple[str, Any]
+    """Of one that the code had cancelled when it ended: what became of it, as an ``Outcome`` says, and what came."""
 
     kind = "step"
 

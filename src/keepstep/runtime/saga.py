@@ -99,6 +99,9 @@ class Saga:
         except StepFailed as error:
             entry.outcome = Outcome("uncertain" if error.uncertain else "failed", error=str(error))
             raise
+        except asyncio.CancelledError:
+            entry.outcome = _outcome_when_cancelled(call)
+            raise
         entry.outcome = Outcome("succeeded", result=result)
         return result
 
@@ -190,6 +193,15 @@ def _cancel_again() -> None:
 def saga() -> Saga:
     """``async with keepstep.saga() as saga:`` — see ``Saga``."""
     return Saga()
+
+
+def _outcome_when_cancelled(call: Any) -> Outcome:
+    """Nobody knows, unless the step's end was waited for."""
+    late = getattr(getattr(call, "operation", None), "late", None)
+    if late is None:
+        return Outcome("uncertain")
+    status, came = late
+    return Outcome(status, result=came) if status == "succeeded" else Outcome(status, error=str(came))
 
 
 def _step(undo: Any) -> Step[Any, Any]:

@@ -51,6 +51,8 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The function gets a connection, whose changes are committed together with the step's result."""
     resolver: Callable[..., Any] | None = None
     key: str | None = None
+    on_cancel: Literal["stop", "wait"] = "stop"
+    """What becomes of it when the code cancels what waits for it."""
 
     @property
     def is_limited(self) -> bool:
@@ -112,7 +114,10 @@ class Step(Generic[P, R]):
 class StepCall(DurableCall[Any]):
     """One call of a step, not yet awaited."""
 
-    __slots__ = ("arguments", "is_undo", "key", "step")
+    __slots__ = ("arguments", "is_undo", "key", "operation", "step")
+
+    operation: StepOperation
+    """What was asked for last; once it was."""
 
     def __init__(
         self, execution: Execution, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -129,7 +134,9 @@ class StepCall(DurableCall[Any]):
 
     def begin(self) -> WorkflowFuture:
         digest = digest_of(self.step.name, self.arguments)
-        operation = StepOperation(self.execution, self.key, digest, self.step, self.arguments, self.is_undo)
+        self.operation = operation = StepOperation(
+            self.execution, self.key, digest, self.step, self.arguments, self.is_undo
+        )
         self.execution.add(operation)
         return operation.future
 
@@ -175,7 +182,9 @@ class InterceptedCall(StepCall):
         arguments = within_limit(encoded, "the arguments of step", step.name, execution.value_bytes_max)
         key = execution.loop.current_scope().key(step.name) if self._was_made else self.key
         self._was_made = True
-        operation = StepOperation(execution, key, digest_of(step.name, arguments), step, arguments, self.is_undo)
+        self.operation = operation = StepOperation(
+            execution, key, digest_of(step.name, arguments), step, arguments, self.is_undo
+        )
         if call.headers != execution.headers:
             operation.headers = checked_headers(call.headers)
         execution.add(operation)
@@ -202,12 +211,15 @@ def merged_options(base: StepOptions, name: str, given: dict[str, Any]) -> StepO
     if options.queue is not None:
         checked_name(options.queue, f"the queue of step {name!r}")
     _check_waiting(options, name)
+    _check_on_cancel(options, name)
     if options.once and options.queue is not None:
         raise InvalidInput(f"step {name!r}: once=True steps run in the worker that owns the run; leave out queue=")
     if options.transaction:
         _check_transactional(options, name)
     return options
 
+
+ON_CANCEL = ("stop", "wait")
 
 PRIORITY_MAX = 1_000_000
 
@@ -229,6 +241,16 @@ def _check_waiting(options: StepOptions, name: str) -> None:
     checked_name(options.fairness_key, f"the fairness_key of step {name!r}")
     if options.queue is None:
         raise InvalidInput(f"step {name!r}: fairness_key= is about turns on a queue; name it: queue=")
+
+
+def _check_on_cancel(options: StepOptions, name: str) -> None:
+    if options.on_cancel not in ON_CANCEL:
+        raise InvalidInput(f'on_cancel of step {name!r} is "stop" or "wait", not {options.on_cancel!r:.60}')
+    if options.on_cancel == "wait" and (options.queue is not None or options.once or options.transaction):
+        raise InvalidInput(
+            f'step {name!r}: on_cancel="wait" is for steps beside their run that may be repeated; '
+            "leave out queue=, once= and transaction=, or on_cancel="
+        )
 
 
 def _check_transactional(options: StepOptions, name: str) -> None:
@@ -301,6 +323,7 @@ def step(
     fairness_key: str = "",
     once: bool = False,
     resolver: Callable[..., Any] | None = None,
+    on_cancel: Literal["stop", "wait"] = "stop",
 ) -> _StepDecorator: ...
 def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a function a step.
@@ -314,6 +337,8 @@ def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
         priority, such as a customer's name: ``some_step.options(fairness_key=customer)``. See ``docs/queues.md``.
     :param transaction: the function gets a connection as its first argument, whose changes are committed together with
         the step's result: exactly once. Workflow code leaves it out. See ``docs/transactions.md``.
+    :param on_cancel: what becomes of an attempt when the code that waits for it is cancelled. It is told to stop; with
+        ``"wait"`` the code goes on being cancelled only when it has ended. See ``docs/cancelling.md``.
     :param once: never repeat blindly; see ``Uncertain``. :param resolver: says what happened to a lost ``once`` call.
 
     Raises ``InvalidInput`` for a second step of that name or options that do not fit.

@@ -135,7 +135,18 @@ class StepInfo:
 class Attempt:
     """One execution of a step in this process, from its begin to its end; ``Resident.running`` holds it."""
 
-    __slots__ = ("_heart", "_info", "failure", "is_cancelled", "number", "operation", "resident", "task", "voice")
+    __slots__ = (
+        "_heart",
+        "_info",
+        "failure",
+        "is_cancelled",
+        "is_told",
+        "number",
+        "operation",
+        "resident",
+        "task",
+        "voice",
+    )
 
     def __init__(self, resident: Resident, operation: StepOperation) -> None:
         self.resident = resident
@@ -144,6 +155,8 @@ class Attempt:
         """Counts from 1."""
         self.is_cancelled = False
         """The engine does not want its result any more."""
+        self.is_told = False
+        """To end, by code that waits for that and wants to know what came of it."""
         self.task: asyncio.Task[Any] | None = None
         """The task it waits in, once it waits for something."""
         self.failure: BaseException | None = None
@@ -159,6 +172,16 @@ class Attempt:
         if self._heart is not None:
             self._heart.is_over = True
         if self.task is not None:
+            self.task.cancel()
+
+    def tell_to_end(self) -> None:
+        """Interrupt an async step where it waits; a thread hears of it at its next heartbeat. Then wait for its end."""
+        self.is_told = True
+        if not self.operation.step.is_async:
+            self.heart.is_over = True
+        elif self._heart is not None and self._heart.task is not None:
+            self._heart.task.cancel()
+        elif self.task is not None:
             self.task.cancel()
 
     def is_current(self) -> bool:

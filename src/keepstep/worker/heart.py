@@ -26,6 +26,8 @@ class Heart:
         self._keep = keep
         self._beat_at = 0.0
         self._kept_at = float("-inf")
+        self.task: asyncio.Future[Any] | None = None
+        """The call, while it is watched."""
         self.is_over = False
         """Nobody waits for the attempt any more. Its thread cannot be interrupted, and its task may be elsewhere."""
 
@@ -45,7 +47,7 @@ class Heart:
 
     async def watch(self, call: Any, name: str, seconds: float | None, silence_seconds: float | None) -> Any:
         """Await the call, but not longer than allowed, nor without a heartbeat for longer than allowed."""
-        task = asyncio.ensure_future(call)
+        self.task = task = asyncio.ensure_future(call)
         began = self._beat_at = self._loop.time()
         deadline = began + (float("inf") if seconds is None else seconds)
         silence = float("inf") if silence_seconds is None else silence_seconds

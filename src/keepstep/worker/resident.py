@@ -37,7 +37,6 @@ from keepstep.journal import (
     RunClosed,
     StateChange,
     Status,
-    TaskRef,
     Timer,
     TooLarge,
     Transaction,
@@ -52,7 +51,6 @@ from .attempt import ATTEMPT, Attempt, AttemptRecord, decode_attempt, encode_att
 from .ending import closing_commit
 from .heart import HEARTBEAT
 from .inbox import answer, told_of
-from .kinship import stop_waiting_for
 from .lane import HandIn, Lane
 from .misfit import diff_of, is_foreseen
 from .opening import HUMAN_TASK, Opening
@@ -61,6 +59,7 @@ from .pause import of_pausing
 from .remote import state_of_remote
 from .reply import UPDATE
 from .said import Hearing
+from .unwanted import have_it_end, let_go
 from .updating import PATIENCE_SECONDS, UPDATE_OUTCOMES, Updating, outcome_events
 from .waits import condition_of, detail_of
 from .watchdog import TurnTooLong
@@ -135,7 +134,7 @@ class Resident:
         self.attributes: dict[str, Any] = {}
         """As the journal has them, and the code has changed them since."""
         self.is_compensation_announced = False
-        self._is_beginning = False
+        self.is_beginning = False
         """What was said to it before it was loaded has not been taken yet."""
         self._held_back: list[Operation] = []
         """Asked for after a choice of version that is not durable yet; begun when it is."""
@@ -152,7 +151,7 @@ class Resident:
 
     def begin(self, events: Sequence[Event], state: dict[tuple[str, str], bytes], *, is_first: bool = False) -> None:
         """Replay what is recorded and go on from there. ``is_first``: nobody has run any of its code before."""
-        self.has_begun = self._is_beginning = True
+        self.has_begun = self.is_beginning = True
         self.state_keys.update(state)
         for (kind, key), data in state.items():
             if kind == ATTEMPT:
@@ -207,7 +206,10 @@ class Resident:
         execution = self.execution
         if execution.has_dropped:
             for operation in execution.take_dropped():
-                self._let_go(operation)
+                let_go(self, operation)
+        if execution.ending:
+            for cancelled in execution.take_cancelled():
+                have_it_end(self, cancelled)
         if execution.markers.unconfirmed:
             self._record_markers()
         if execution.notes.new:
@@ -233,6 +235,8 @@ class Resident:
 
     def _take_up(self, new: Sequence[Operation]) -> None:
         """Begin what the code has asked for; whatever must be recorded of it travels in one commit."""
+        if self.execution.ending:
+            new = [each for each in new if each.key not in self.answered]
         if self._held_back or self.execution.markers.unconfirmed:
             new = self._hold_back(new)
         if len(new) == 1 and type(new[0]) is StepOperation and new[0].step.run_options.queue is None:
@@ -241,7 +245,7 @@ class Resident:
         opening = Opening(self)
         for operation in new:
             opening.begin(operation)
-        if self._is_beginning:
+        if self.is_beginning:
             self._unoffered += opening.tasks
             opening.tasks.clear()
         opening.commit()
@@ -291,7 +295,7 @@ class Resident:
         The task of a step that has been answered is gone; offered again, it would be executed again. An answer may come
         at this very moment, and so the commit holds only while the inbox is as it was seen.
         """
-        self._is_beginning = False
+        self.is_beginning = False
         pending = self.execution.pending
         tasks = tuple(each for each in self._unoffered if each.key in pending and each.key not in self.answered)
         self._unoffered.clear()
@@ -327,21 +331,6 @@ class Resident:
             return
         self.take_messages(messages)
         self.offer_tasks()
-
-    def _let_go(self, operation: Operation) -> None:
-        """The code stopped wanting an operation: stop working for it."""
-        self._not_due(operation.key)
-        attempt = self.running.pop(operation.key, None)
-        if attempt is not None:
-            attempt.cancel()
-        if isinstance(operation, ChildOperation) and operation.run_id is not None:
-            self.append(send=[stop_waiting_for(self, operation)])
-        gone = self.forget_state(operation.key)
-        if isinstance(operation, StepOperation) and operation.step.run_options.queue is not None:
-            gone += state_of_remote(operation.key)
-            self.append(state=gone, drop_tasks=(TaskRef("step", operation.key),))
-        elif gone:
-            self.append(state=gone)
 
     def forget_state(self, key: str) -> list[StateChange]:
         """Delete what is remembered of an operation that has ended."""
@@ -442,7 +431,7 @@ class Resident:
             return
         self.answered.add(key)
         if self.due:
-            self._not_due(key)
+            self.not_due(key)
         gone = self.forget_state(key) if self.state_keys else ()
         self.append(NewEvent(type_, self.worker.journal.clock.now(), key, data), state=gone, **changes)
 
@@ -531,7 +520,8 @@ class Resident:
         self.due[key] = moment
         self.worker.alarms.set(moment, self, key)
 
-    def _not_due(self, key: str) -> None:
+    def not_due(self, key: str) -> None:
+        """Do not act on that key any more."""
         if self.due.pop(key, None) is not None:
             self.worker.alarms.leave(1)
 
@@ -747,7 +737,7 @@ class Resident:
     @property
     def is_idle(self) -> bool:
         """True if there is nothing to do for this run but wait."""
-        busy = self.running or self.in_flight or self._unoffered or self._is_beginning or self._postponed
+        busy = self.running or self.in_flight or self._unoffered or self.is_beginning or self._postponed
         return not (busy or self.is_closing or self.is_dropped or self.is_parking or self._is_time())
 
     def _is_time(self) -> bool:

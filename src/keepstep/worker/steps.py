@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import InvalidInput, JournalError
-from keepstep.runtime.errors import Exited, RetryLater, TimedOut
+from keepstep.runtime.errors import Cancelled, Exited, RetryLater, TimedOut
 from keepstep.runtime.interceptor import Executing, through
 from keepstep.runtime.operation import StepOperation
 from keepstep.runtime.step import Step
@@ -146,7 +146,9 @@ class Steps:
         try:
             payload = self.sealed(operation.step, await self._call(attempt, record))
         except asyncio.CancelledError:
-            if not attempt.is_cancelled:
+            if attempt.is_told:
+                failure = Cancelled(f"step {operation.step.name!r} was told to end")
+            elif not attempt.is_cancelled:
                 failure = TimedOut(f"step {operation.step.name!r} was cancelled by its own code")
         except (GeneratorExit, KeyboardInterrupt):
             raise
@@ -160,7 +162,11 @@ class Steps:
         del resident.running[operation.key]
         if failure is not None:
             attempt.failure = failure
-            self.failed(resident, operation, record, began, failure)
+            if attempt.is_told:  # no other attempt follows
+                uncertain = record.is_uncertain or isinstance(failure, (Cancelled, *MAY_HAVE_HAPPENED))
+                resident.fail_step(operation, sealed_error(failure), attempt.number, uncertain)
+            else:
+                self.failed(resident, operation, record, began, failure)
         elif not attempt.is_cancelled:
             resident.complete_step(operation, payload, attempt.number)
         if resident.is_parking:
@@ -260,6 +266,8 @@ class Steps:
     ) -> Any:
         """The attempt's time begins when there is a place for it, which it leaves although its thread may go on."""
         async with self._thread_places:
+            if heart.is_over:
+                raise Cancelled(f"step {step.name!r} was told to end before there was a thread for it")
             if not step.run_options.is_limited and not self._around:
                 return await self._threaded(function, args, kwargs)
             return await self.within_limits(step, self.invoke(function, args, kwargs), record, heart)
