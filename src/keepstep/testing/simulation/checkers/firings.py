@@ -298,15 +298,16 @@ class _Case:
         if policy is Overlap.SKIP:
             return bool(went_on)
         if policy is Overlap.BUFFER_ONE:
-            return any(each.started >= since for each in earlier) or self._was_refused_by_hand()
+            return any(each.started >= since for each in earlier) or self._something_waited_in_vain()
         if policy in ENDING:
             others = [each for each in later if each.started >= since]
-            return bool(went_on and others) or self._was_refused_by_hand()
+            return bool(went_on and others) or self._something_waited_in_vain()
         return False
 
-    def _was_refused_by_hand(self) -> bool:
-        """Something waited that nothing came of: it had been asked for twice, or had happened before."""
-        return bool(self._standing.refused and any(each.overlap for each in self._deeds))
+    def _something_waited_in_vain(self) -> bool:
+        """Asked for by hand, twice or after it had happened; or it still waited when all was deleted."""
+        was_refused = self._standing.refused and any(each.overlap for each in self._deeds)
+        return bool(was_refused or self._standing.buffered)
 
     # what was asked for
 
