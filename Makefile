@@ -15,7 +15,7 @@ PATIENT := --lease-seconds 10 --ending-seconds 300
 TESTS_AT_ONCE ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format ui bench bench-quick chaos chaos-postgres torture coverage mutants clean
+.PHONY: help demo test lint format ui bench bench-quick chaos chaos-postgres torture fuzz coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -69,6 +69,9 @@ chaos-postgres: $(VENV)/.for-tests  ## the same on PostgreSQL: kills, restarts w
 torture: $(VENV)/.for-tests  ## everything that tries to lose something, for SECONDS (600); writes docs/reliability.md
 	@echo "keepstep: the whole torture for $(or $(SECONDS),600) seconds; make torture SECONDS=36000 for a night of it"
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.scoreboard --seconds $(or $(SECONDS),600) --page docs/reliability.md $(ARGS)
+
+fuzz: $(VENV)/.for-tests  ## 20,000 requests, right and wrong ones, to all calls of the REST API; none may end in a server error
+	@KEEPSTEP_FUZZ_CASES=$(or $(CASES),250) $(BIN)/python -m pytest -q --timeout 1800 tests/server/test_fuzzing.py $(ARGS)
 
 coverage: $(VENV)/.for-tests  ## branch coverage of journal, runtime and worker; fails below 95 % in any of them
 	@rm -rf .coverage && mkdir .coverage

@@ -105,7 +105,7 @@ async def test_a_key_opens_what_its_role_covers_and_nothing_more(house: House) -
 
 async def test_a_route_that_changes_something_needs_more_than_to_read() -> None:
     for route in ROUTES:
-        if route.method != "GET" and route.name != "query_run":
+        if route.method != "GET" and route.name != "query_run" and route.role is not Role.PUBLIC:
             assert route.role in (Role.OPERATE, Role.ADMIN), route.name
 
 
@@ -209,3 +209,31 @@ async def test_the_room_of_the_keys_cannot_be_reached_as_a_namespace(house: Hous
 async def test_two_who_change_the_keys_at_once_both_have_theirs(house: House) -> None:
     await asyncio.gather(*[house.ring.create(f"key {n}", Role.READ) for n in range(8)])
     assert len(await house.ring.list()) == len(KEYED) + 8
+
+
+async def test_a_browser_shows_its_key_once_and_its_pages_alone_can_use_it(house: House) -> None:
+    web = house.api.client
+    assert (await house.api.get("/session"))["needs_key"] is True
+    wrong = await house.api.refusal("POST", "/session", json={"key": "ks_abcdefgh_" + "A" * 43})
+    assert wrong[:2] == (401, "unauthenticated")
+    answer = await house.api.ask("POST", "/session", json={"key": house.keys[Role.OPERATE]})
+    cookie = answer.headers["set-cookie"]
+    assert "; Path=/; HttpOnly; SameSite=Strict" in cookie
+    shown = {"Cookie": cookie.partition(";")[0]}
+    session = (await house.api.ask("GET", "/session", headers=shown)).json()
+    assert (session["name"], session["role"]) == ("operate", "operate")
+    assert (await house.api.ask("POST", "/runs", headers=shown, json={"type": "x"})).status_code == 201
+    elsewhere = {**shown, "Origin": "https://example.org"}
+    for method, path in (("POST", "/runs"), ("DELETE", "/session"), ("POST", "/runs/x/queries/y")):
+        assert (await house.api.refusal(method, path, headers=elsewhere, json={"type": "x"}))[0] == 403
+    gone = await house.api.ask("DELETE", "/session", headers=shown)
+    assert (gone.json()["name"], "Max-Age=0" in gone.headers["set-cookie"]) == ("", True)
+    assert (await web.get("/api/v1/runs", headers={"Cookie": "keepstep_key="})).status_code == 401
+
+
+async def test_without_keys_a_session_says_that_none_is_needed() -> None:
+    async with house_of(Guard(hosts=())) as house:
+        session = await house.api.get("/session")
+        assert (session["needs_key"], session["role"]) == (False, "admin")
+        answer = await house.api.ask("POST", "/session", json={"key": "x\r\nSet-Cookie: y=z"})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)

@@ -64,7 +64,9 @@ async def read_filter(journal: Journal, namespace: str, filter: str | None, now:
 
     ``now``: what ``NOW`` means; by default this moment.
     """
-    attributes = {each.name: each.type for each in await journal.list_attributes(namespace)}
+    names_nothing = filter is None or (isinstance(filter, str) and not filter.strip())
+    there = [] if names_nothing else await journal.list_attributes(namespace)
+    attributes = {each.name: each.type for each in there}
     return read_search(filter, runs_vocabulary(attributes), journal.clock.now() if now is None else now)
 
 

@@ -106,7 +106,7 @@ def _guarded(route: Address, desk: Desk) -> Address:
     async def ask(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             namespace = desk.engines.first.namespace
-            await desk.guard.admit(dict(scope["headers"]), Role.READ, namespace, changes=False)
+            await desk.guard.admit(dict(scope["headers"]), Role.READ, namespace, is_safe=True)
         except Exception as error:
             refusal = refusal_of(error)
             answer = Response(refusal.body(), refusal.status, refusal.headers, "application/json")

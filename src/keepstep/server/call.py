@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from starlette.types import Scope
 
 from keepstep.client.access.role import Role
 from keepstep.client.engine import Engine
@@ -21,15 +22,19 @@ replace = msgspec.structs.replace
 class Call:
     """What a handler is given beside what the address and the body say."""
 
-    def __init__(self, desk: Desk, engine: Engine, caller: Caller, headers: Mapping[bytes, bytes]) -> None:
+    def __init__(self, desk: Desk, engine: Engine, caller: Caller, scope: Scope) -> None:
         self.desk = desk
         self.engine = engine
         """Of the namespace that is asked."""
         self.caller = caller
-        self.headers = headers
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         """Of the request, their names in small letters."""
+        self.root_path = str(scope.get("root_path", ""))
+        self.is_secure = scope.get("scheme") == "https"
         self.status: int | None = None
         """Of the answer, where it is not the route's usual one."""
+        self.cookie = ""
+        """That the answer sets."""
         self.location = ""
         """Where what was made can be found, below the base of the API."""
 

@@ -41,7 +41,7 @@ class Desk:
     async def admit(self, scope: Scope, route: Route, namespace: str) -> AsyncIterator[tuple[Engine, Caller]]:
         """Let a call in. Raises ``Refusal`` and what is foreseen in ``refusal``."""
         headers = dict(scope["headers"])
-        caller = await self.guard.admit(headers, route.role, namespace, changes=route.changes)
+        caller = await self.guard.admit(headers, route.role, namespace, is_safe=route.method == "GET")
         if self._calls >= self._calls_max:
             raise overloaded(f"{self._calls_max} calls are being answered already; try again later")
         self._calls += 1

@@ -79,16 +79,19 @@ class Endpoint:
             given: dict[str, Any] = {**named, "query": query}
             if route.body is not None:
                 given["body"] = decode_body(await read_body(scope, receive), route.body)
-            call = Call(self._desk, engine, caller, dict(scope["headers"]))
+            call = Call(self._desk, engine, caller, scope)
             answer = await route.handle(call, **given)
         if not route.is_json:
             return route.statuses[0], [], cast(ASGIApp, answer)
-        return call.status or route.statuses[0], self._headers(scope, call), msgspec.json.encode(answer)
+        return call.status or route.statuses[0], self._headers(call), msgspec.json.encode(answer)
 
-    def _headers(self, scope: Scope, call: Call) -> Headers:
-        if not call.location:
-            return [_JSON]
-        return [_JSON, (b"location", f"{scope.get('root_path', '')}{self._base}{call.location}".encode())]
+    def _headers(self, call: Call) -> Headers:
+        headers = [_JSON]
+        if call.location:
+            headers.append((b"location", f"{call.root_path}{self._base}{call.location}".encode()))
+        if call.cookie:
+            headers.append((b"set-cookie", call.cookie.encode()))
+        return headers
 
 
 _JSON = (b"content-type", b"application/json")

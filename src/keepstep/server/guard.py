@@ -1,6 +1,7 @@
 """Guard: who calls, and whether they may. Every route says which role it needs; the guard alone lets a call in.
 
-* With keys, who calls shows one: ``Authorization: Bearer ks_…``. Nobody else gets further than what is public.
+* With keys, who calls shows one: ``Authorization: Bearer ks_…``, or, from a browser, in a cookie. Nobody else gets
+  further than what is public.
 * Without keys (on the loopback address) everybody on the machine may do everything, but not every page in a browser on
   that machine: a page of another site can send requests here, and by a name that it has pointed to 127.0.0.1 it could
   read the answers. So a request that changes something must not come from a page of another origin, and the host that
@@ -26,6 +27,9 @@ from .refusal import Refusal
 
 KEEP_SECONDS = 2.0
 
+COOKIE = "keepstep_key"
+"""In which a browser keeps the key that it has shown (``api/session``)."""
+
 Headers = Mapping[bytes, bytes]
 
 
@@ -45,9 +49,12 @@ class Guard:
         self._read_at: float | None = None
         self._reading = asyncio.Lock()
 
-    async def admit(self, headers: Headers, role: Role, namespace: str, *, changes: bool) -> Caller:
-        """Who calls. Raises ``Refusal`` if they may not do what needs that role there."""
-        if changes:
+    async def admit(self, headers: Headers, role: Role, namespace: str, *, is_safe: bool) -> Caller:
+        """Who calls. Raises ``Refusal`` if they may not do what needs that role there.
+
+        ``is_safe``: it is a mere look, by a method with which nothing changes.
+        """
+        if not is_safe:
             check_origin(headers)
         if self._hosts is not None:
             self._check_host(headers)
@@ -65,9 +72,23 @@ class Guard:
         message = f"this server is not known as {host!r:.100}; start it with --allow-host NAME if it is"
         raise Refusal(403, "forbidden", message)
 
-    async def _caller(self, headers: Headers) -> Caller:
-        scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        shown = read_key(text.strip()) if scheme.lower() == "bearer" else None
+    @property
+    def needs_key(self) -> bool:
+        """Whether callers must show one."""
+        return self._ring is not None
+
+    async def identify(self, headers: Headers) -> Caller | None:
+        """Who calls, if that is known."""
+        try:
+            return await self._caller(headers)
+        except Refusal:
+            return None
+
+    async def recognize(self, text: str) -> Caller:
+        """Whose key that is. Raises ``Refusal``."""
+        if self._ring is None:
+            return ANYBODY
+        shown = read_key(text.strip())
         if shown is None:
             raise _unauthenticated("show a key: Authorization: Bearer ks_…; keepstep keys create makes one")
         id, secret = shown
@@ -76,6 +97,10 @@ class Guard:
         if key is None or not key.fits(secret, self._clock.now()):
             raise _unauthenticated("this key counts no longer, or never did")
         return Caller(name=key.name, role=key.role, namespaces=key.namespaces)
+
+    async def _caller(self, headers: Headers) -> Caller:
+        scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        return await self.recognize(text if scheme.lower() == "bearer" else _cookie_of(headers))
 
     async def _current_keys(self) -> dict[str, Key]:
         assert self._ring is not None
@@ -86,6 +111,15 @@ class Guard:
                 self._keys = {each.id: each for each in await self._ring.list()}
                 self._read_at = now
             return self._keys
+
+
+def _cookie_of(headers: Headers) -> str:
+    """The key that a browser keeps; "" if it has none."""
+    for part in headers.get(b"cookie", b"").decode("latin-1").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
 
 
 def _unauthenticated(why: str) -> Refusal:

@@ -13,6 +13,7 @@ from . import (
     queues,
     runs,
     schedules,
+    session,
     timeline,
     workers,
 )
@@ -32,6 +33,7 @@ _NOUNS = (
     attributes,
     people,
     changes,
+    session,
 )
 
 ROUTES: tuple[Route, ...] = tuple(route for noun in _NOUNS for route in noun.routes.all)
