@@ -11,7 +11,8 @@ import pytest
 
 import keepstep.sync
 from keepstep import Cancelled, Engine, InvalidInput, Outcome, Retry, step, workflow
-from tests.runtime.crashing import crash_at_every_commit
+from keepstep.testing import run as play
+from tests.runtime.crashing import World, crash_at_every_commit
 from tests.runtime.programs import on_an_engine
 from tests.runtime.test_interceptors import Context
 
@@ -34,6 +35,11 @@ async def clean_up_slowly(what: str) -> str:
     return what
 
 
+@step(on_cancel="wait", queue="far")
+async def clean_up_far_away(what: str) -> str:
+    return await clean_up_slowly(what)
+
+
 @step
 async def undo_for_the_end(what: str, outcome: Outcome) -> str:
     told.append(f"undo {outcome.status} {outcome.result or outcome.error}")
@@ -42,7 +48,8 @@ async def undo_for_the_end(what: str, outcome: Outcome) -> str:
 
 @workflow
 async def give_up_and_see(what: str, how: str) -> list[Any]:
-    call = clean_up_slowly if how == "plain" else clean_up_slowly.options(timeout="10m")
+    calls = {"plain": clean_up_slowly, "limited": clean_up_slowly.options(timeout="10m"), "far": clean_up_far_away}
+    call = calls[how]
     began = keepstep.now()
     try:
         async with asyncio.timeout(2), keepstep.saga() as saga:
@@ -82,6 +89,54 @@ def test_a_crash_while_the_end_is_waited_for_ends_it_and_nothing_is_begun_again(
     told.clear()
     program = lambda engine: engine.run(give_up_and_see, "it answers", "plain", id="r")  # noqa: E731
     assert crash_at_every_commit(program, check) >= 8
+
+
+@pytest.mark.parametrize("what", ["it stops", "it answers", "it fails"])
+def test_a_step_on_a_queue_is_told_and_its_end_is_waited_for(what: str) -> None:
+    told.clear()
+    run = on_an_engine(lambda engine: engine.run(give_up_and_see, what, "far", id="r"), queues=("default", "far"))
+    assert run[1] == "timed out"
+    assert 7 <= run[0] <= 9
+    status = {"it stops": "uncertain", "it answers": "succeeded", "it fails": "failed"}[what]
+    assert told[:2] == [f"{what} began", f"{what} cleaned up"]
+    assert told[2].startswith(f"undo {status}")
+
+
+def test_a_crash_while_the_end_of_a_step_on_a_queue_is_waited_for_leaves_it_told() -> None:
+    async def program(engine: Engine) -> list[Any]:
+        result = await engine.run(give_up_and_see, "it answers", "far", id="r")
+        await asyncio.sleep(30)  # the step of a dead worker is there in this process, and cleans up
+        return result
+
+    def check(result: list[Any], crashes: int) -> None:
+        assert result[1:] == ["timed out"]
+        assert "began" not in "|".join(told).partition("cleaned up")[2]
+        [undone] = {each for each in told if each.startswith("undo")}
+        assert undone.startswith(("undo succeeded", "undo uncertain") if crashes else "undo succeeded")
+        told.clear()
+
+    told.clear()
+    assert crash_at_every_commit(program, check, queues=("default", "far")) >= 10
+
+
+def test_a_step_that_nobody_has_taken_from_its_queue_never_begins() -> None:
+    async def main() -> list[Any]:
+        world = World()
+        owner = await world.open()
+        run = await owner.start(give_up_and_see, "it stops", "far", id="r")
+        await asyncio.sleep(10)
+        assert not told
+        await world.open(queues=("far",), serve=())
+        result = await run.result()
+        await world.close()
+        return result
+
+    told.clear()
+    result = play(main)
+    assert result[1] == "timed out"
+    assert result[0] >= 10
+    [undone] = told
+    assert undone.startswith("undo failed")
 
 
 def test_a_run_that_is_cancelled_once_more_still_waits_and_is_cancelled_then() -> None:
@@ -166,7 +221,7 @@ def toil_until_told(what: str) -> str:
 
 @workflow
 def give_up_a_thread(what: str) -> str:
-    handle: Any = toil_until_told.start(what)
+    handle: Any = toil_until_told.options(queue="far" if what == "far" else None).start(what)
     keepstep.sync.receive("enough")
     handle.cancel()
     try:
@@ -176,24 +231,26 @@ def give_up_a_thread(what: str) -> str:
     return "never"
 
 
-async def test_a_thread_is_told_by_its_heartbeat_and_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["here", "far"])
+async def test_a_thread_is_told_by_its_heartbeat_and_waited_for(where: str, tmp_path: Path) -> None:
     told.clear()
     may_beat.clear()
-    async with Engine(f"sqlite:///{tmp_path}/a.db") as engine, asyncio.timeout(30):
-        run = await engine.start(give_up_a_thread, "thread", id="r")
+    queues = ("default", "far")
+    async with Engine(f"sqlite:///{tmp_path}/a.db", queues=queues) as engine, asyncio.timeout(30):
+        run = await engine.start(give_up_a_thread, where, id="r")
         await asyncio.to_thread(may_beat.wait, 20)
         await run.signal("enough")
         assert await run.result() == "given up"
         types = [event.type async for event in run.history()]
-    assert told == ["thread began", "thread heard"]
+    assert told == [f"{where} began", f"{where} heard"]
     assert types[-2:] == ["step_completed", "workflow_completed"]
 
 
-@pytest.mark.parametrize("options", [{"queue": "far"}, {"once": True}, {"transaction": True}])
+@pytest.mark.parametrize("options", [{"once": True}, {"transaction": True}])
 def test_what_cannot_be_waited_for_is_refused_where_it_is_said(options: dict[str, Any]) -> None:
     def function(_: Any) -> None: ...
 
-    with pytest.raises(InvalidInput, match="is for steps beside their run"):
+    with pytest.raises(InvalidInput, match="does not go with"):
         step(name="never_waited_for", on_cancel="wait", **options)(function)
     with pytest.raises(InvalidInput, match='is "stop" or "wait"'):
         step(name="never_waited_for", on_cancel="leave")(function)  # type: ignore[call-overload]

@@ -246,10 +246,9 @@ def _check_waiting(options: StepOptions, name: str) -> None:
 def _check_on_cancel(options: StepOptions, name: str) -> None:
     if options.on_cancel not in ON_CANCEL:
         raise InvalidInput(f'on_cancel of step {name!r} is "stop" or "wait", not {options.on_cancel!r:.60}')
-    if options.on_cancel == "wait" and (options.queue is not None or options.once or options.transaction):
+    if options.on_cancel == "wait" and (options.once or options.transaction):
         raise InvalidInput(
-            f'step {name!r}: on_cancel="wait" is for steps beside their run that may be repeated; '
-            "leave out queue=, once= and transaction=, or on_cancel="
+            f'step {name!r}: on_cancel="wait" does not go with once= and transaction=; leave one of them out'
         )
 
 
@@ -285,6 +284,8 @@ def published_options(step: Step[Any, Any]) -> dict[str, Any] | None:
     changed = {name: getattr(options, name) for name in _EXECUTED_BY}
     if options.retry is not step.decorated_options.retry:
         changed["retry"] = options.retry.as_plain()
+    if options.on_cancel != step.decorated_options.on_cancel:
+        changed["on_cancel"] = options.on_cancel
     return changed
 
 
@@ -293,6 +294,8 @@ def with_published_options(step: Step[Any, Any], changed: dict[str, Any]) -> Ste
     options = {name.removesuffix("_seconds"): changed[name] for name in _EXECUTED_BY}
     if "retry" in changed:
         options["retry"] = Retry(**changed["retry"])
+    if "on_cancel" in changed:
+        options["on_cancel"] = changed["on_cancel"]
     return step.options(**options)
 
 

@@ -38,7 +38,7 @@ from keepstep.journal import (
     TaskToken,
     TooLarge,
 )
-from keepstep.runtime.errors import TimedOut, WorkersDied
+from keepstep.runtime.errors import Cancelled, TimedOut, WorkersDied
 from keepstep.runtime.registry import find_step, steps
 from keepstep.runtime.step import Step, with_published_options
 
@@ -48,6 +48,7 @@ from .heart import HEARTBEAT, Heart
 from .inbox import StepAnswer
 from .remote_words import RemoteWords
 from .remote_work import RemoteWorkWithHeaders
+from .telling import TOLD, Telling
 from .unheard import Doubt
 from .voice import Voice
 
@@ -200,8 +201,15 @@ class RemoteSteps:
         await self._answer(task, StepAnswer(False, failure, work.record.attempts + 1, is_uncertain=True))
 
     async def _attempt(self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders) -> None:
+        is_patient = step.run_options.on_cancel == "wait"
+        if is_patient and await self._noted(task, TOLD):
+            failure = sealed_error(Cancelled(f"step {step.name!r} was told to end when nobody was executing it"))
+            uncertain = work.record.is_uncertain or work.deaths(task) > 0
+            await self._answer(task, StepAnswer(False, failure, work.record.attempts, uncertain))
+            return
+        telling = Telling(step, lambda: self._noted(task, TOLD))
         try:
-            value = await self._call(task, step, work)
+            value = await self._call(task, step, work, telling)
             payload = self._worker.steps.sealed(step, value)
         except (GeneratorExit, KeyboardInterrupt):
             raise
@@ -209,13 +217,16 @@ class RemoteSteps:
             if asyncio.current_task() in self._cut_off:
                 await self._put_back(task, work, 0)
                 raise
+            if telling.is_told:
+                await self._failed(task, step, work, Cancelled(f"step {step.name!r} was told to end"), is_last=True)
+                return
             await self._failed(task, step, work, TimedOut(f"step {step.name!r} was cancelled by its own code"))
         except BaseException as error:
-            await self._failed(task, step, work, error)
+            await self._failed(task, step, work, error, is_last=telling.is_told)
         else:
             await self._answer(task, StepAnswer(True, payload, work.record.attempts + 1))
 
-    async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders) -> Any:
+    async def _call(self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders, telling: Telling) -> Any:
         heart = Heart(self._worker.loop, self._worker.journal.clock, lambda details: self._keep(task, details, heart))
         details = await self._last_heartbeat(task)
         number, headers = work.record.attempts + 1, work.headers or {}
@@ -226,6 +237,7 @@ class RemoteSteps:
         args, kwargs = step.signature.decode_args(work.arguments)
         call = self._worker.steps.limited_call(step, args, kwargs, work.record, heart, headers)
         watching = self._worker.watching
+        telling.begin(heart)
         try:
             value = await (call if watching is None else watching.remote(task, step, work, call))
         except Exception:
@@ -236,6 +248,7 @@ class RemoteSteps:
             await voice.finish()
             return value
         finally:
+            telling.end()
             heart.is_over = True
 
     async def _last_heartbeat(self, task: Task) -> bytes:
@@ -268,13 +281,21 @@ class RemoteSteps:
         return True
 
     async def _failed(
-        self, task: Task, step: Step[Any, Any], work: RemoteWorkWithHeaders, error: BaseException
+        self,
+        task: Task,
+        step: Step[Any, Any],
+        work: RemoteWorkWithHeaders,
+        error: BaseException,
+        *,
+        is_last: bool = False,
     ) -> None:
+        """``is_last``: no other attempt follows, because the step was told to end."""
         record = work.record
         failure = sealed_error(error)
         uncertain = record.is_uncertain or isinstance(error, MAY_HAVE_HAPPENED)
+        uncertain |= is_last and isinstance(error, Cancelled)
         attempts = record.attempts + 1
-        pause = self._worker.steps.pause(step, attempts, record.first_at, error)
+        pause = None if is_last else self._worker.steps.pause(step, attempts, record.first_at, error)
         if pause is None:
             await self._answer(task, StepAnswer(False, failure, attempts, uncertain))
             return

@@ -59,6 +59,7 @@ from .pause import of_pausing
 from .remote import state_of_remote
 from .reply import UPDATE
 from .said import Hearing
+from .telling import TOLD
 from .unwanted import have_it_end, let_go
 from .updating import PATIENCE_SECONDS, UPDATE_OUTCOMES, Updating, outcome_events
 from .waits import condition_of, detail_of
@@ -336,7 +337,7 @@ class Resident:
         """Delete what is remembered of an operation that has ended."""
         self.attempts.pop(key, None)
         self.heartbeats.pop(key, None)
-        mine = [each for each in ((ATTEMPT, key), (HEARTBEAT, key), (HUMAN_TASK, key)) if each in self.state_keys]
+        mine = [(kind, key) for kind in (ATTEMPT, HEARTBEAT, HUMAN_TASK, TOLD) if (kind, key) in self.state_keys]
         self.state_keys.difference_update(mine)
         self._state_going.update(mine)
         return [StateChange(kind, each, None) for kind, each in mine]

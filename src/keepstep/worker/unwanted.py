@@ -2,20 +2,22 @@
 
 Most are let go of at once: the code does not wait for them any more, and what is still said of them is ignored. A step
 with ``on_cancel="wait"`` is told to end, and stays what the code waits for until history has its end: its result, its
-error, or ``Cancelled``. Who takes the run over after a crash finds nobody executing it, and records that at once.
+error, or ``Cancelled``. Who takes the run over after a crash finds nobody executing it, and records that at once. One
+on a queue may be executed by anybody, who finds a mark (``telling``) and answers.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keepstep.journal import TaskRef
+from keepstep.journal import StateChange, TaskRef
 from keepstep.runtime.errors import Cancelled
 from keepstep.runtime.operation import ChildOperation, Operation, StepOperation
 
 from .attempt import AttemptRecord, sealed_error
 from .kinship import stop_waiting_for
 from .remote import state_of_remote
+from .telling import TOLD
 
 if TYPE_CHECKING:
     from .resident import Resident
@@ -40,6 +42,11 @@ def let_go(resident: Resident, operation: Operation) -> None:
 def have_it_end(resident: Resident, operation: StepOperation) -> None:
     """Tell a step to end. One that is not being executed has ended: it is not begun any more."""
     key = operation.key
+    if operation.step.run_options.queue is not None:
+        if (TOLD, key) not in resident.state_keys:
+            resident.state_keys.add((TOLD, key))
+            resident.append(state=[StateChange(TOLD, key, b"1")])
+        return
     attempt = resident.running.get(key)
     if attempt is not None and attempt.task is not None:
         attempt.tell_to_end()
