@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from .served import Served, served
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SEEN_MILLISECONDS_MAX = 15_000
+SEEN_MILLISECONDS_MAX = 30_000
 """So long a busy machine may take until something is seen; the tests wait no longer than it takes."""
 
 

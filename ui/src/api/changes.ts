@@ -1,7 +1,10 @@
-// Live changes: one stream of server-sent events for the tab, and a poll behind it for when there is none.
+// Live changes: one stream of server-sent events for the tab, and a poll behind it.
 //
 // Listeners are told the ids of what changed, or null for "anything may have": after a gap in the stream, on each poll,
 // and when the tab is seen again. While the tab is hidden nobody is told anything, and nothing is asked.
+//
+// Not every change has an event: that a run has come to wait is written after what it did, and is not told. So each
+// event is followed by an echo, and the poll goes on, slowly, while the stream is open.
 
 export type Liveness = "live" | "polling";
 export type Listener = (ids: readonly string[] | null) => void;
@@ -15,7 +18,9 @@ export interface Surroundings {
   onVisibility(callback: () => void): () => void;
 }
 
-export const POLL_MILLISECONDS = 4_000;
+export const POLL_MILLISECONDS: Record<Liveness, number> = { live: 15_000, polling: 4_000 };
+export const ECHO_MILLISECONDS = 1_000;
+const CLOSED = 2;
 
 export class Changes {
   liveness: Liveness = "polling";
@@ -23,8 +28,9 @@ export class Changes {
   readonly #around: Surroundings;
   readonly #listeners = new Set<Listener>();
   readonly #onLiveness: (liveness: Liveness) => void;
-  #stream: EventSource | null = null;
-  #timer: number | null = null;
+  #stream: EventSource;
+  #poll: number;
+  #echo: number | null = null;
   readonly #unwatch: () => void;
   #missed = false;
 
@@ -33,7 +39,8 @@ export class Changes {
     this.#around = around;
     this.#onLiveness = onLiveness;
     this.#unwatch = around.onVisibility(() => this.#seen());
-    this.#open();
+    this.#stream = this.#open();
+    this.#poll = this.#schedule();
   }
 
   listen(listener: Listener): () => void {
@@ -43,41 +50,46 @@ export class Changes {
 
   close(): void {
     this.#unwatch();
-    this.#stream?.close();
-    if (this.#timer !== null) this.#around.clearTimer(this.#timer);
-    this.#timer = null;
+    this.#stream.close();
+    this.#around.clearTimer(this.#poll);
+    if (this.#echo !== null) this.#around.clearTimer(this.#echo);
     this.#listeners.clear();
   }
 
-  #open(): void {
+  #open(): EventSource {
     const stream = this.#around.openStream(this.#address);
-    this.#stream = stream;
-    stream.addEventListener("runs", (event) => this.#tell(idsOf((event as MessageEvent<string>).data)));
-    stream.addEventListener("open", () => this.#opened());
-    stream.addEventListener("error", () => this.#lost(stream));
-  }
-
-  #opened(): void {
-    if (this.#timer !== null) this.#around.clearTimer(this.#timer);
-    this.#timer = null;
-    this.#become("live");
-    this.#tell(null);
-  }
-
-  /** A browser opens a stream that broke off anew by itself, but not one that was refused. */
-  #lost(stream: EventSource): void {
-    this.#become("polling");
-    if (this.#timer === null) this.#poll(stream);
-  }
-
-  #poll(stream: EventSource): void {
-    this.#timer = this.#around.setTimer(() => {
+    stream.addEventListener("runs", (event) => this.#heard(idsOf((event as MessageEvent<string>).data)));
+    stream.addEventListener("open", () => {
+      this.#become("live");
       this.#tell(null);
-      if (stream.readyState !== 2) return this.#poll(stream);
-      this.#timer = null;
-      this.#open();
-      if (this.#timer === null) this.#poll(this.#stream ?? stream);
-    }, POLL_MILLISECONDS);
+    });
+    stream.addEventListener("error", () => this.#become("polling"));
+    return stream;
+  }
+
+  #heard(ids: readonly string[] | null): void {
+    this.#tell(ids);
+    this.#echo ??= this.#around.setTimer(() => {
+      this.#echo = null;
+      this.#tell(null);
+    }, ECHO_MILLISECONDS);
+  }
+
+  #become(liveness: Liveness): void {
+    if (this.liveness === liveness) return;
+    this.liveness = liveness;
+    this.#onLiveness(liveness);
+    this.#around.clearTimer(this.#poll);
+    this.#poll = this.#schedule();
+  }
+
+  /** A browser opens a stream that broke off anew by itself, but not one that was refused: that is done with a poll. */
+  #schedule(): number {
+    return this.#around.setTimer(() => {
+      if (this.#stream.readyState === CLOSED) this.#stream = this.#open();
+      this.#poll = this.#schedule();
+      this.#tell(null);
+    }, POLL_MILLISECONDS[this.liveness]);
   }
 
   #tell(ids: readonly string[] | null): void {
@@ -92,11 +104,6 @@ export class Changes {
     if (this.#around.isHidden() || !this.#missed) return;
     this.#missed = false;
     this.#tell(null);
-  }
-
-  #become(liveness: Liveness): void {
-    this.liveness = liveness;
-    this.#onLiveness(liveness);
   }
 }
 
