@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from keepstep.client.engine import Engine
-from keepstep.journal import Status
+from keepstep.client.searching import count_groups
+from keepstep.journal import InvalidInput, Status
 
 TYPES_MAX = 100
 KEEP_TIMES = 10
@@ -34,7 +35,7 @@ class RunCounts(msgspec.Struct, frozen=True, kw_only=True):
     by_status: dict[str, int]
     """Of every status, also of those that no run has."""
     by_type: list[TypeCount]
-    """Of the workflows that workers have published, the most first, up to 100 of them."""
+    """The most first, up to 100 types; none where there are more than a thousand."""
     others: int
     """Runs of all other types."""
 
@@ -44,7 +45,6 @@ class Census:
 
     def __init__(self, engine: Engine) -> None:
         self._journal = engine.journal
-        self._published = engine.published
         self._namespace = engine.namespace
         self._counting: asyncio.Task[RunCounts] | None = None
         self._keep_until = 0.0
@@ -58,17 +58,20 @@ class Census:
 
     async def _count(self) -> RunCounts:
         began = time.monotonic()
-        by_status = {each.value: await self._count_of(statuses=(each,)) for each in Status}
-        types = sorted(await self._published.workflows())[:TYPES_MAX]
-        by_type = [TypeCount(each, await self._count_of(types=(each,))) for each in types]
-        by_type.sort(key=lambda each: (-each.count, each.type))
+        found = await count_groups(self._journal, self._namespace, "Status", None)
+        by_status = {each.value: found.get(each.value, 0) for each in Status}
+        by_type = await self._count_types()
         ended = time.monotonic()
         self._keep_until = ended + max((ended - began) * KEEP_TIMES, KEEP_SECONDS_MIN)
         others = sum(by_status.values()) - sum(each.count for each in by_type)
         return RunCounts(by_status=by_status, by_type=by_type, others=max(others, 0))
 
-    async def _count_of(self, statuses: tuple[Status, ...] = (), types: tuple[str, ...] = ()) -> int:
-        return await self._journal.count_runs(self._namespace, statuses=statuses, types=types)
+    async def _count_types(self) -> list[TypeCount]:
+        try:
+            found = await count_groups(self._journal, self._namespace, "WorkflowType", None)
+        except InvalidInput:  # there are more types than anybody reads
+            return []
+        return [TypeCount(str(each), count) for each, count in found.items()][:TYPES_MAX]
 
 
 def _has_failed(counting: asyncio.Task[RunCounts]) -> bool:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keepstep.journal import TooLarge
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
+from keepstep.journal.namespace import DEFAULT
 
 from .audit import AuditLine
 from .call import Call
@@ -71,12 +72,12 @@ class Endpoint:
             message = f"this address takes {allowed}, not {scope['method']}"
             raise Refusal(405, "method_not_allowed", message, headers={"Allow": allowed})
         line.route = route
-        query = read_query(scope["query_string"], route.query)
-        line.namespace = query.namespace
+        fields = read_fields(scope["query_string"])
+        line.namespace = fields.get("namespace", DEFAULT)
         named = {name: read_text(text, name) for name, text in scope["path_params"].items()}
-        async with self._desk.admit(scope, route, query.namespace) as (engine, caller):
+        async with self._desk.admit(scope, route, line.namespace) as (engine, caller):
             line.caller = caller
-            given: dict[str, Any] = {**named, "query": query}
+            given: dict[str, Any] = {**named, "query": read_query(fields, route.query)}
             if route.body is not None:
                 given["body"] = decode_body(await read_body(scope, receive), route.body)
             call = Call(self._desk, engine, caller, scope)
@@ -113,10 +114,10 @@ def _checked(text: str, name: str) -> str:
     return text
 
 
-def read_query(text: bytes, kind: type[Query]) -> Query:
-    """What stands behind the ``?``. Raises ``Refusal``."""
+def read_fields(text: bytes) -> dict[str, str]:
+    """What stands behind the ``?``, by name. Raises ``Refusal``."""
     if not text:
-        return kind()
+        return {}
     if len(text) > QUERY_BYTES_MAX:
         raise Refusal(413, "too_large", f"the query has {len(text)} bytes; at most it may have {QUERY_BYTES_MAX}")
     try:
@@ -130,6 +131,11 @@ def read_query(text: bytes, kind: type[Query]) -> Query:
         if name in fields:
             raise Refusal(400, "invalid_input", f"the query has {name!r} more than once", field=name)
         fields[name] = _checked(value, name)
+    return fields
+
+
+def read_query(fields: dict[str, str], kind: type[Query]) -> Query:
+    """The fields as what they must be. Raises ``Refusal``."""
     try:
         return msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:

@@ -173,6 +173,15 @@ async def test_runs_are_counted_by_status_and_type(engine: Engine, api: Api) -> 
     assert (by_type["wait_over_http"], by_type["parent_over_http"], counts["others"]) == (4, 1, 0)
 
 
+async def test_runs_are_counted_by_the_values_of_a_field(api: Api) -> None:
+    for n in range(3):
+        await api.post("/runs", {"type": "wait_over_http", "id": f"r{n}", "attributes": {"shop": "ab"[n % 2]}})
+    groups = (await api.get("/runs/groups", field="shop", filter="WorkflowType = 'wait_over_http'"))["groups"]
+    assert groups == [{"value": "a", "count": 2}, {"value": "b", "count": 1}]
+    for wrong in ("field=Colour", "field=", "", "field=shop&filter=Status"):
+        assert (await api.refusal("GET", f"/runs/groups?{wrong}"))[:2] == (400, "invalid_input")
+
+
 async def test_a_run_is_told_of_with_why_it_waits_its_owner_and_its_children(api: Api) -> None:
     await api.post("/runs", {"type": "parent_over_http", "id": "p"})
 

@@ -65,6 +65,25 @@ class RunCount(msgspec.Struct, frozen=True):
     count: int
 
 
+class GroupQuery(FilterQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which runs, and by what they are counted."""
+
+    field: str
+
+
+class Group(msgspec.Struct, frozen=True):
+    """How many runs have a value; null stands for those that have none."""
+
+    value: str | int | bool | None
+    count: int
+
+
+class Groups(msgspec.Struct, frozen=True):
+    """The most first."""
+
+    groups: list[Group]
+
+
 class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be started, and how."""
 
@@ -143,6 +162,13 @@ async def count_runs(call: Call, query: FilterQuery) -> RunCount:
 async def count_by_status_and_type(call: Call, query: Query) -> RunCounts:
     """Count all runs by status and by type. The numbers may be some seconds old."""
     return await census_of(call.engine).read()
+
+
+@routes.get("/runs/groups", role=Role.READ)
+async def count_by_field(call: Call, query: GroupQuery) -> Groups:
+    """Count the runs that fit a filter by the values of a field, such as `WorkflowType`, or of an attribute."""
+    found = await call.engine.count_by(query.field, query.filter)
+    return Groups([Group(value, count) for value, count in found.items()])
 
 
 @routes.post("/runs", role=Role.OPERATE, statuses=(201, 200), refuses=(409,))
