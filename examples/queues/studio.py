@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 import keepstep
 from keepstep import step, workflow
 
 gpu = keepstep.queue("gpu", concurrency=2, weights={"gold": 2})
-mail = keepstep.queue("mail", rate="3/s")
+mail = keepstep.queue("mail", rate="3/s", rate_per_key="2/s")
 orders = keepstep.queue("orders", per_key=1)
 
 at_work: Counter[str] = Counter()
 most: Counter[str] = Counter()
+mailed: dict[str, list[float]] = {}
 
 
 @step(queue=gpu)
@@ -28,6 +30,7 @@ async def render(picture: str) -> str:
 @step(queue=mail)
 async def send(customer: str, picture: str) -> None:
     most["mails"] += 1
+    mailed.setdefault(customer, []).append(time.monotonic())
 
 
 @workflow(queue=orders)
@@ -36,6 +39,6 @@ async def fulfil(customer: str, pictures: list[str]) -> list[str]:
     at_work[customer] += 1
     most[customer] = max(most[customer], at_work[customer])
     rendered = await asyncio.gather(*[render.options(fairness_key=customer)(each) for each in pictures])
-    await send(customer, rendered[0])
+    await send.options(fairness_key=customer)(customer, rendered[0])
     at_work[customer] -= 1
     return list(rendered)

@@ -14,6 +14,7 @@ SAID = [
     "the last order is queued: it waits for ben-0",
     "at most 2 pictures at a time, and 1 order of ann's",
     "8 mails in no less than 2 s: True",
+    "of one customer's no more than 2 in a second: True",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -25,6 +26,7 @@ from keepstep.journal import (
     TaskRef,
     Ticket,
 )
+from keepstep.journal.deciding import rate
 from tests.journal.scene import START, Scene, advance, event, get, lease, new_run, settle, start_owned
 
 SECOND = 1_000_000
@@ -191,6 +193,66 @@ async def test_a_claim_says_when_the_rate_allows_more(scene: Scene) -> None:
     assert await keys(journal) == []
     scene.clock.time = START + 10 * SECOND
     assert await keys(journal) == ["b"]
+
+
+async def test_in_no_stretch_of_the_windows_length_does_a_key_get_more_than_its_rate(scene: Scene) -> None:
+    journal = await scene.open()
+    await declare(journal, rate_per_key=Rate(3, 16 * SECOND))
+    await start_owned(
+        journal, tasks=tuple(step(f"{key}{n:03}", fairness_key=key) for n in range(20) for key in ("", "a", "b"))
+    )
+    moments: dict[str, list[int]] = {"": [], "a": [], "b": []}
+    for _ in range(110):
+        for key in await keys(journal, 4):
+            moments[key.rstrip("0123456789")].append(scene.clock.time)
+        scene.clock.time += 700_000
+    for times in moments.values():
+        assert len(times) >= 12
+        assert all(later - earlier >= 16 * SECOND for earlier, later in zip(times, times[3:], strict=False))
+
+
+async def test_a_claim_says_when_the_rate_of_a_key_allows_more(scene: Scene) -> None:
+    journal = await scene.open()
+    await declare(journal, rate_per_key=Rate(1, 10 * SECOND))
+    await start_owned(journal, tasks=tuple(step(f"{key}{n}", fairness_key=key) for key in ("a", "b") for n in (1, 2)))
+    claimed = await claim(journal, 1)
+    assert [task.key for task in claimed.tasks] == ["a1"]
+    scene.clock.time += 4 * SECOND
+    claimed = await claim(journal)
+    assert ([task.key for task in claimed.tasks], claimed.again_at) == (["b1"], START + 10 * SECOND)
+    scene.clock.time = START + 10 * SECOND - 1
+    assert await keys(journal) == []
+    scene.clock.time = START + 10 * SECOND
+    claimed = await claim(journal)
+    assert ([task.key for task in claimed.tasks], claimed.again_at) == (["a2"], START + 14 * SECOND)
+    scene.clock.time = START - 100 * SECOND
+    assert await keys(journal) == []
+    await declare(journal)
+    assert await keys(journal) == ["b2"]
+
+
+async def test_a_queue_remembers_so_many_keys_and_has_others_wait_rather_than_get_too_much(scene: Scene) -> None:
+    journal = await scene.open()
+    await declare(journal, rate_per_key=Rate(1, 10 * SECOND))
+    await start_owned(journal, tasks=tuple(step(key, fairness_key=key) for key in ("a", "b", "c", "d")))
+    with patch.object(rate, "KEYS_MAX", 2):
+        claimed = await claim(journal)
+        assert ([task.key for task in claimed.tasks], claimed.again_at) == (["a", "b"], START + 10 * SECOND)
+        scene.clock.time += 9 * SECOND
+        assert await keys(journal) == []
+        scene.clock.time += SECOND
+        assert await keys(journal) == ["c", "d"]
+
+
+async def test_runs_of_one_key_begin_at_its_rate(scene: Scene) -> None:
+    journal = await scene.open()
+    await declare(journal, rate_per_key=Rate(1, 10 * SECOND))
+    await journal.open_lease(lease())
+    for name, key in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+        await start(journal, name, fairness_key=key)
+    assert await admitted(journal) == ["a1", "b1"]
+    scene.clock.time += 10 * SECOND
+    assert await admitted(journal) == ["a2"]
 
 
 async def test_a_clock_that_goes_back_does_not_open_the_window(scene: Scene) -> None:

@@ -33,7 +33,8 @@ def test_a_rate_is_a_number_of_starts_and_a_time(given: Any, rate: Rate) -> None
 
 @pytest.mark.parametrize("shown", ["100/m", "20/30s", "5/100ms", "1/d", "3/2h"])
 def test_a_rate_is_shown_as_it_is_written(shown: str) -> None:
-    assert as_plain(limits_of("q", {"rate": shown})) == {"rate": shown}
+    given = {"rate": shown, "rate_per_key": shown}
+    assert as_plain(limits_of("q", given)) == given
 
 
 @pytest.mark.parametrize(

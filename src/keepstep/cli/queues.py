@@ -97,6 +97,7 @@ async def _tell(url: str, say: Callable[[Queues], Awaitable[object]], done: str)
 @click.option("--per-worker", metavar="N", help="A worker takes no more while it has so many.")
 @click.option("--per-key", metavar="N", help="Of one fairness key at a time.")
 @click.option("--rate", metavar="N/TIME", help="Begun in any stretch of that length, such as 100/m.")
+@click.option("--rate-per-key", metavar="N/TIME", help="Of one fairness key, begun in any stretch of that length.")
 @database_option
 def limit_queue(name: str, url: str, **given: str | None) -> int:
     """Change limits of a queue, from now on. "none" lifts one, "code" lets the one count again that code declares."""
@@ -118,4 +119,4 @@ async def _limit(name: str, given: dict[str, str], url: str) -> None:
 def _value(what: str, text: str) -> Any:
     if text == "none":
         return None
-    return int(text) if what != "rate" and text.isdecimal() else text
+    return int(text) if not what.startswith("rate") and text.isdecimal() else text

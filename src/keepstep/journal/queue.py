@@ -43,12 +43,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     per_key: int | None = None
     """Slots held at once by what has the same fairness key. What has none counts as one key, too."""
     rate: Rate | None = None
+    rate_per_key: Rate | None = None
+    """Of what has the same fairness key, likewise."""
     weights: dict[str, int] = {}
     """How many turns a fairness key gets where others get one."""
 
     def holds_runs_back(self) -> bool:
         """Whether a run may have to wait for its admission."""
-        return any(each is not None for each in (self.concurrency, self.per_worker, self.per_key, self.rate))
+        limits = (self.concurrency, self.per_worker, self.per_key, self.rate, self.rate_per_key)
+        return any(each is not None for each in limits)
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

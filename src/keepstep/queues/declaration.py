@@ -24,6 +24,7 @@ def queue(
     per_worker: int | None = None,
     per_key: int | None = None,
     rate: RateGiven | None = None,
+    rate_per_key: RateGiven | None = None,
     weights: Mapping[str, int] | None = None,
 ) -> str:
     """Declare a queue with limits; its name is returned, for ``@step(queue=...)`` and ``@workflow(queue=...)``.
@@ -33,6 +34,7 @@ def queue(
     :param per_worker: a worker takes no more while it has so many. :param per_key: at most so many of one
         ``fairness_key`` at a time, in order of arrival.
     :param rate: at most so many begin in any stretch of that length: ``"100/m"`` or ``(100, "1m")``.
+    :param rate_per_key: at most so many of one ``fairness_key`` begin in any stretch of that length.
     :param weights: how many turns a ``fairness_key`` gets where others get one: ``{"gold": 3}``.
 
     It holds for all processes on the journal as soon as a worker with this code starts, until other code or an
@@ -41,8 +43,8 @@ def queue(
     Raises ``InvalidInput`` for a limit that is none, and for a second declaration in another module.
     """
     checked_name(name, "the name of a queue")
-    given = {"concurrency": concurrency, "per_worker": per_worker, "per_key": per_key, "rate": rate, "weights": weights}
-    limits = limits_of(name, given)
+    given = {"concurrency": concurrency, "per_worker": per_worker, "per_key": per_key, "rate": rate}
+    limits = limits_of(name, {**given, "rate_per_key": rate_per_key, "weights": weights})
     module = str(sys._getframe(1).f_globals.get("__name__", ""))
     there = _declared.get(name)
     if there is not None and there[1] != module and there[0] != limits:

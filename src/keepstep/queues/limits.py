@@ -13,7 +13,7 @@ from keepstep.runtime.data import Duration, checked_name, to_seconds
 RateGiven = str | tuple[int, Duration]
 """``"100/m"``, ``"20/30s"`` or ``(100, "1m")``."""
 
-NAMES = ("concurrency", "per_worker", "per_key", "rate", "weights")
+NAMES = ("concurrency", "per_worker", "per_key", "rate", "rate_per_key", "weights")
 COUNT_MAX = 1_000_000_000
 RATE_SECONDS_MAX = 366 * 86_400.0
 
@@ -26,14 +26,19 @@ def limits_of(name: str, given: Mapping[str, Any]) -> Limits:
     unknown = [each for each in given if each not in NAMES]
     if unknown:
         raise InvalidInput(f"queue {name!r} has no limit {unknown[0]!r}; there are {', '.join(NAMES)}")
-    rate, weights = given.get("rate"), given.get("weights")
+    weights = given.get("weights")
     return Limits(
         concurrency=_count(name, "concurrency", given.get("concurrency")),
         per_worker=_count(name, "per_worker", given.get("per_worker")),
         per_key=_count(name, "per_key", given.get("per_key")),
-        rate=None if rate is None else rate_of(name, rate),
+        rate=_rate(name, given.get("rate")),
+        rate_per_key=_rate(name, given.get("rate_per_key")),
         weights={} if weights is None else _weights(name, weights),
     )
+
+
+def _rate(name: str, given: Any) -> Rate | None:
+    return None if given is None else rate_of(name, given)
 
 
 def _count(name: str, what: str, value: Any) -> int | None:
@@ -96,7 +101,8 @@ def shown_rate(rate: Rate | None) -> str | None:
 
 def as_plain(limits: Limits) -> dict[str, Any]:
     """The limits that there are, as users write them."""
-    plain = {name: getattr(limits, name) for name in NAMES} | {"rate": shown_rate(limits.rate)}
+    plain = {name: getattr(limits, name) for name in NAMES}
+    plain |= {name: shown_rate(plain[name]) for name in ("rate", "rate_per_key")}
     return {name: value for name, value in plain.items() if value}
 
 

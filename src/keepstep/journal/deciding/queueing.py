@@ -29,7 +29,7 @@ from keepstep.journal.task import Task
 from .codes import NONE, QUEUED, json_text
 from .head import Head
 from .picture import Picture, Wants
-from .turn import Progress, hand_out, note_handed, rate_again_at
+from .turn import Progress, Turn
 
 _decode_ticket = msgspec.json.Decoder(Ticket).decode
 
@@ -93,27 +93,23 @@ def _claim_from(
 ) -> Claimed:
     if queue.is_paused:
         return Claimed()
-    tables, now, limits = picture.tables, picture.now, queue.limits
+    tables, now = picture.tables, picture.now
     before = msgspec.json.encode(progress)
     shelf = tables.shelf(queue.name, lease, kinds, types, now)
-    chosen = hand_out(limits, progress, shelf, now, limit)
+    turn = Turn(queue.limits, progress, now)
+    chosen = turn.hand_out(shelf, limit)
     free = tables.free_tasks(chosen) if chosen else []
     runs = _admit(picture, lease, [(task, run_id) for task, kind, run_id in free if kind == TICKET])
     tasks = tables.own_tasks([task for task, kind, _ in free if kind != TICKET], lease)
-    if free:
-        note_handed(limits.rate, progress, now, len(free))
+    turn.note([task for task, _, _ in free])
     after = msgspec.json.encode(progress)
     if after != before:
         tables.save_progress(queue.name, after)
-    return Claimed(tasks, runs, _again_at(picture, queue, progress) if len(chosen) < limit else None)
+    return Claimed(tasks, runs, _again_at(picture, queue, turn) if len(chosen) < limit else None)
 
 
-def _again_at(picture: Picture, queue: Queue, progress: Progress) -> int | None:
-    rate = queue.limits.rate
-    times = [
-        picture.tables.next_visible(queue.name, picture.now),
-        None if rate is None else rate_again_at(rate, progress, picture.now),
-    ]
+def _again_at(picture: Picture, queue: Queue, turn: Turn) -> int | None:
+    times = [picture.tables.next_visible(queue.name, picture.now), turn.again_at()]
     return min((time for time in times if time is not None), default=None)
 
 

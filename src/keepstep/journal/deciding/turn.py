@@ -5,12 +5,10 @@
    (deficit round robin): each gets as many as its weight says before the next one has its turn. So a key with ten
    thousand tasks takes one turn among the others, and none of its tasks is looked at but the next ones. Where the round
    stood is kept with the queue (``Progress``). Within one key the older goes first.
-3. ``per_key``: a key that holds all of its slots is passed over.
+3. ``per_key``, ``rate_per_key``: a key that holds all of its slots, or has had all that its window allows, is passed
+   over.
 
-The **rate** is a sliding window: in no stretch of its length, wherever it begins, are there more hand-outs than it
-says. The moments of the last ones are kept with the queue. Those within a sixty-fourth of the window are kept together
-under the last of their moments, so that there are never more than about 65 entries: hand-outs may come that much later
-than they could, never earlier. A clock that goes back is taken to stand still.
+Rates are windows over the hand-outs that the queue remembers (``rate``).
 """
 
 from __future__ import annotations
@@ -20,9 +18,9 @@ from typing import Protocol
 
 import msgspec
 
-from keepstep.journal.queue import Limits, Rate
+from keepstep.journal.queue import Limits
 
-WINDOW_PARTS = 64
+from .rate import Handed, KeyRates, again_at, noted, room_in
 
 KEYS_MIN = 20
 """Keys looked at together at least: some of them may have nothing that is visible, or be full."""
@@ -37,10 +35,11 @@ LEVELS_MAX = 1000
 class Progress(msgspec.Struct, omit_defaults=True):
     """What a queue remembers of its hand-outs. Changed only by claims, which take turns."""
 
-    handed: list[tuple[int, int, int]] = []
-    """First and last moment, and how many."""
+    handed: Handed = []
     rounds: dict[str, tuple[str, int]] = {}
     """By priority: the key that had its turn last, and how many more it may still get in it."""
+    by_key: dict[str, Handed] = {}
+    """By fairness key, where there is a rate for each."""
 
 
 progress_of = msgspec.json.Decoder(Progress).decode
@@ -68,9 +67,36 @@ class Shelf(Protocol):
         ...
 
 
-def hand_out(limits: Limits, progress: Progress, shelf: Shelf, now: int, limit: int) -> list[int]:
-    """What is handed out now, in order. ``note_handed`` tells how much of it could be."""
-    return choose(limits, progress, shelf, room_of(limits, progress, shelf, now, limit))
+class Turn:
+    """One claim from one queue: what is handed out now, and what is remembered of it."""
+
+    def __init__(self, limits: Limits, progress: Progress, now: int) -> None:
+        self._limits = limits
+        self._progress = progress
+        self._now = now
+        self._rates = KeyRates(limits.rate_per_key, progress.by_key, now)
+        self._keys: dict[int, str] = {}
+
+    def hand_out(self, shelf: Shelf, limit: int) -> list[int]:
+        """What may be handed out, in order. ``note`` tells how much of it could be."""
+        room = room_of(self._limits, self._progress, shelf, self._now, limit)
+        self._keys = choose(self._limits, self._progress, shelf, room, self._rates)
+        return list(self._keys)
+
+    def note(self, tasks: Sequence[int]) -> None:
+        """These were handed out. Called in any case, so that what is over is forgotten."""
+        rate, progress = self._limits.rate, self._progress
+        if rate is None:
+            progress.handed = []
+        elif tasks:
+            progress.handed = noted(rate, progress.handed, self._now, len(tasks))
+        progress.by_key = self._rates.note(self._keys[task] for task in tasks)
+
+    def again_at(self) -> int | None:
+        """When a rate allows more; None where none is in the way."""
+        rate = self._limits.rate
+        times = [self._rates.again_at(), None if rate is None else again_at(rate, self._progress.handed, self._now)]
+        return min((time for time in times if time is not None), default=None)
 
 
 def room_of(limits: Limits, progress: Progress, shelf: Shelf, now: int, limit: int) -> int:
@@ -81,16 +107,16 @@ def room_of(limits: Limits, progress: Progress, shelf: Shelf, now: int, limit: i
     if limits.per_worker is not None and room > 0:
         room = min(room, limits.per_worker - shelf.held_by_worker())
     if limits.rate is not None:
-        room = min(room, rate_room(limits.rate, progress, now))
+        room = min(room, room_in(limits.rate, progress.handed, now))
     return max(room, 0)
 
 
-def choose(limits: Limits, progress: Progress, shelf: Shelf, room: int) -> list[int]:
-    """Up to ``room`` tasks, in the order in which they are handed out."""
-    chosen: list[int] = []
-    left = _Left(limits.per_key, shelf)
+def choose(limits: Limits, progress: Progress, shelf: Shelf, room: int, rates: KeyRates) -> dict[int, str]:
+    """Up to ``room`` tasks, in the order in which they are handed out, and their keys."""
+    chosen: dict[int, str] = {}
+    left = _Left(limits.per_key, shelf, rates)
     for priority in shelf.priorities(LEVELS_MAX) if room > 0 else ():
-        chosen += _deal(limits, progress, shelf, priority, room - len(chosen), left)
+        chosen |= _deal(limits, progress, shelf, priority, room - len(chosen), left)
         if len(chosen) >= room:
             break
     return chosen
@@ -99,20 +125,22 @@ def choose(limits: Limits, progress: Progress, shelf: Shelf, room: int) -> list[
 class _Left:
     """How many more each key may get."""
 
-    def __init__(self, per_key: int | None, shelf: Shelf) -> None:
+    def __init__(self, per_key: int | None, shelf: Shelf, rates: KeyRates) -> None:
         self._per_key = per_key
         self._held = {} if per_key is None else shelf.held_by_key()
+        self._rates = rates
 
     def of(self, key: str) -> bool:
-        return self._per_key is None or self._held.get(key, 0) < self._per_key
+        return (self._per_key is None or self._held.get(key, 0) < self._per_key) and self._rates.allows(key)
 
     def take(self, key: str) -> None:
         self._held[key] = self._held.get(key, 0) + 1
+        self._rates.take(key)
 
 
-def _deal(limits: Limits, progress: Progress, shelf: Shelf, priority: int, room: int, left: _Left) -> list[int]:
+def _deal(limits: Limits, progress: Progress, shelf: Shelf, priority: int, room: int, left: _Left) -> dict[int, str]:
     """Tasks of one priority, a round of keys after another."""
-    chosen: list[int] = []
+    chosen: dict[int, str] = {}
     last, more = progress.rounds.get(str(priority), (None, 0))
     begin = "" if last is None else last if more else after(last)
     for page in _pages(shelf, priority, begin, max(room, KEYS_MIN)):
@@ -125,7 +153,7 @@ def _deal(limits: Limits, progress: Progress, shelf: Shelf, priority: int, room:
                 quota = more if key == last and more else limits.weights.get(key, 1)
                 last, more = key, quota
                 while more and waiting[key] and left.of(key) and len(chosen) < room:
-                    chosen.append(waiting[key].pop(0))
+                    chosen[waiting[key].pop(0)] = key
                     left.take(key)
                     more -= 1
                 if not waiting[key] or not left.of(key):
@@ -157,45 +185,3 @@ def _pages(shelf: Shelf, priority: int, begin: str, size: int) -> Iterator[list[
 def after(key: str) -> str:
     """The next text behind a key; none has a character below U+0001."""
     return key + "\x01"
-
-
-# -- the rate
-
-
-def rate_room(rate: Rate, progress: Progress, now: int) -> int:
-    """How many more the window has room for."""
-    now = _steady(progress, now)
-    return rate.count - sum(count for _, last, count in progress.handed if last > now - rate.microseconds)
-
-
-def note_handed(rate: Rate | None, progress: Progress, now: int, count: int) -> None:
-    """So many were handed out now."""
-    if rate is None:
-        progress.handed = []
-        return
-    now = _steady(progress, now)
-    handed = [each for each in progress.handed if each[1] > now - rate.microseconds]
-    if handed and now - handed[-1][0] < rate.microseconds // WINDOW_PARTS:
-        first, _, before = handed.pop()
-        handed.append((first, now, before + count))
-    else:
-        handed.append((now, now, count))
-    progress.handed = handed
-
-
-def rate_again_at(rate: Rate, progress: Progress, now: int) -> int | None:
-    """When the window has room again, if it has none."""
-    now = _steady(progress, now)
-    if rate_room(rate, progress, now) > 0:
-        return None
-    too_many = -rate_room(rate, progress, now)
-    for _, last, count in progress.handed:
-        if last > now - rate.microseconds:
-            too_many -= count
-            if too_many < 0:
-                return last + rate.microseconds
-    return None
-
-
-def _steady(progress: Progress, now: int) -> int:
-    return max(now, progress.handed[-1][1]) if progress.handed else now

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from keepstep.journal.deciding.turn import Progress, hand_out, note_handed, rate_again_at
+from keepstep.journal.deciding.turn import Progress, Turn
 from keepstep.journal.errors import Fenced
 from keepstep.journal.queue import (
     PLACES_COUNTED_MAX,
@@ -109,18 +109,16 @@ def claim_work(
 
 
 def _claim_from(tx: Transaction, row: QueueRow, shelf: MemoryShelf, lease_id: str, limit: int) -> Claimed:
-    limits = row.queue.limits
     if row.queue.is_paused:
         return Claimed()
-    chosen = [tx.disk.tasks[task_id] for task_id in hand_out(limits, row.progress, shelf, tx.now, limit)]
+    turn = Turn(row.queue.limits, row.progress, tx.now)
+    chosen = [tx.disk.tasks[task_id] for task_id in turn.hand_out(shelf, limit)]
     runs = [_admit(tx, task, lease_id) for task in chosen if task.task.kind == TICKET]
     tasks = [claim(tx, task, lease_id) for task in chosen if task.task.kind != TICKET]
-    if chosen:
-        note_handed(limits.rate, row.progress, tx.now, len(chosen))
+    turn.note([task.task_id for task in chosen])
     if len(chosen) == limit:
         return Claimed(tasks, runs)
-    rate_at = None if limits.rate is None else rate_again_at(limits.rate, row.progress, tx.now)
-    times = [time for time in (shelf.next_visible(), rate_at) if time is not None]
+    times = [time for time in (shelf.next_visible(), turn.again_at()) if time is not None]
     return Claimed(tasks, runs, min(times, default=None))
 
 

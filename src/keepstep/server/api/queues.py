@@ -16,7 +16,7 @@ from keepstep.server.route import Query, Routes
 
 routes = Routes("queues")
 
-Limit = Literal["concurrency", "per_worker", "per_key", "rate", "weights"]
+Limit = Literal["concurrency", "per_worker", "per_key", "rate", "rate_per_key", "weights"]
 
 
 class QueueList(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of one fairness key at a time."""
     rate: str | UnsetType | None = UNSET
     """Begun in any stretch of that length, such as "100/m"."""
+    rate_per_key: str | UnsetType | None = UNSET
+    """Of one fairness key, likewise."""
     weights: dict[str, int] | UnsetType | None = UNSET
     """Of fairness keys."""
     reset: list[Limit] = []
