@@ -26,7 +26,16 @@ from keepstep.journal import (
     Unsupported,
 )
 from keepstep.queues.declaration import queue
-from keepstep.runtime.ambient import all_handlers_finished, info, now, random, set_attributes, set_status, uuid4
+from keepstep.runtime.ambient import (
+    all_handlers_finished,
+    info,
+    is_replaying,
+    now,
+    random,
+    set_attributes,
+    set_status,
+    uuid4,
+)
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
 from keepstep.runtime.continuing import continue_as_new
@@ -131,6 +140,7 @@ __all__ = [
     "heartbeat",
     "human_task",
     "info",
+    "is_replaying",
     "logger",
     "note",
     "now",

@@ -12,6 +12,7 @@ from keepstep import converter as converter
 from keepstep import deprecate_patch as deprecate_patch
 from keepstep import heartbeat as heartbeat
 from keepstep import info as info
+from keepstep import is_replaying as is_replaying
 from keepstep import logger as logger
 from keepstep import note as note
 from keepstep import now as now

@@ -45,6 +45,16 @@ async def speaking() -> str:
         keepstep.logger.info("finally")
 
 
+turns: list[tuple[str, bool]] = []
+
+
+@workflow
+async def telling_replay() -> None:
+    turns.append(("begun", keepstep.is_replaying()))
+    await keepstep.receive("go")
+    turns.append(("gone on", keepstep.is_replaying()))
+
+
 @workflow
 class SpeakingHandlers:
     async def run(self) -> None:
@@ -103,6 +113,25 @@ def test_replay_after_a_crash_and_code_that_was_cut_off_are_quiet(records: Any) 
         assert [each.getMessage() for each in records()[said:]] == ["gone on", "finally"]
 
     run(main)
+
+
+def test_code_may_ask_whether_it_is_replayed() -> None:
+    async def main() -> None:
+        world = World()
+        first = await world.open(lease_seconds=1.0)
+        await first.start(telling_replay, id="telling")
+        await until_shown(first, Condition.WAITING, "telling")
+        world.kill(first)
+        second = await world.open(lease_seconds=1.0)
+        await second.signal("telling", "go")
+        await second.get("telling").result(timeout=60)
+        await world.close()
+
+    turns.clear()
+    run(main)
+    assert turns == [("begun", False), ("begun", True), ("gone on", False)]
+    with pytest.raises(RuntimeError, match="is_replaying can only be used inside a workflow"):
+        keepstep.is_replaying()
 
 
 def test_a_query_after_a_replay_is_asked_now_and_may_speak(records: Any) -> None:

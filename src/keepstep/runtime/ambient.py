@@ -41,6 +41,15 @@ def all_handlers_finished() -> bool:
     return not required("all_handlers_finished", only_looks=True).handling.at_work
 
 
+def is_replaying() -> bool:
+    """True in a turn that an earlier owner of the run may have run: ``keepstep.logger`` is quiet then.
+
+    For what only looks on, such as a metrics library of your own in workflow code. What is asked for must never hang on
+    it: a replay would ask for something else, and the run would be blocked.
+    """
+    return required("is_replaying", only_looks=True).is_quiet
+
+
 def set_status(text: str) -> None:
     """Tell people what the run is doing; shown by ``describe()`` and ``keepstep show``. Not part of history.
 
