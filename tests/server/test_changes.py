@@ -112,6 +112,24 @@ async def test_a_change_is_told_within_the_floor_also_one_that_another_process_m
         assert told["run_ids"] == [(await run.describe()).run_id]
 
 
+async def test_changes_of_many_shards_are_told_and_caught_up_with(postgres_url: str) -> None:
+    """Whose positions are given out only when somebody reads the log."""
+    async with Engine(postgres_url, workers=False) as engine, asyncio.timeout(60), server_of(Engines(engine)) as web:
+        await engine.start(go_on_for_changes, id="long ago")
+        async with watching(web) as stream:
+            for n in range(8):
+                await engine.start(go_on_for_changes, id=f"r{n}")
+            told: set[str] = set()
+            while len(told & {f"r{n}" for n in range(8)}) < 8:
+                told |= set((await stream.next())["ids"])
+            assert "long ago" not in told
+            mark = stream.last_id
+        assert len(mark.split("-")) == 16
+        await engine.start(go_on_for_changes, id="meanwhile")
+        async with watching(web, headers={"Last-Event-ID": mark}) as again:
+            await again.until_told("meanwhile")
+
+
 async def test_what_changes_quickly_is_told_together(engine: Engine) -> None:
     async with server_of(Engines(engine)) as web, watching(web) as stream:
         for n in range(50):
