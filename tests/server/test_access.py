@@ -237,3 +237,17 @@ async def test_without_keys_a_session_says_that_none_is_needed() -> None:
         assert (session["needs_key"], session["role"]) == (False, "admin")
         answer = await house.api.ask("POST", "/session", json={"key": "x\r\nSet-Cookie: y=z"})
         assert (answer.status_code, "set-cookie" in answer.headers) == (200, False)
+
+
+async def test_namespaces_are_named_to_those_who_may_look_into_them(house: House) -> None:
+    _, key = await house.ring.create("shop", Role.OPERATE, ("shop", "bare"))
+    admin, shop = ({"Authorization": f"Bearer {each}"} for each in (house.keys[Role.ADMIN], key))
+    for namespace in ("shop", "other"):
+        params = {"namespace": namespace}
+        await house.api.ask("POST", "/runs", headers=admin, params=params, json={"type": "x"})
+    daily = {"id": "s", "type": "x", "cron": "0 3 * * *"}
+    await house.api.ask("POST", "/schedules", headers=shop, params={"namespace": "bare"}, json=daily)
+    named = (await house.api.ask("GET", "/namespaces", headers=admin)).json()
+    assert named == {"namespaces": ["bare", "default", "other", "shop"]}
+    named = (await house.api.ask("GET", "/namespaces", headers=shop, params={"namespace": "shop"})).json()
+    assert named == {"namespaces": ["bare", "shop"]}

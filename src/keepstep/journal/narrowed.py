@@ -332,6 +332,11 @@ class NarrowedJournal:
             return found
         return [(None if value is None else self._name(str(value)), count) for value, count in found]
 
+    async def list_namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
+        """Its own, and those beside it, if they have runs."""
+        found = [each for each in sorted(self._namespaces) if each > after]
+        return [each for each in found if await self._journal.list_runs(each, limit=1)][:limit]
+
     async def list_attributes(self, namespace: str) -> list[Attribute]:
         return await self._journal.list_attributes(self._check(namespace))
 

@@ -300,6 +300,10 @@ class Journal(Protocol):
         """Give attributes a type before the first run has a value. Raises ``AttributeRefused`` if one has another."""
         ...
 
+    async def list_namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
+        """Namespaces that have runs, open or closed, those of other languages too, by name behind ``after``."""
+        ...
+
     async def load(self, run_id: str) -> Loaded:
         """A run with its events, state and inbox. Raises ``NotFound``."""
         ...

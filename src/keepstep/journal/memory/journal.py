@@ -348,6 +348,10 @@ class MemoryJournal:
         await self._turn()
         return history.read_log(self.disk, after, limit)
 
+    async def list_namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
+        await self._turn()
+        return sorted({row.run.namespace for row in self.disk.runs.values() if row.run.namespace > after})[:limit]
+
     async def read_log_ends(self) -> list[Position]:
         await self._turn()
         return history.read_log_ends(self.disk)

@@ -197,6 +197,9 @@ class Queries:
     def read_log(self, db: Wire, after: Position, limit: int) -> list[LogEntry]:
         return log.read_log(db, after, limit)
 
+    def list_namespaces(self, db: Wire, after: str, limit: int) -> list[str]:
+        return [name for (name,) in db.ask(readings.LIST_NAMESPACES, after, limit)]
+
     def read_log_ends(self, db: Wire) -> list[Position]:
         return log.read_ends(db)
 

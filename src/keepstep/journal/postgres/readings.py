@@ -249,6 +249,19 @@ EVENTS_OF_BATCHES = Statement(
 LOG_PURGED = Statement("SELECT log_purged FROM shards WHERE shard = $1", "int4")
 """How far retention has removed the log."""
 
+LIST_NAMESPACES = Statement(
+    """
+    WITH RECURSIVE found (name) AS (
+        (SELECT namespace FROM runs WHERE namespace > $1 ORDER BY namespace LIMIT 1)
+        UNION ALL
+        SELECT (SELECT namespace FROM runs WHERE namespace > found.name ORDER BY namespace LIMIT 1)
+        FROM found WHERE found.name IS NOT NULL)
+    SELECT name FROM found WHERE name IS NOT NULL LIMIT $2
+    """,
+    *("text", "int8"),
+)
+"""From each name to the next one along an index, however many runs there are of each."""
+
 LOG_ENDS = Statement(
     """
     SELECT s.shard, greatest(s.log_purged, coalesce(l.n, 0)) FROM shards AS s LEFT JOIN LATERAL (

@@ -238,6 +238,10 @@ def read_log(db: Connection, after: Position, limit: int) -> list[LogEntry]:
     return read_pages(read, after.n, limit, lambda entry: entry.position.n) if after.shard == SHARD else []
 
 
+def list_namespaces(db: Connection, after: str, limit: int) -> list[str]:
+    return [name for (name,) in db.execute(sql.LIST_NAMESPACES, (after, limit))]
+
+
 def read_log_ends(db: Connection) -> list[Position]:
     return [Position(SHARD, n) for (n,) in db.execute(sql.READ_LOG_END)]
 

@@ -602,6 +602,16 @@ FROM (SELECT e.n, r.run_id, e.seq, e.type, e.time, e.key, e.data FROM events AS 
       WHERE e.n > ?1 ORDER BY e.n LIMIT ?2)
 """
 
+# From each name to the next one along an index, however many runs there are of each.
+LIST_NAMESPACES = """
+WITH RECURSIVE found (name) AS (
+    SELECT min(namespace) FROM runs WHERE namespace > ?1
+    UNION ALL
+    SELECT (SELECT min(namespace) FROM runs WHERE namespace > found.name) FROM found WHERE found.name IS NOT NULL
+    LIMIT ?2)
+SELECT name FROM found WHERE name IS NOT NULL
+"""
+
 READ_LOG_END = """
 SELECT max((SELECT coalesce(max(n), 0) FROM events), (SELECT value FROM meta WHERE name = 'log_purged'))
 """

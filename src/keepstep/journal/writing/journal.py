@@ -455,6 +455,9 @@ class GroupJournal(Generic[DB]):
     async def read_log(self, after: Position, limit: int = 1000) -> list[LogEntry]:
         return await self._read(self._questions.read_log, after, limit)
 
+    async def list_namespaces(self, after: str = "", limit: int = 1000) -> list[str]:
+        return await self._read(self._questions.list_namespaces, after, limit)
+
     async def read_log_ends(self) -> list[Position]:
         return await self._read(self._questions.read_log_ends)
 

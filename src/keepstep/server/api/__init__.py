@@ -9,6 +9,7 @@ from . import (
     control,
     history,
     messages,
+    namespaces,
     people,
     queues,
     runs,
@@ -32,6 +33,7 @@ _NOUNS = (
     workers,
     attributes,
     people,
+    namespaces,
     changes,
     session,
 )
