@@ -23,7 +23,7 @@ async def pass_for_timeline(gate: str) -> str:
     return gate
 
 
-@step(retry=Retry(max_attempts=2, initial=600, max_interval=600))
+@step(retry=Retry(max_attempts=2, initial=600, max_interval=600, jitter=0))
 async def stumble_for_timeline() -> None:
     raise ValueError("not yet")
 
