@@ -102,9 +102,11 @@ class Voice:
         """Write what waits, as much as travels together."""
         said: list[tuple[Word, asyncio.Future[None]]] = []
         size = 0
-        while self._waiting and len(said) < BATCH_VALUES_MAX and size < BATCH_BYTES_MAX:
+        while self._waiting and len(said) < BATCH_VALUES_MAX:
+            size += len(self._waiting[0][0].payload or b"")
+            if said and size > BATCH_BYTES_MAX:  # together they would be more than one message may have
+                break
             said.append(self._waiting.popleft())
-            size += len(said[-1][0].payload or b"")
         if not self._is_wanted():
             _settle(said, Cancelled("nobody waits for this attempt of the step any more"))
             return
