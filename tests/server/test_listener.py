@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import signal
+import time
 from typing import Any
 
 import httpx2
@@ -65,3 +67,25 @@ async def test_an_address_that_is_taken_is_refused() -> None:
 async def test_a_host_that_does_not_exist_is_refused() -> None:
     with pytest.raises(InvalidInput, match="choose another --http"):
         await Listener(Hanging(), "no-such-host.invalid", 1234).start()
+
+
+async def test_an_answer_does_not_wait_for_its_callers_acknowledgement() -> None:
+    """Which systems put off for 40 ms, and with it the second packet of an answer on a connection that is kept."""
+    listener = Listener(Hanging(), "127.0.0.1", port := free_port())
+    await listener.start()
+
+    def ask() -> float:
+        took = []
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        for _ in range(20):
+            began = time.monotonic()
+            connection.request("GET", "/")
+            connection.getresponse().read()
+            took.append(time.monotonic() - began)
+        connection.close()
+        return min(took[5:])
+
+    try:
+        assert await asyncio.to_thread(ask) < 0.03
+    finally:
+        await listener.stop()

@@ -39,6 +39,7 @@ class Listener:
         try:
             family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             listening = socket.create_server((host, port), family=family, backlog=1024)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections have it from here
         except OSError as error:
             raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror}; choose another --http") from error
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
