@@ -66,12 +66,12 @@ test("a poll goes on behind the stream, and more often while there is none", () 
   tick(POLLING);
   assert.deepEqual(told, [null]);
   streams[0]!.opens();
-  assert.deepEqual(waits(), [LIVE]);
+  assert.deepEqual(waits(), [LIVE, ECHO_MILLISECONDS]);
   tick(LIVE);
   assert.deepEqual(told, [null, null, null]);
   streams[0]!.breaks();
   streams[0]!.breaks();
-  assert.deepEqual(waits(), [POLLING]);
+  assert.deepEqual(waits(), [ECHO_MILLISECONDS, POLLING]);
 });
 
 test("a stream that was refused is opened anew at each poll until it is open", () => {
@@ -82,7 +82,7 @@ test("a stream that was refused is opened anew at each poll until it is open", (
   tick(POLLING);
   assert.equal(streams.length, 3);
   streams[2]!.opens();
-  assert.deepEqual(waits(), [LIVE]);
+  assert.deepEqual(waits(), [LIVE, ECHO_MILLISECONDS]);
   tick(LIVE);
   assert.equal(streams.length, 3);
 });

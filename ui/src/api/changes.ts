@@ -4,7 +4,7 @@
 // and when the tab is seen again. While the tab is hidden nobody is told anything, and nothing is asked.
 //
 // Not every change has an event: that a run has come to wait is written after what it did, and is not told. So each
-// event is followed by an echo, and the poll goes on, slowly, while the stream is open.
+// event, and the opening of the stream, is followed by an echo, and the poll goes on, slowly, while the stream is open.
 
 export type Liveness = "live" | "polling";
 export type Listener = (ids: readonly string[] | null) => void;
@@ -61,7 +61,7 @@ export class Changes {
     stream.addEventListener("runs", (event) => this.#heard(idsOf((event as MessageEvent<string>).data)));
     stream.addEventListener("open", () => {
       this.#become("live");
-      this.#tell(null);
+      this.#heard(null);
     });
     stream.addEventListener("error", () => this.#become("polling"));
     return stream;
