@@ -117,7 +117,7 @@ class StepCall(DurableCall[Any]):
     __slots__ = ("arguments", "is_undo", "key", "operation", "step")
 
     operation: StepOperation
-    """What was asked for last; once it was."""
+    """What was asked for last, where its end is waited for: it points at the task that asked, which may point back."""
 
     def __init__(
         self, execution: Execution, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -134,9 +134,9 @@ class StepCall(DurableCall[Any]):
 
     def begin(self) -> WorkflowFuture:
         digest = digest_of(self.step.name, self.arguments)
-        self.operation = operation = StepOperation(
-            self.execution, self.key, digest, self.step, self.arguments, self.is_undo
-        )
+        operation = StepOperation(self.execution, self.key, digest, self.step, self.arguments, self.is_undo)
+        if self.step.run_options.on_cancel == "wait":
+            self.operation = operation
         self.execution.add(operation)
         return operation.future
 
@@ -182,9 +182,10 @@ class InterceptedCall(StepCall):
         arguments = within_limit(encoded, "the arguments of step", step.name, execution.value_bytes_max)
         key = execution.loop.current_scope().key(step.name) if self._was_made else self.key
         self._was_made = True
-        self.operation = operation = StepOperation(
-            execution, key, digest_of(step.name, arguments), step, arguments, self.is_undo
-        )
+        digest = digest_of(step.name, arguments)
+        operation = StepOperation(execution, key, digest, step, arguments, self.is_undo)
+        if step.run_options.on_cancel == "wait":
+            self.operation = operation
         if call.headers != execution.headers:
             operation.headers = checked_headers(call.headers)
         execution.add(operation)
