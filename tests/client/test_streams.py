@@ -44,7 +44,7 @@ async def speak_without_awaiting(words: list[str]) -> int:
 
 
 @step
-def speak_on_a_thread(words: list[str]) -> int:
+def stream_on_a_thread(words: list[str]) -> int:
     for word in words:
         keepstep.write_stream("tokens", Token(word))
     return len(words)
@@ -68,7 +68,7 @@ SPEAKERS = [
     speak_and_await,
     speak_from_a_queue,
     speak_without_awaiting,
-    speak_on_a_thread,
+    stream_on_a_thread,
     speak_from_a_thread_of_a_queue,
 ]
 
@@ -443,6 +443,6 @@ def test_a_fork_has_what_was_said_before_it() -> None:
 def test_a_step_called_by_a_test_tells_it_what_it_says() -> None:
     heard: dict[str, list[Any]] = {}
     with kit.inside_step(streams=heard):
-        assert speak_on_a_thread.fn(["a", "b"]) == 2
+        assert stream_on_a_thread.fn(["a", "b"]) == 2
         keepstep.close_stream("tokens")
     assert heard == {"tokens": [{"text": "a"}, {"text": "b"}]}

@@ -70,7 +70,7 @@ async def test_a_queue_is_limited_paused_and_reset(api: Api) -> None:
     assert (await api.post("/queues/gpu%2F1/resume"))["is_paused"] is False
     lifted = await api.ask("PATCH", "/queues/gpu%2F1", json={"rate": None, "reset": ["weights"]})
     assert (lifted.json()["limits"], sorted(lifted.json()["changed"])) == ({"concurrency": 2}, ["concurrency", "rate"])
-    assert [each["name"] for each in (await api.get("/queues"))["queues"]] == ["gpu/1"]
+    assert "gpu/1" in [each["name"] for each in (await api.get("/queues"))["queues"]]
     assert (await api.refusal("POST", "/queues/other/resume"))[:2] == (404, "not_found")
 
 
