@@ -401,12 +401,8 @@ class Engine:
         name, made = handler_name(signal, "signal"), list[RunHandle[Any]]()
 
         async def go(call: Sending) -> RunHandle[Any]:
-            request = await start_request(workflow, call.args, call.kwargs, self.published)
-            new = self._new_run(
-                request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
-                waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=timeout,
-                headers=call.headers,
-            )  # fmt: skip
+            waiting = WaitingOptions(priority=priority, fairness_key=fairness_key)
+            new = await self._run_to_speak_to(workflow, call, id, queue, if_closed, attributes, timeout, waiting)
 
             async def say(said: Sending) -> None:
                 payload = signal_payload(signal, value_of(said), self.journal.value_bytes_max)
@@ -453,15 +449,11 @@ class Engine:
         answers: list[Any] = []
 
         async def go(call: Sending) -> RunHandle[Any]:
-            request = await start_request(workflow, call.args, call.kwargs, self.published)
-            new = self._new_run(
-                request, id, queue, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
-                waiting=WaitingOptions(priority=priority, fairness_key=fairness_key), timeout=run_timeout,
-                headers=call.headers,
-            )  # fmt: skip
+            waiting = WaitingOptions(priority=priority, fairness_key=fairness_key)
+            new = await self._run_to_speak_to(workflow, call, id, queue, if_closed, attributes, run_timeout, waiting)
 
             async def ask(said: Sending) -> Any:
-                question = Question(self, request.name, UPDATE, update, said.args, said.kwargs)
+                question = Question(self, new.type, UPDATE, update, said.args, said.kwargs)
                 return await update_with_start(self, new, question, known_by, seconds)
 
             name = handler_name(update, "update")
@@ -470,6 +462,17 @@ class Engine:
 
         await send(self.interceptors, "start", name_of(workflow), id, args, kwargs, go)
         return answers[-1]
+
+    async def _run_to_speak_to(
+        self, workflow: Any, call: Sending, id: str, queue: str | None, if_closed: str,
+        attributes: dict[str, Any] | None, timeout: Duration | None, waiting: WaitingOptions,
+    ) -> NewRun:  # fmt: skip
+        """What is started where there is no run of that id."""
+        request = await start_request(workflow, call.args, call.kwargs, self.published)
+        return self._new_run(
+            request, id, queue, timeout, attributes=plain_attributes(attributes), if_closed=policy(if_closed),
+            waiting=waiting, headers=call.headers,
+        )  # fmt: skip
 
     @overload
     async def run(self, workflow: Workflow[Any, R] | type[Runs[Any, R]] | str, *args: Any, **options: Any) -> R: ...

@@ -115,6 +115,34 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class Execution:
     """See the module's docstring."""
 
+    outcome: Outcome | None = None
+    compensating = 0
+    compensated = False
+    undo_reason = ""
+    """Why the last saga began to undo, in one line."""
+    cancel_reason: str | None = None
+    timed_out = False
+    cancels = 0
+    """How often the run has been told to stop."""
+    status_text: str | None = None
+    """Set by ``set_status`` and not yet taken by the worker."""
+    own_timeout_seconds: float | None = None
+    """That which its start named, if it did."""
+    seed = b""
+    has_new = False
+    """Operations may have been asked for since ``take_new`` was last called."""
+    has_dropped = False
+    _error_of_handler: BaseException | None = None
+    """The first error that the handler of a signal raised: the run fails by it."""
+    _seq = 0
+    """Of the event being delivered."""
+    _random: random.Random | None = None
+    _main: asyncio.Task[Any] | None = None
+    _detached = False
+    _refusals = 0
+    _contradiction: Contradiction | None = None
+    """Found while code was running, which may have caught the error."""
+
     def __init__(
         self, workflow: Workflow[Any, Any], identity: Identity, interceptors: Interceptors = NO_INTERCEPTORS
     ) -> None:
@@ -130,26 +158,10 @@ class Execution:
         """Which run the code is told to be in: another one while what was copied from it is replayed (``fork``)."""
         self.now = self._base = identity.started_at
         self.pending: dict[str, Operation] = {}
-        self.outcome: Outcome | None = None
-        self.compensating = 0
-        self.compensated = False
-        self.undo_reason = ""
-        """Why the last saga began to undo, in one line."""
         self.open_sagas: dict[Saga, asyncio.Task[Any]] = {}
         """Sagas whose block has been entered and not been left, and who is in it."""
         self._told_to_end: set[asyncio.Task[Any]] = set()
-        self._error_of_handler: BaseException | None = None
-        """The first error that the handler of a signal raised: the run fails by it."""
-        self.cancel_reason: str | None = None
-        self.timed_out = False
-        self.cancels = 0
-        """How often the run has been told to stop."""
-        self.status_text: str | None = None
-        """Set by ``set_status`` and not yet taken by the worker."""
         self.attributes: dict[str, Any] = {}
-        self.own_timeout_seconds: float | None = None
-        """That which its start named, if it did."""
-        self.seed = b""
         self._failures: list[tuple[int, BaseException]] = []
         """The step failures that code has seen: seq of the event, and the error."""
         self._unseen_failures: list[int] = []
@@ -158,8 +170,6 @@ class Execution:
         """Since the first of them: the seq of each answer, and the seq at which code asked for it."""
         self._loose: set[int] = set()
         """Events that count only if somebody asks for them (``history.WorkflowReopened``)."""
-        self._seq = 0
-        """Of the event being delivered."""
         self.waits: list[tuple[Callable[[], bool], WorkflowFuture]] = []
         self.receivers: dict[str, deque[WorkflowFuture]] = {}
         self.signals: dict[str, deque[Arrived]] = {}
@@ -169,21 +179,12 @@ class Execution:
         """Steps with ``on_cancel="wait"`` that the code has cancelled and whose end it waits for, by key."""
         self._cancelled_steps: list[StepOperation] = []
         self._new: list[Operation] = []
-        self.has_new = False
-        """Operations may have been asked for since ``take_new`` was last called."""
         self._dropped: list[Operation] = []
-        self.has_dropped = False
-        self._random: random.Random | None = None
         self.handling = Handling(self)
         self.heard = Heard()
-        self._main: asyncio.Task[Any] | None = None
-        self._detached = False
-        self._refusals = 0
         self.markers = Markers(self)
         self.notes = Notes(self)
         self.streams = Streams(self)
-        self._contradiction: Contradiction | None = None
-        """Found while code was running, which may have caught the error."""
         self._known: dict[str, Event] = {}
         """Recorded facts that code needs before their event is delivered: the URLs of callbacks."""
 

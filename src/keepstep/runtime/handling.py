@@ -20,7 +20,8 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -290,38 +291,36 @@ class Handling:
         kwargs: dict[str, Any],
     ) -> Any:
         """Call what must change nothing. Raises ``Disturbed`` if it has."""
+        around = self.execution.interceptors.run
+
+        async def answer(call: Running) -> Any:
+            return fn(self.instance, *handler.called_as(name, call.args), **call.kwargs)
+
+        def ask() -> Any:
+            if not around:
+                return fn(self.instance, *handler.called_as(name, args), **kwargs)
+            return at_once(through(around, self._running(kind, name, args, kwargs), answer), f"{kind} {name!r}")
+
+        with self._answering(fn.__qualname__):
+            return Context().run(ask)
+
+    @contextmanager
+    def _answering(self, what: str) -> Iterator[None]:
+        """In it only looking is allowed."""
         execution = self.execution
         self.is_answering = True
         turn_begins()
         try:
             with execution.loop._entered():
-                return Context().run(self._answer, kind, fn, handler, name, args, kwargs)
+                yield
         finally:
             turn_ends()
             self.is_answering = False
             violation = take_violation()
             if execution.loop.is_disturbed():
-                raise Disturbed(fn.__qualname__)
+                raise Disturbed(what)
             if violation is not None:
                 raise violation
-
-    def _answer(
-        self,
-        kind: str,
-        fn: Callable[..., Any],
-        handler: Handler[Any, Any],
-        name: str,
-        args: Sequence[Any],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        around = self.execution.interceptors.run
-        if not around:
-            return fn(self.instance, *handler.called_as(name, args), **kwargs)
-
-        async def answer(call: Running) -> Any:
-            return fn(self.instance, *handler.called_as(name, call.args), **call.kwargs)
-
-        return at_once(through(around, self._running(kind, name, args, kwargs), answer), f"{kind} {name!r}")
 
 
 async def _call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

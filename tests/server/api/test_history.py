@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from keepstep import Engine, step, workflow
-from tests.server.asking import Api, api_of
+from tests.server.asking import Api
 
 
 @step
@@ -24,17 +22,9 @@ async def long_for_history(steps: int) -> int:
     return steps
 
 
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    async with Engine("memory:") as engine, asyncio.timeout(30):
-        yield engine
-
-
-@pytest.fixture
-async def api(engine: Engine) -> AsyncIterator[Api]:
-    async with api_of(engine) as api:
-        await engine.run(long_for_history, 8, id="long")  # started, eight steps, completed
-        yield api
+@pytest.fixture(autouse=True)
+async def long_run(engine: Engine) -> None:
+    await engine.run(long_for_history, 8, id="long")  # started, eight steps, completed
 
 
 def seqs(page: dict[str, Any]) -> list[int]:

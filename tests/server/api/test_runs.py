@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +11,7 @@ import pytest
 import keepstep
 from keepstep import Engine, Retry, step, workflow
 from keepstep.journal import Overloaded, StoreUnavailable
-from tests.server.asking import Api, api_of, until
+from tests.server.asking import Api, until
 
 
 @dataclass
@@ -43,18 +41,6 @@ async def wait_over_http() -> Any:
 @workflow
 async def parent_over_http() -> Any:
     return await wait_over_http()
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    async with Engine("memory:") as engine, asyncio.timeout(30):
-        yield engine
-
-
-@pytest.fixture
-async def api(engine: Engine) -> AsyncIterator[Api]:
-    async with api_of(engine) as api:
-        yield api
 
 
 async def test_a_run_is_started_with_its_input_and_told_where_it_is(engine: Engine, api: Api) -> None:

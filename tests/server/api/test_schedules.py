@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from keepstep import Engine, workflow
-from tests.server.asking import Api, api_of, until
+from tests.server.asking import Api, until
 
 NIGHTLY = {
     "id": "night/ly", "type": "close_for_schedules", "input": ["x"], "cron": "0 3 * * *", "tz": "Europe/Berlin",
@@ -21,18 +19,6 @@ NIGHTLY = {
 @workflow
 async def close_for_schedules(what: str) -> str:
     return what
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    async with Engine("memory:") as engine, asyncio.timeout(30):
-        yield engine
-
-
-@pytest.fixture
-async def api(engine: Engine) -> AsyncIterator[Api]:
-    async with api_of(engine) as api:
-        yield api
 
 
 async def change(api: Api, id: str, **body: Any) -> Any:

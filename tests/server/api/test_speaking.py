@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -81,18 +80,6 @@ class BasketForSpeaking:
     @keepstep.signal
     def close(self) -> None:
         self.is_closed = True
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    async with Engine("memory:") as engine, asyncio.timeout(30):
-        yield engine
-
-
-@pytest.fixture
-async def api(engine: Engine) -> AsyncIterator[Api]:
-    async with api_of(engine) as api:
-        yield api
 
 
 async def status_of(api: Api, id: str, wanted: str) -> Any:

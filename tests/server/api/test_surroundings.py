@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +17,7 @@ from keepstep.server.app import server_app
 from keepstep.server.caller import Caller
 from keepstep.server.engines import Engines
 from keepstep.server.guard import Guard
-from tests.server.asking import Api, api_of, until
+from tests.server.asking import Api, until
 
 
 @workflow
@@ -41,18 +39,6 @@ class BasketNearby:
     @keepstep.query
     def total(self) -> int:
         return 0
-
-
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
-    async with Engine("memory:") as engine, asyncio.timeout(30):
-        yield engine
-
-
-@pytest.fixture
-async def api(engine: Engine) -> AsyncIterator[Api]:
-    async with api_of(engine) as api:
-        yield api
 
 
 class Reader(Guard):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 import keepstep
 from keepstep import Engine, Retry, step, workflow
-from tests.server.asking import Api, api_of, until
+from tests.server.asking import Api, until
 
 gates: dict[str, asyncio.Event] = {}
 trouble: list[str] = []
@@ -88,17 +87,9 @@ async def undoing_for_timeline() -> None:
         await maybe_for_timeline()
 
 
-@pytest.fixture
-async def engine() -> AsyncIterator[Engine]:
+@pytest.fixture(autouse=True)
+async def closed_gates() -> None:
     gates.update({name: asyncio.Event() for name in "abc"})
-    async with Engine("memory:") as engine, asyncio.timeout(30):
-        yield engine
-
-
-@pytest.fixture
-async def api(engine: Engine) -> AsyncIterator[Api]:
-    async with api_of(engine) as api:
-        yield api
 
 
 async def spans_of(api: Api, id: str, **params: Any) -> dict[str, dict[str, Any]]:
