@@ -289,5 +289,9 @@ class Ears:
             hint.kind is kind and (run_id is None or not hint.run_ids or run_id in hint.run_ids) for hint in self.hints
         )
 
+    def names(self, kind: HintKind, run_id: str) -> int:
+        """How many hints of that kind have named the run."""
+        return sum(hint.kind is kind and run_id in hint.run_ids for hint in self.hints)
+
     async def wait_for(self, kind: HintKind, run_id: str | None = None) -> None:
         await wait_until(lambda: self.heard(kind, run_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keepstep.journal import Commit, HintKind, NewMessage, NewTask, Status
-from tests.journal.scene import Ears, Scene, advance, claim_one, event, lease, new_run, start_owned
+from tests.journal.scene import Ears, Scene, advance, claim_one, event, lease, new_run, start_owned, wait_until
 
 
 @pytest.fixture(params=["own", "other"])
@@ -50,10 +50,19 @@ async def test_who_speaks_is_heard(scene: Scene, heard_by: str) -> None:
     journal, other = await scene.open(), await scene.open()
     run = await start_owned(journal)
     ears = Ears(journal if heard_by == "own" else other)
-    await advance(journal, run, events=(event(),))
     await advance(journal, run, events=(event(),), is_spoken=True)
     await ears.wait_for(HintKind.SPOKEN, run.run_id)
-    assert [hint.kind for hint in ears.hints].count(HintKind.SPOKEN) == 1
+
+
+async def test_who_does_not_speak_is_not_heard(scene: Scene) -> None:
+    """Hints that name no run are told to whoever may have missed something, as when hints begin to be heard."""
+    journal = await scene.open()
+    run = await start_owned(journal)
+    ears = Ears(journal)
+    await advance(journal, run, events=(event(),))
+    await advance(journal, run, events=(event(),), is_spoken=True)
+    await wait_until(lambda: ears.names(HintKind.SPOKEN, run.run_id))
+    assert ears.names(HintKind.SPOKEN, run.run_id) == 1
 
 
 async def test_a_close_tells_everybody_and_its_own_process_the_last_event(scene: Scene) -> None:
