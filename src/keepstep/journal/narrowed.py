@@ -122,9 +122,7 @@ class NarrowedJournal:
         return replace(new, queue=queue, fallback_queue=fallback) if self._prefix else new
 
     def _commit(self, commit: Commit) -> Commit:
-        """Most commits name no queue, and are what they are."""
-        if not commit.tasks and not commit.start:
-            return commit
+        """One that offers tasks or starts runs names queues; nearly all do neither, and are what they are."""
         for new in commit.start:
             self._note(new.run_id)
         tasks, start = tuple(map(self._new_task, commit.tasks)), tuple(map(self._new_run, commit.start))
@@ -177,7 +175,7 @@ class NarrowedJournal:
 
     def submit(self, commit: Commit) -> Promise:
         """Of a run that was claimed, or read, here."""
-        return self._journal.submit(self._commit(commit))
+        return self._journal.submit(self._commit(commit) if commit.tasks or commit.start else commit)
 
     async def send(self, message: NewMessage) -> Sent:
         return await self._journal.send(await self._reachable(message))

@@ -29,6 +29,8 @@ class Parking:
 
     def __init__(self, resident: Resident) -> None:
         self.resident = resident
+        self.is_under_way = False
+        """It is only waited for the steps being executed to end. Asked several times for each step, and so kept."""
         self.blocked: Diff | None = None
         """Why it cannot go on with its code."""
         self.is_pausing = False
@@ -36,16 +38,11 @@ class Parking:
         self._is_resumed = False
         """Somebody has resumed it before it was given back: it is not left paused then."""
 
-    @property
-    def is_under_way(self) -> bool:
-        """True if it is only waited for the steps being executed to end."""
-        return self.blocked is not None or self.is_pausing
-
     def block(self, diff: Diff) -> None:
         """The run cannot go on with this code."""
         resident = self.resident
         if self.blocked is None and not resident.is_dropped:
-            self.blocked = diff
+            self.blocked, self.is_under_way = diff, True
             if resident.worker.watching is not None:
                 resident.worker.watching.blocked(resident)
             logger.warning("run %s (%s) is blocked: %s", resident.run_id, resident.execution.identity.workflow_id, diff)
@@ -63,7 +60,8 @@ class Parking:
 
     def pause(self) -> None:
         """Begin nothing more; called for a message whose consuming commit makes it durable."""
-        self.is_pausing, self._is_resumed, self.resident.is_shown = True, False, False
+        self.is_pausing = self.is_under_way = True
+        self._is_resumed = self.resident.is_shown = False
         self.resident.worker.steps.withdraw(self.resident)
 
     def resume(self) -> None:
@@ -72,7 +70,8 @@ class Parking:
 
     def stay_paused(self, messages: Sequence[Message]) -> None:
         """It was paused before this worker could begin it: none of its code is run."""
-        self.is_pausing, self.resident.is_shown = True, False
+        self.is_pausing = self.is_under_way = True
+        self.resident.is_shown = False
         said = [each.n for each in of_pausing(messages)]
         if said:
             self.resident.append(consume=said, condition=Condition.PAUSED)

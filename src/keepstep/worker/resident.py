@@ -172,7 +172,7 @@ class Resident:
 
     def _guarded(self, advance: Callable[[Any], None], what: Any) -> None:
         """Let the code run, then take up what it asks for. Code that cannot go on blocks the run, not the worker."""
-        if self.is_dropped or self.is_parking:
+        if self.is_dropped or self.parking.is_under_way:
             return
         watchdog = self.worker.watchdog
         watchdog.enter()
@@ -300,7 +300,7 @@ class Resident:
         pending = self.execution.pending
         tasks = tuple(each for each in self._unoffered if each.key in pending and each.key not in self.answered)
         self._unoffered.clear()
-        if self.is_parking:
+        if self.parking.is_under_way:
             self.parking.finish()
             return
         if not tasks or self.is_dropped or self.is_closing:
@@ -316,7 +316,7 @@ class Resident:
         error = done.exception()
         if error is None:
             self._unoffered.clear()
-            self.parking.finish() if self.is_parking else self.worker.rest(self)
+            self.parking.finish() if self.parking.is_under_way else self.worker.rest(self)
         elif isinstance(error, Conflict):
             self.worker.spawn(self._look_for_answers())
         else:
@@ -482,7 +482,7 @@ class Resident:
     @property
     def can_be_asked(self) -> bool:
         """It has come to where its history ends, and is not leaving."""
-        return self.has_begun and not (self.is_dropped or self.is_parking or self.is_closing)
+        return self.has_begun and not (self.is_dropped or self.parking.is_under_way or self.is_closing)
 
     @property
     def updating(self) -> Updating:
@@ -508,7 +508,7 @@ class Resident:
             self.take_messages(self._postponed)
         if self._updating is not None:
             self._updating.decide()
-        if self.execution.outcome is not None and not self.in_flight and not self.is_parking:
+        if self.execution.outcome is not None and not self.in_flight and not self.parking.is_under_way:
             self._close()
 
     def wake_at(self, key: str, moment: int) -> None:
@@ -533,7 +533,7 @@ class Resident:
     def ring(self, key: str) -> None:
         """The time set by ``wake_at`` has come."""
         del self.due[key]
-        if self.is_closing or self.is_parking:
+        if self.is_closing or self.parking.is_under_way:
             return
         if key == WORKFLOW_TIMEOUT_KEY:
             self.append(self.event(history.TIMEOUT_REACHED, None, pack(history.TimeoutReached())))
@@ -623,7 +623,7 @@ class Resident:
             if self.hearing is not None and self.worker.watching is not None:
                 self.worker.watching.recorded(self, self.hearing, event)
             self._guarded(self.execution.deliver, event)
-        if self.is_parking:
+        if self.parking.is_under_way:
             self.parking.finish()
             return
         if events or self.is_dropped or self.in_flight:
@@ -725,13 +725,8 @@ class Resident:
     def attempt_ended(self, key: str) -> None:
         """An attempt executed here is over, whatever came of it."""
         self.running.pop(key, None)
-        if self.is_parking:
+        if self.parking.is_under_way:
             self.parking.finish()
-
-    @property
-    def is_parking(self) -> bool:
-        """True if it is only waited for the steps being executed to end; then the run is given back."""
-        return self.parking.is_under_way
 
     # waiting
 
@@ -739,7 +734,7 @@ class Resident:
     def is_idle(self) -> bool:
         """True if there is nothing to do for this run but wait."""
         busy = self.running or self.in_flight or self._unoffered or self.is_beginning or self._postponed
-        return not (busy or self.is_closing or self.is_dropped or self.is_parking or self._is_time())
+        return not (busy or self.is_closing or self.is_dropped or self.parking.is_under_way or self._is_time())
 
     def _is_time(self) -> bool:
         """True if an alarm of this run is about to ring."""

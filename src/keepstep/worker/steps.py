@@ -105,14 +105,13 @@ class Steps:
         if attempt.is_cancelled or attempt.resident.is_dropped or attempt.operation.abandoned:
             self.freed()
             return None
-        watching = self._worker.watching
-        return self._work_of(attempt) if watching is None else watching.attempt(attempt, self._work_of(attempt))
-
-    def _work_of(self, attempt: Attempt) -> Coroutine[Any, Any, None]:
         options = attempt.operation.step.run_options
         if options.transaction:
-            return self._transactions.execute(attempt)
-        return self._execute_once(attempt) if options.once else self._execute(attempt)
+            work = self._transactions.execute(attempt)
+        else:
+            work = self._execute_once(attempt) if options.once else self._execute(attempt)
+        watching = self._worker.watching
+        return work if watching is None else watching.attempt(attempt, work)
 
     def freed(self) -> None:
         """An attempt has ended: there is a place for another."""
@@ -158,7 +157,8 @@ class Steps:
             self.freed()
         if not attempt.is_current():
             return
-        attempt.said_all()
+        if attempt.voice is not None:
+            attempt.voice.say_all()
         del resident.running[operation.key]
         if failure is not None:
             attempt.failure = failure
@@ -169,7 +169,7 @@ class Steps:
                 self.failed(resident, operation, record, began, failure)
         elif not attempt.is_cancelled:
             resident.complete_step(operation, payload, attempt.number)
-        if resident.is_parking:
+        if resident.parking.is_under_way:
             resident.attempt_ended(operation.key)
 
     async def _execute_once(self, attempt: Attempt) -> None:

@@ -203,7 +203,7 @@ class Transactions:
         if is_wanted:
             attempt.failure = error
             self._steps.failed(resident, operation, trial.record, trial.began, error)
-        if resident.is_parking:
+        if resident.parking.is_under_way:
             resident.attempt_ended(operation.key)
 
 

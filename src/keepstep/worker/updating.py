@@ -128,7 +128,7 @@ class Updating:
             return again("the run is just continuing as new")
         if self._resident.execution.has_returned:
             return Reply(ReplyKind.CLOSED, text="the run's function has ended; it takes no updates any more")
-        if self._resident.is_parking or self._resident.is_closing:
+        if self._resident.parking.is_under_way or self._resident.is_closing:
             return again("the run is being given back")
         return None if request.is_accepted else judge(self._handling.validate, name, request.payload)
 

@@ -552,7 +552,7 @@ class Worker:
             idle_before = now - round(self.options.idle_seconds_max * 1e6)
             for _ in range(len(self._unshown)):
                 resident = self._unshown.popleft()
-                if resident.is_dropped or resident.is_closing or resident.is_parking:
+                if resident.is_dropped or resident.is_closing or resident.parking.is_under_way:
                     continue
                 if resident.quiet_since > show_before:
                     self._unshown.append(resident)
@@ -592,7 +592,7 @@ class Worker:
             self._inbox_cursor = messages[-1].n
             for run_id, said in by_run.items():
                 resident = self.residents.get(run_id)
-                if resident is not None and (resident.has_begun or resident.is_parking):
+                if resident is not None and (resident.has_begun or resident.parking.is_under_way):
                     resident.take_messages(said)
                 else:
                     self.admission.keep_early(run_id, said)
@@ -603,7 +603,7 @@ class Worker:
     def look(self, run_id: str) -> tuple[Condition, bytes] | None:
         """What a run in memory here is doing right now, fresher than the journal shows it; None if it is not here."""
         resident = self.residents.get(run_id)
-        if resident is None or not resident.has_begun or resident.is_parking:
+        if resident is None or not resident.has_begun or resident.parking.is_under_way:
             return None
         return condition_of(resident), encode_detail(detail_of(resident))
 
