@@ -45,6 +45,21 @@ async def test_a_schedule_is_made_and_shown_with_its_next_firings_in_utc(api: Ap
     assert other[:2] == (409, "already_started")
 
 
+async def test_when_a_schedule_would_fire_is_told_without_making_it(api: Api) -> None:
+    asked = {"cron": "0 9 * * MON-FRI", "tz": "Europe/Berlin", "count": 3, "start_at": "2031-03-28T00:00:00Z"}
+    told = await api.post("/schedule-preview", asked)
+    assert told["when"] == "0 9 * * MON-FRI (Europe/Berlin)"
+    assert told["upcoming"] == [
+        "2031-03-28T09:00:00+01:00",
+        "2031-03-31T09:00:00+02:00",
+        "2031-04-01T09:00:00+02:00",
+    ]
+    assert len((await api.post("/schedule-preview", {"every": "15m"}))["upcoming"]) == 10
+    for wrong in ({}, {"cron": "often"}, {"every": "15m", "tz": "Nowhere"}, {"every": "15m", "count": 101}):
+        assert (await api.refusal("POST", "/schedule-preview", json=wrong))[:2] == (400, "invalid_input")
+    assert (await api.get("/schedules"))["schedules"] == []
+
+
 async def test_every_way_to_say_when_is_taken(api: Api) -> None:
     body = {
         "id": "s", "type": "close_for_schedules", "input": ["x"], "every": [3600, "90m"], "offset": 60, "jitter": "5s",

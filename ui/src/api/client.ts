@@ -71,6 +71,11 @@ export class Api {
     return this.#ask("POST", this.address(`runs/${encodeURIComponent(id)}/${action}`, { run_id: runId }), body);
   }
 
+  /** Any other call: "POST", "PATCH" or "DELETE" at a path below the API's. */
+  send<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+    return this.#ask(method, this.address(path), body, signal) as Promise<T>;
+  }
+
   get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T> {
     return this.#ask("GET", this.address(path, query), undefined, signal) as Promise<T>;
   }

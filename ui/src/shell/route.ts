@@ -2,12 +2,32 @@
 
 export type RunView = "timeline" | "history" | "data";
 
+/** Pages that show all of one noun; `asked` narrows what is shown. */
+export type Section = "overview" | "tasks" | "schedules" | "queues" | "workers";
+
 export type Route =
   | { page: "runs"; filter: string; selected: string | null }
+  | { page: Section; asked: string; selected: string | null }
+  | { page: "schedule"; id: string; selected: string | null }
   | { page: "run"; id: string; runId: string | null; view: RunView; selected: string | null }
   | { page: "nothing"; path: string };
 
 const VIEWS: readonly RunView[] = ["timeline", "history", "data"];
+
+/** How each section's `asked` is called in the address. */
+const ASKED: Record<Section, string> = {
+  overview: "since",
+  tasks: "filter",
+  schedules: "filter",
+  queues: "filter",
+  workers: "filter",
+};
+
+export const isSection = (page: string): page is Section => Object.hasOwn(ASKED, page);
+
+export function sectionRoute(page: Section): Route {
+  return { page, asked: "", selected: null };
+}
 
 export interface Place {
   route: Route;
@@ -27,10 +47,17 @@ function below(path: string, base: string): string {
 function routeOf(path: string, asked: URLSearchParams): Route {
   const selected = asked.get("selected");
   if (path === "") return { page: "runs", filter: asked.get("filter") ?? "", selected };
-  const id = path.startsWith("runs/") ? decoded(path.slice("runs/".length)) : "";
+  if (isSection(path)) return { page: path, asked: asked.get(ASKED[path]) ?? "", selected };
+  const schedule = idBehind("schedules/", path);
+  if (schedule !== "") return { page: "schedule", id: schedule, selected };
+  const id = idBehind("runs/", path);
   if (id === "") return { page: "nothing", path };
   const view = VIEWS.find((each) => each === asked.get("view")) ?? "timeline";
   return { page: "run", id, runId: asked.get("run_id"), view, selected };
+}
+
+function idBehind(start: string, path: string): string {
+  return path.startsWith(start) ? decoded(path.slice(start.length)) : "";
 }
 
 function decoded(text: string): string {
@@ -51,6 +78,11 @@ export function addressOf({ route, namespace }: Place): string {
     path = `runs/${encodeURIComponent(route.id)}`;
     if (route.runId) asked.set("run_id", route.runId);
     if (route.view !== "timeline") asked.set("view", route.view);
+  } else if (route.page === "schedule") {
+    path = `schedules/${encodeURIComponent(route.id)}`;
+  } else if (route.page !== "nothing") {
+    path = route.page;
+    if (route.asked) asked.set(ASKED[route.page], route.asked);
   } else {
     path = route.path;
   }

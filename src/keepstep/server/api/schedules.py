@@ -13,11 +13,14 @@ from msgspec import UNSET, Meta, UnsetType
 from keepstep.client.access.role import Role
 from keepstep.client.info import moment, shown_payload
 from keepstep.client.schedule import describe
+from keepstep.client.scheduling import SPEC_WORDS
 from keepstep.journal import Status
 from keepstep.schedules.calendar import Calendar
 from keepstep.schedules.guest import room_of
 from keepstep.schedules.info import FiringInfo, ScheduleInfo
-from keepstep.schedules.spec import Spec, spec_in_words
+from keepstep.schedules.preview import following
+from keepstep.schedules.spec import Spec, read_spec, spec_in_words, timing_of
+from keepstep.schedules.zone import local_time
 from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
 from keepstep.server.route import Query, Routes
@@ -27,6 +30,7 @@ from .runs import Time
 routes = Routes("schedules")
 
 SCHEDULES_MAX = 200
+PREVIEWED_MAX = 100
 
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel", "terminate", "allow"]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -48,6 +52,12 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     start_at: Moment | UnsetType | None = UNSET
     end_at: Moment | UnsetType | None = UNSET
     jitter: Time | UnsetType = UNSET
+
+
+class PreviewBody(When, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a schedule would fire, and how many firings are to be told."""
+
+    count: Annotated[int, Meta(ge=1, le=PREVIEWED_MAX)] = 10
 
 
 class Change(When, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,6 +140,15 @@ class SpecOfSchedule(msgspec.Struct, frozen=True, kw_only=True):
             end_at=None if spec.end_at is None else moment(spec.end_at),
             jitter=spec.jitter / 1e6,
         )
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """The firings of a schedule that does not exist."""
+
+    when: str
+    """In words."""
+    upcoming: list[datetime]
+    """The next firings from now on, without jitter, with the offset of the schedule's zone; fewer if it ends."""
 
 
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,6 +314,14 @@ async def create_schedule(call: Call, query: Query, body: NewSchedule) -> Schedu
     )
     call.location = f"/schedules/{quote(handle.id, safe='')}"
     return Schedule.of(await handle.describe())
+
+
+@routes.post("/schedule-preview", role=Role.READ)
+async def preview_schedule(call: Call, query: Query, body: PreviewBody) -> Preview:
+    """Tell when a schedule would fire, without making it."""
+    spec = read_spec(**{name: value for name in SPEC_WORDS if (value := getattr(body, name)) is not UNSET})
+    found = following(timing_of(spec), call.engine.journal.clock.now(), body.count)
+    return Preview(when=spec_in_words(spec), upcoming=[local_time(spec.tz, each) for each in found])
 
 
 @routes.get("/schedules/{id}", role=Role.READ)

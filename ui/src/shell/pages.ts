@@ -1,0 +1,20 @@
+// The pages that the header leads to, in its order, and what each page is called.
+
+import { type Route, sectionRoute } from "./route.ts";
+
+export interface Page {
+  word: string;
+  route: Route;
+  /** Pages within it, which count as it. */
+  holds: readonly Route["page"][];
+}
+
+export const PAGES: readonly Page[] = [
+  { word: "Runs", route: { page: "runs", filter: "", selected: null }, holds: ["runs", "run"] },
+  { word: "Schedules", route: sectionRoute("schedules"), holds: ["schedules", "schedule"] },
+];
+
+export function titleOf(route: Route): string {
+  if (route.page === "run" || route.page === "schedule") return route.id;
+  return PAGES.find((page) => page.route.page === route.page)?.word ?? "Nothing here";
+}
