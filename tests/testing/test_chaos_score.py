@@ -8,7 +8,7 @@ import pytest
 
 from keepstep.testing.scoreboard import Score, read_score
 from keepstep.testing.scoreboard.machine import describe_commit
-from keepstep.testing.scoreboard.score import find_score
+from keepstep.testing.scoreboard.score import LINES_BEHIND_MAX, find_scores
 
 
 def test_a_score_reads_back_from_the_last_line_of_what_a_part_printed() -> None:
@@ -25,10 +25,16 @@ def test_a_score_carries_only_so_many_commands_and_no_false_precision() -> None:
     assert (len(score.replay), score.seconds) == (10, 1.2)
 
 
-def test_the_last_score_of_a_log_is_found_before_complaints() -> None:
+def test_all_scores_of_a_log_are_found_among_complaints() -> None:
     first, last = (Score(part="kills", tried=tried, lost=0, commit="abc") for tried in (300, 600))
-    assert find_score(f"{first.line()}\nround 2\n{last.line()}\nException ignored in: <x>\n  File …\n") == last
-    assert find_score("round 1\nround 2\n") is None
+    log = f"{first.line()}\nround 2\n{last.line()}\nException ignored in: <x>\n  File …\n"
+    assert find_scores(log) == [first, last]
+    assert find_scores("round 1\nround 2\n") == []
+
+
+def test_a_log_that_goes_on_long_after_its_last_score_is_not_believed() -> None:
+    score = Score(part="kills", tried=300, lost=0, commit="abc")
+    assert find_scores(score.line() + "\nround 2" * LINES_BEHIND_MAX) == []
 
 
 def test_a_score_says_which_commit_it_is_about() -> None:

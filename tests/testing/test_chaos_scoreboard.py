@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from keepstep.testing.scoreboard.__main__ import main
@@ -141,6 +142,34 @@ def test_scores_of_earlier_campaigns_are_added_up_instead_of_running(
     taken = [word for file in files for word in ("--take", "toy", str(file))]
     assert main(taken, [part("not_a_module")]) == 0
     assert "| a toy (`toy`, at abc) | 1,000 tries | 0 | 1–990, 2001–2010 |" in capsys.readouterr().out
+
+
+def test_a_campaign_whose_runs_were_kept_in_one_file_is_taken_as_a_whole(
+    toy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, more = tmp_path / "log", tmp_path / "more"
+    score = '{"part":"toy","tried":10,"lost":%d,"seeds":[%d,%d],"commit":"abc","replay":["toy 11"]}'
+    log.write_text("\n".join(["10 seeds", score % (0, 1, 10), "seed 11 FAILED", score % (1, 11, 20), "bye"]))
+    more.write_text(score % (0, 21, 30))
+    assert main(["--take", "toy", str(log), str(more)], [part("not_a_module")]) == 1
+    assert "| a toy (`toy`, at abc) | 30 tries | **1** | 1–30 |" in capsys.readouterr().out
+
+
+def test_rows_of_parts_that_are_not_run_stay_and_say_at_which_commit_they_were_tried(toy: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    old = "| {} (`{}`{}) | 7 tries | 0 | 1–7 | 9 s |"
+    rows = [old.format("a toy", "toy", ""), old.format("a bear", "bear", ""), old.format("a doll", "doll", ", at fed")]
+    rows += ["", "* `toy`: 1 check", "* `bear`: 2 checks"]
+    page.write_text("\n".join([f"{BEGIN}", "yesterday, commit abc with changes. a machine.", *rows, END]))
+    parts = [msgspec.structs.replace(part(toy), name=name) for name in ("bear", "toy", "doll")]
+    assert main(["--seconds", "0", "--only", "toy", "--page", str(page)], parts) == 0
+    written = page.read_text()
+    assert old.format("a bear", "bear", ", at abc with changes") in written
+    assert old.format("a doll", "doll", ", at fed") in written
+    assert "| a toy (`toy`) | 3 tries | 0 | 1–3 | 1 s |" in written
+    assert written.index("`bear`") < written.index("`toy`") < written.index("`doll`")
+    assert "* `bear`: 2 checks" in written
+    assert "1 check\n" not in written
 
 
 def test_all_parts_get_a_share_and_have_names_of_their_own() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from .batch import Result, run_part
 from .machine import describe_commit, describe_machine
 from .part import PARTS, Part
-from .score import find_score
-from .table import table, write_table
+from .score import find_scores
+from .table import read_rows, table, write_table
 
 
 def main(arguments: list[str] | None = None, parts: Sequence[Part] = PARTS) -> int:
@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None, parts: Sequence[Part] = PARTS) -> i
     chosen = [part for part in parts if not options.only or part.name in options.only]
     results = run(chosen, options.seconds, options.seed, _saved(options.take, parts))
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    text = table(results, date, describe_commit(Path(__file__).parent), describe_machine())
+    kept = {} if options.page is None else read_rows(options.page)
+    text = table(results, date, describe_commit(Path(__file__).parent), describe_machine(), kept, parts)
     print(f"\n{text}")
     for result in results:
         _complain(result)
@@ -44,26 +45,32 @@ def _parse(arguments: list[str] | None, parts: Sequence[Part]) -> argparse.Names
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="where each part begins (default: 1)")
     parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="PART", help=", ".join(names))
     parser.add_argument(
-        "--take", nargs=2, action="append", default=[], metavar=("PART", "FILE"),
-        help="take a part's score from what it printed earlier, in a longer campaign, instead of running it",
+        "--take", nargs="+", action="append", default=[], metavar=("PART", "FILE"),
+        help="take a part's score from what it printed earlier, in a longer campaign, instead of running it; all "
+        "scores in the files are added up",
     )  # fmt: skip
-    parser.add_argument("--page", type=Path, help="the page to write the table into, such as docs/reliability.md")
+    parser.add_argument(
+        "--page", type=Path,
+        help="the page to write the table into, such as docs/reliability.md; rows of parts that are not run stay",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
-    for name, _ in options.take:
+    for name, *files in options.take:
         if name not in names:
             parser.error(f"--take: there is no part {name!r}; parts are {', '.join(names)}")
+        if not files:
+            parser.error(f"--take {name}: name the files that hold what it printed")
     return options
 
 
 def _saved(take: list[list[str]], parts: Sequence[Part]) -> dict[str, Result]:
-    """What earlier campaigns came to; several files of one part are added up."""
+    """What earlier campaigns came to; several runs of one part, in one file or more, are added up."""
     results: dict[str, Result] = {}
-    for name, file in take:
-        score = find_score(Path(file).read_text(errors="replace"))
+    for name, file in ((name, file) for name, *files in take for file in files):
+        scores = find_scores(Path(file).read_text(errors="replace"))
         result = results.setdefault(name, Result(next(part for part in parts if part.name == name)))
-        if score is None:
+        if not scores:
             result.broken = f"{file} has no score near its end"
-        else:
+        for score in scores:
             result.add(score)
     return results
 

@@ -39,10 +39,15 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(short).decode()
 
 
-def find_score(log: str) -> Score | None:
-    """The last score in a log that was kept, where complaints may stand behind it; None if there is none."""
-    lines = reversed(log.splitlines()[-LINES_BEHIND_MAX:])
-    return next((score for line in lines if (score := read_score(line)) is not None), None)
+def find_scores(log: str) -> list[Score]:
+    """The scores of all runs whose output was kept in one log; none if the last one is not near its end.
+
+    Complaints may stand behind each. A run that broke off has none: its seeds are missing in what the others add up to.
+    """
+    lines = log.splitlines()
+    found = [(n, score) for n, line in enumerate(lines) if line.startswith("{") and (score := read_score(line))]
+    is_whole = bool(found) and len(lines) - found[-1][0] <= LINES_BEHIND_MAX
+    return [score for _, score in found] if is_whole else []
 
 
 def read_score(output: str) -> Score | None:
