@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed
-from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, UpdateRejected
+from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, UpdateRejected, WorkflowFailed
 
 from .asking import Asking
 from .fleet import Fleet
 from .language import REFUSED, TALK, WALK, WALK_IN_TIME
 from .process import Died, Process
-from .programs import count_changes, count_musts, draw_program
+from .programs import CHAPTERS, Node, count_changes, count_musts, draw_chapters, draw_program
 from .record import Answer, Change, Record, Signal, Start
 from .trace import Trace
 
@@ -30,11 +30,15 @@ ARRIVAL_SECONDS = 6.0
 
 IN_TIME, TALKING, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 0.3, 3, 0.12, 0.03
 
+CONTINUING, CONTINUED, CHAPTER_NODES_MAX = 0.25, 0.3, 4
+"""Of the seeds, those in which some runs continue as new, so that the stories of the others are those that they were
+before any did; there, of the runs; and the nodes of what is walked by those that continue them."""
+
 CHANGES_MAX = 3
 MUST = "must"
 """Updates whose names begin with it are waited for by the program."""
 
-UPDATE_SECONDS, QUERY_SECONDS = 5.0, 2.0
+UPDATE_SECONDS, QUERY_SECONDS, RESULT_SECONDS = 5.0, 2.0, 5.0
 """So long a customer waits for an answer before asking again."""
 
 
@@ -44,6 +48,13 @@ class Promised(NamedTuple):
     name: str
     seconds: float
     fails: bool
+
+
+def _continues(number: int, seed: str) -> bool:
+    """By a stream under whose name no seed that was found before has such runs, so that each still tells its story."""
+    if random.Random(f"{seed}/continuing 249").random() >= CONTINUING:
+        return False
+    return random.Random(f"{seed}/customer {number}/continuing").random() < CONTINUED
 
 
 class Customer:
@@ -68,8 +79,14 @@ class Customer:
         chance = random.Random(f"{seed}/customer {number}")
         program = draw_program(chance, transactions=fleet.store.has_transactions)
         type_ = WALK_IN_TIME if chance.random() < IN_TIME else WALK
+        last: Node | None = None
         if type_ == WALK and chance.random() < TALKING:
-            type_, program = TALK, ["sequence", [program, ["until_changed", chance.randint(0, 2)]]]
+            type_, last = TALK, ["until_changed", chance.randint(0, 2)]
+        if type_ != WALK_IN_TIME and _continues(number, seed):
+            chapters = draw_chapters(random.Random(f"{seed}/customer {number}/chapters"), program, CHAPTER_NODES_MAX)
+            program = [CHAPTERS, [*chapters, *([last] if last else [])], [], []]
+        elif last:
+            program = ["sequence", [program, last]]
         return cls(Start(f"run-{number}", type_, program), fleet, chance, trace)
 
     async def visit(self) -> None:
@@ -107,10 +124,22 @@ class Customer:
         if self._promised:
             await self._query()
 
+    async def hear_the_end(self) -> None:
+        """Ask for the result of a run that has continued, by the run that was begun with."""
+        if self._start.program[0] == CHAPTERS and not self._start.is_to_be_ended:
+            await self._ask(self._hear)
+
+    async def _hear(self, engine: Engine) -> None:
+        start = self._start
+        try:
+            start.told = await engine.get(start.workflow_id, start.run_id).result(timeout=RESULT_SECONDS)
+        except WorkflowFailed as error:
+            start.told = str(error)
+
     async def _begin(self, engine: Engine) -> None:
         start = self._start
         handle: RunHandle[Any] = await engine.start(start.type, start.program, id=start.workflow_id)
-        start.is_acknowledged, start.run_id = True, handle.run_id
+        start.is_acknowledged, start.run_id = True, start.run_id or handle.run_id
         self._trace(f"{start.workflow_id} is acknowledged as {handle.run_id}")
 
     async def _say(self, n: int, name: str, seconds: float = 3.0) -> None:

@@ -98,6 +98,7 @@ def run_program(
         customer = Customer(Start("run", type_, program), fleet, random.Random("customer"), world.trace, client)
         await customer.visit_in_peace()
         await asyncio.gather(Operator(fleet, world.trace).look_after_runs(), customer.wait_for_promises())
+        await customer.hear_the_end()
         strike.end()
         supervisor.cancel()
 

@@ -92,6 +92,8 @@ HANDWRITTEN: dict[str, list[Any]] = {
     "a child that is given up": ["sequence", [["timeout", 0.1, ["child", SLOW]], A]],
     "a child of a child": ["child", ["child", A]],
     "a saga in a child": ["sequence", [["child", ["saga", "saga", [A, B], True]], C]],
+    "a run that continues": ["chapters", [["sequence", [A, ["receive_at_last"]]], B, C], [], []],
+    "a run that continues, and takes an update": ["chapters", [A, ["until_changed", 1]], [], []],
     **IN_SYNC,
 }
 

@@ -21,6 +21,7 @@ from keepstep.runtime.workflow import Workflow
 from keepstep.worker.attempt import StepInfo
 
 from .outside import Outside
+from .programs import CHAPTERS
 from .scheduler import fate
 from .structures import NoLuck, Structures
 
@@ -44,6 +45,9 @@ REFUSED = "refused"
 
 WAYS = (" in the old way", " in the new way")
 """How the names of acts end that the first version does in one way and the others, by a patch, in another."""
+
+CHAPTER_ENDS = "the chapter ends"
+"""What a run's trace says, and the traces of those that continue it, when it has walked its part of a program."""
 
 CONTRADICTION = "contradiction"
 """The step that only the contradicting version does."""
@@ -243,6 +247,21 @@ class Walk(Structures):
             return "child cancelled"
 
 
+async def walk_through(walk: Walk, program: list[Any]) -> None:
+    """Walk a program, or the first of its chapters; then the run goes on as a new one, which knows what it has seen."""
+    if program[0] != CHAPTERS:
+        await walk.go(program)
+        return
+    chapters, changes, trace = program[1:]
+    walk.changes += changes
+    walk.trace += trace
+    await walk.go(chapters[0])
+    walk.trace.append(CHAPTER_ENDS)
+    if len(chapters) > 1:
+        await keepstep.wait_for(keepstep.all_handlers_finished)
+        keepstep.continue_as_new([CHAPTERS, chapters[1:], walk.changes, walk.trace])
+
+
 async def change(walk: Walk, name: str, seconds: float, fails: bool) -> str:
     """What an update does: acts, and waits; its result is the receipt."""
     receipt = walk.heard(await act(f"change {name}", walk.receipt, 0.0, fails))
@@ -261,7 +280,7 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
     async def go_through(walk: Walk, program: list[Any]) -> list[str]:
         if version == CONTRADICTING:
             await walk.go(["step", CONTRADICTION, 0.0, False])
-        await walk.go(program)
+        await walk_through(walk, program)
         if version >= NEWEST:
             await walk.go(["step", "added", 0.0, False])
         return [f"version {version}", *walk.trace]  # tasks left behind go on writing

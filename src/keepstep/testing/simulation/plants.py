@@ -36,6 +36,7 @@ from keepstep.schedules import runner as firer
 from keepstep.schedules import turn as firing
 from keepstep.schedules.runner import Runner as Firer
 from keepstep.schedules.standing import Pending, Standing, firing_id, first_standing
+from keepstep.worker import ending
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
 from keepstep.worker.reply import Reply, UpdateRequest
@@ -424,6 +425,16 @@ def _trigger_forgotten() -> list[Replacement]:
     return [(firing._Turn, "_fire", drop)]
 
 
+def _unread_forgotten() -> list[Replacement]:
+    """A run that continues as new does not hand on what its code has not received."""
+    return [(ending, "_unread", lambda _: [])]
+
+
+def _heard_forgotten() -> list[Replacement]:
+    """A run that continues another takes what is said to both of them for something new."""
+    return [(ending, "_heard", lambda _: ())]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -456,12 +467,14 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "past-made-up": _past_made_up,
     "pause-ignored": _pause_ignored,
     "trigger-forgotten": _trigger_forgotten,
+    "unread-forgotten": _unread_forgotten,
+    "heard-forgotten": _heard_forgotten,
     "unverified": _unverified,
     "unlocked": _unlocked,
     "doubt-forgotten": _doubt_forgotten,
 }
 
-SEEDS_OF_PLANTS = {"policy-forgotten": 30, "unlocked": 12}
+SEEDS_OF_PLANTS = {"policy-forgotten": 30, "unlocked": 12, "unread-forgotten": 25, "heard-forgotten": 55}
 """Where it is worth while to begin to look for a plant, since it takes a story that is rare, or one that is long."""
 
 STORES_OF_PLANTS = {

@@ -33,14 +33,21 @@ CUTTING = frozenset(
 """Inside of these a wait may be cut off, and what it waited for be lost with it: nothing there waits for ever."""
 
 
+CHAPTERS = "chapters"
+"""The root of a program each of whose parts is walked by a run of its own, which continues the one before."""
+
+NAMES_OF_CHAPTER = 100
+"""The steps of a program's first chapter have numbers up to that, those of its second up to twice that, and so on."""
+
+
 class Draw:
     """Draws one program."""
 
-    def __init__(self, chance: random.Random, nodes_max: int, leaves: Sequence[str]) -> None:
+    def __init__(self, chance: random.Random, nodes_max: int, leaves: Sequence[str], named_from: int = 0) -> None:
         self._chance = chance
         self._leaves = leaves
         self._nodes_left = nodes_max
-        self._names = 0
+        self._names = named_from
 
     def program(self) -> Node:
         return self._sequence("sequence", DEPTH_MAX, False)
@@ -110,6 +117,12 @@ def draw_program(chance: random.Random, nodes_max: int = NODES_MAX, *, transacti
     """A program whose every wait ends, if as many "must" signals come as ``count_musts`` says."""
     leaves = [*LEAVES, *IN_TRANSACTIONS] if transactions else LEAVES
     return Draw(chance, nodes_max, leaves).program()
+
+
+def draw_chapters(chance: random.Random, first: Node, nodes_max: int) -> list[Node]:
+    """A program, and one or two small ones that are walked after it."""
+    more = range(1, 1 + chance.randint(1, 2))
+    return [first, *(Draw(chance, nodes_max, LEAVES, n * NAMES_OF_CHAPTER).program() for n in more)]
 
 
 def draw_errand(chance: random.Random, nodes_max: int, seconds: float) -> Node:

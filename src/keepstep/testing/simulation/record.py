@@ -40,6 +40,8 @@ class Start:
     run_id: str | None = None
     is_to_be_ended: bool = False
     """Somebody has asked to cancel or to terminate it."""
+    told: Any = None
+    """Of a program with chapters: what its first run's result was said to be."""
 
 
 @dataclass(slots=True)
@@ -159,6 +161,13 @@ class Record:
     leases_left: int = 0
     seconds: float = 0.0
     """Virtual time that went by."""
+
+    def chains(self) -> dict[str, list[Loaded]]:
+        """The runs of each workflow id, in the order in which they began; those that continue others follow them."""
+        chains: dict[str, list[Loaded]] = {}
+        for loaded in sorted(self.runs.values(), key=lambda each: each.run.run_id):
+            chains.setdefault(loaded.run.workflow_id, []).append(loaded)
+        return chains
 
     def plan(self, planned: Planned) -> None:
         """Somebody is about to make a schedule."""

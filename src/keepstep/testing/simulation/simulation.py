@@ -67,6 +67,7 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         trace("the operator takes over")
         await operator.deploy_newest()
         await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))
+        await asyncio.gather(*(each.hear_the_end() for each in customers))
 
     record, violations = play(plot, f"{seed}", store, workers, write)
     return Report(

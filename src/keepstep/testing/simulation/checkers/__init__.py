@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from keepstep.testing.simulation.record import Record
 
 from . import (
+    chapters,
     compensation,
     effects,
     finishing,
@@ -27,6 +28,7 @@ CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     finishing.check,
     messages.check,
     updates.check,
+    chapters.check,
     timers.check,
     effects.check,
     once.check,

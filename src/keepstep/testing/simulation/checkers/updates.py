@@ -22,10 +22,9 @@ OUTCOMES = (history.UPDATE_COMPLETED, history.UPDATE_FAILED)
 def check(record: Record) -> Iterator[str]:
     accepted: Counter[tuple[str, str]] = Counter()
     outcomes: dict[tuple[str, str], list[Any]] = {}
-    ended: dict[str, Status] = {}
+    ended = {workflow_id: chain[-1].run.status for workflow_id, chain in record.chains().items()}
     for loaded in record.runs.values():
         workflow_id = loaded.run.workflow_id
-        ended[workflow_id] = loaded.run.status
         for event in loaded.events:
             if event.type == history.UPDATE_ACCEPTED:
                 accepted[workflow_id, history.unpack(event.type, event.data).id] += 1
