@@ -12,6 +12,7 @@ import msgspec
 
 from keepstep.journal import Definition, LeaseState, is_surely_dead
 from keepstep.runtime.code_version import order_of, pinned_queue
+from keepstep.runtime.data.schema import DOC_CHARS_MAX
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
 
@@ -47,6 +48,7 @@ def _schema_of(definition: Any) -> dict[str, Any]:
             schema["version"] = definition.version
         if definition.cls is not None:
             schema["handlers"] = definition.handlers.schema()
+            schema["doc"] = schema["doc"] or inspect.cleandoc(definition.cls.__doc__ or "")[:DOC_CHARS_MAX]
         if definition.is_pinned:
             schema["pinned"] = True
     return schema

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from typing import Any, Literal
 
 import keepstep
 from keepstep import Retry, saga, step, workflow
@@ -104,3 +107,70 @@ async def settle_shown() -> str:
 async def deliver_shown(item: str) -> Any:
     shelf = await pick_shelf_shown(item)
     return [shelf, await keepstep.receive("go")]
+
+
+class Wrapping(Enum):
+    PAPER = "paper"
+    SILK = "silk"
+
+
+@dataclass
+class LineShown:
+    sku: str
+    pieces: int = 1
+
+
+@dataclass
+class OrderShown:
+    customer: str
+    lines: list[LineShown]
+    due: date | None = None
+    wrapping: Wrapping = Wrapping.PAPER
+    express: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@workflow
+class BasketShown:
+    """A basket that things are put into, until it is sent off."""
+
+    def __init__(self) -> None:
+        self.order: OrderShown | None = None
+        self.is_sent = False
+
+    async def run(self, order: OrderShown, tip: float = 0.0) -> OrderShown:
+        self.order = order
+        await keepstep.wait_for(lambda: self.is_sent)
+        return order
+
+    @keepstep.signal
+    async def send_off(self) -> None:
+        self.is_sent = True
+
+    @keepstep.signal
+    async def relabel(self, labels: dict[str, str]) -> None:
+        assert self.order is not None
+        self.order.labels |= labels
+
+    @keepstep.update
+    async def put(self, line: LineShown, place: int | None = None, note: str | LineShown = "") -> int:
+        """Puts one more thing into the basket."""
+        assert self.order is not None
+        self.order.lines.insert(len(self.order.lines) if place is None else place, line)
+        return len(self.order.lines)
+
+    @keepstep.query
+    def contents(self, of: Literal["lines", "labels"] = "lines") -> Any:
+        assert self.order is not None
+        return self.order.lines if of == "lines" else self.order.labels
+
+
+@step(once=True, timeout=0.05)
+async def wire_money_shown(amount: float) -> OrderShown:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@workflow
+async def pay_out_shown(amount: float) -> str:
+    return (await wire_money_shown(amount)).customer
