@@ -9,6 +9,7 @@ from keepstep.client.info import HistoryEvent, RunInfo
 from keepstep.client.paging import RunPage
 from keepstep.client.streaming import StreamValue
 from keepstep.journal import (
+    AccessDenied,
     AlreadyStarted,
     AttributeRefused,
     Conflict,
@@ -71,6 +72,7 @@ from keepstep.worker.attempt import StepInfo, heartbeat, step_info
 from keepstep.worker.speaking import Written, close_stream, write_stream
 
 __all__ = [
+    "AccessDenied",
     "AlreadyStarted",
     "AttributeRefused",
     "Blocked",

@@ -79,6 +79,15 @@ async def house() -> AsyncIterator[House]:
         yield house
 
 
+LOOKS = {"query_run", "journal_ask_query"} | {
+    f"journal_{word}"
+    for word in (
+        "read_run find_run list_runs count_runs search_runs count_found count_groups list_attributes list_definitions "
+        "list_leases list_queues find_place read_events read_state list_state read_messages read_audit"
+    ).split()
+}
+"""Calls that change nothing, although what they ask for stands in a body."""
+
 ASKABLE = [route for route in ROUTES if route.is_json]
 
 
@@ -105,7 +114,7 @@ async def test_a_key_opens_what_its_role_covers_and_nothing_more(house: House) -
 
 async def test_a_route_that_changes_something_needs_more_than_to_read() -> None:
     for route in ROUTES:
-        if route.method != "GET" and route.name != "query_run" and route.role is not Role.PUBLIC:
+        if route.method != "GET" and route.name not in LOOKS and route.role is not Role.PUBLIC:
             assert route.role in (Role.OPERATE, Role.ADMIN), route.name
 
 

@@ -27,6 +27,7 @@ RUNS_LOOKED_AT_MAX = 10_000
 
 EXTRAS = {
     "server": ("starlette", "uvicorn", "httpx2"),
+    "remote": ("httpx2",),
     "pydantic": ("pydantic",),
     "crypto": ("cryptography",),
     "s3": ("obstore",),

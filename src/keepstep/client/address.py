@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "sqlite:///keepstep.db"
 
+SERVERS = ("http://", "https://")
+
 FORMS = (
     "sqlite:///orders.db (relative), sqlite:////var/lib/orders.db (absolute), "
     "postgresql://user:password@host/database, or memory: (gone with the process)"
 )
+
+
+_NO_DATABASE = "{url} is a server, and this needs the database itself: do it where that is, with its own URL"
+
+
+def is_server(url: object) -> bool:
+    """Whether a URL is the address of a server, of which an engine is a client, and not that of a database."""
+    return isinstance(url, str) and url.lower().startswith(SERVERS)
 
 
 def sqlite_path(url: str) -> Path:
@@ -37,7 +47,11 @@ async def open_journal(url: str, *, create: bool = True, clock: Clock | None = N
     """Open the store that the URL names.
 
     :param create: make a missing database; otherwise a missing one raises ``StoreUnavailable``.
+
+    A server's address raises ``InvalidInput``: what is asked for needs the database itself.
     """
+    if is_server(url):
+        raise InvalidInput(_NO_DATABASE.format(url=url))
     if url in ("memory:", "memory://"):
         from keepstep.journal.memory import MemoryDisk, MemoryJournal
 
@@ -55,6 +69,8 @@ def open_view(url: str) -> View[Any]:
 
     Raises ``StoreUnavailable`` for a store that is not there or of an older version, ``InvalidInput``.
     """
+    if is_server(url):
+        raise InvalidInput(_NO_DATABASE.format(url=url))
     if url in ("memory:", "memory://"):
         raise InvalidInput("memory: is gone with its process, so there is nothing in it to look at; write another URL")
     if str(url).startswith(("postgresql:", "postgres:")):

@@ -13,6 +13,7 @@ from collections import OrderedDict
 import msgspec
 
 from keepstep.journal import (
+    AccessDenied,
     Event,
     Hint,
     HintKind,
@@ -49,11 +50,14 @@ class Closed(msgspec.Struct, frozen=True):
 class Closings:
     """See the module's docstring."""
 
-    def __init__(self, journal: Journal, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(self, journal: Journal, poll_seconds: float = POLL_SECONDS, *, listens_at_once: bool = True) -> None:
+        """``listens_at_once``: not only once somebody waits, where hints come at a cost and nothing closes here."""
         self._journal = journal
         self.poll_seconds = poll_seconds
         self._waiting: dict[str, list[asyncio.Future[Closed]]] = {}
         self._news = asyncio.Event()
+        self._named: set[str] | None = set()
+        """The runs that are to be looked at; None for all that somebody waits for."""
         self._watching: asyncio.Task[None] | None = None
         self._recent: OrderedDict[str, Closed] = OrderedDict()
         self._recent_bytes = 0
@@ -61,11 +65,14 @@ class Closings:
         """How many recent closings had to be forgotten; a handle that is older than one of them must look."""
         self._promoted: Promoted | None = None
         """Why no run will ever close here any more."""
-        journal.listen(self._hear)
+        self._listens = listens_at_once
+        if listens_at_once:
+            journal.listen(self._hear)
 
     def close(self) -> None:
         """Stop watching; whoever still waits is told so."""
-        self._journal.unlisten(self._hear)
+        if self._listens:
+            self._journal.unlisten(self._hear)
         if self._watching is not None:
             self._watching.cancel()
         for run_id in list(self._waiting):
@@ -84,6 +91,9 @@ class Closings:
             return recent
         if self._promoted is not None:
             raise Promoted(str(self._promoted))
+        if not self._listens:
+            self._listens = True
+            self._journal.listen(self._hear)
         future: asyncio.Future[Closed] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, []).append(future)
         try:
@@ -108,12 +118,20 @@ class Closings:
             return
         for closing in hint.closings:
             if closing.event is None:
-                self._news.set()
+                self._look_out(hint)
             else:
                 closed = Closed(closing.run_id, closing.status, closing.event.type, closing.event.data)
                 self._remember(closed)
                 self._resolve(closed)
         if not hint.closings:
+            self._look_out(hint)
+
+    def _look_out(self, hint: Hint) -> None:
+        if not hint.run_ids:
+            self._named = None
+        elif self._named is not None:
+            self._named.update(each for each in hint.run_ids if each in self._waiting)
+        if self._named is None or self._named:
             self._news.set()
 
     def _remember(self, closed: Closed) -> None:
@@ -144,11 +162,14 @@ class Closings:
                 async with asyncio.timeout(self.poll_seconds):
                     await self._news.wait()
             except TimeoutError:
-                pass
+                self._named = None
             self._news.clear()
-            for run_id in list(self._waiting):
+            named, self._named = self._named, set()
+            for run_id in [each for each in self._waiting if named is None or each in named]:
                 try:
                     await self._look_at(run_id)
+                except AccessDenied as error:
+                    self._refuse(run_id, error)
                 except JournalError as error:
                     logger.warning("looking at run %s failed: %s", run_id, error)
             await asyncio.sleep(POLL_PAUSE_SECONDS)

@@ -41,7 +41,7 @@ from keepstep.worker.reply import UPDATE
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.worker import Worker, WorkerOptions
 
-from .address import open_journal
+from .address import is_server, open_journal
 from .answer import CALLBACK, CALLBACK_FAILED, answer_callback, list_human_tasks, sealed_error
 from .attributes import Attributes
 from .bulk import Bulk
@@ -58,6 +58,7 @@ from .queues import Queues
 from .retention import Retention
 from .searching import count_found, count_groups, list_found
 from .sending import name_of, send, value_of
+from .server_access import ServerAccess
 from .start import StartRequest, asks_for_the_same, policy, start_request, start_within
 from .tasks import read_task_filter
 from .with_start import start_with, update_with_start
@@ -79,13 +80,16 @@ WHILE_OPEN = ("journal", "closings", "published", "queues", "attributes", "bulk"
 class Engine:
     """``async with Engine("sqlite:///orders.db") as engine: run = await engine.start(fulfil_order, order)``
 
-    :param url: ``sqlite:///file`` or ``memory:``. :param workers: False for a client that runs nothing itself.
+    :param url: ``sqlite:///file``, ``postgresql://…`` or ``memory:``; or the address of a server, ``http://host:8710``,
+        of which the engine is a client, see ``docs/remote.md``. :param workers: False for a client that runs nothing
+        itself; by default True on a database, and False at a server, which has workers of its own.
     :param queues: which queues the worker serves. :param namespace: in which everything lives that this engine can
         reach; see ``docs/namespaces.md``. :param lease_seconds: after so long without a sign of life of this
         process, others take over what it owned.
     :param callback_url: base of the URLs that ``callback()`` hands out, such as ``https://example.org``.
     :param serve: the workflows that this worker runs; by default all that were decorated in this process.
     :param create: make a missing database.
+    :param key: what a server asks for (``keepstep keys create``); by default that in ``KEEPSTEP_KEY``.
     :param codec: compress, encrypt, or keep large values elsewhere, see ``docs/data.md``.
     :param clock: and ``surroundings``: where time, chance and identity come from; for tests and simulations.
     :param observers: who hears what this engine's worker does: metrics, traces; see ``docs/observability.md``.
@@ -97,13 +101,14 @@ class Engine:
         self,
         url: str = "sqlite:///keepstep.db",
         *,
-        workers: bool = True,
+        workers: bool | None = None,
         queues: tuple[str, ...] = ("default",),
         namespace: str = "default",
         lease_seconds: float = 10.0,
         callback_url: str | None = None,
         serve: Sequence[Workflow[Any, Any] | type[RunsSync[Any, Any]]] | None = None,
         create: bool = True,
+        key: str | None = None,
         codec: Codec | None = None,
         clock: Clock | None = None,
         surroundings: Surroundings | None = None,
@@ -124,7 +129,10 @@ class Engine:
         self._create = create
         self._codec = codec
         self._given_journal = journal
-        self._has_worker = workers
+        self.is_remote = journal is None and is_server(url)
+        """Whether it is the client of a server."""
+        self._access = ServerAccess.of(url, key, workers, options) if self.is_remote else None
+        self._has_worker = not self.is_remote if workers is None else workers
         self._options = WorkerOptions(
             queues=_queues(queues),
             namespace=namespace,
@@ -147,11 +155,9 @@ class Engine:
     async def __aenter__(self) -> Engine:
         if self._is_open:
             raise InvalidInput("this engine is open already; make another one, or close it before")
-        store = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
-        journal = narrowed_journal(store, self.namespace, *rooms_of(self.namespace))
-        is_sealed = self._given_journal is None or self._codec is not None
-        self.journal = sealed_journal(journal, self._codec or Codec()) if is_sealed else journal
-        self.closings = Closings(self.journal, self._options.poll_seconds)
+        self.journal = await self._open()
+        poll_seconds = self._options.poll_seconds if self._access is None else self._access.poll_seconds
+        self.closings = Closings(self.journal, poll_seconds, listens_at_once=not self.is_remote)
         self.published = Published(self.journal, self.namespace)
         self.queues = Queues(self.journal)
         self.attributes = Attributes(self.journal, self.namespace)
@@ -174,6 +180,16 @@ class Engine:
                 await self.close(grace_seconds=0)
                 raise
         return self
+
+    async def _open(self) -> Journal:
+        """What it stands on, as this namespace sees it and with plain data."""
+        codec = self._codec or Codec()
+        if self._access is not None:
+            return sealed_journal(await self._access.open(self.namespace, codec, self.new_id), codec)
+        store = self._given_journal or await open_journal(self.url, create=self._create, clock=self._clock)
+        journal = narrowed_journal(store, self.namespace, *rooms_of(self.namespace))
+        is_sealed = self._given_journal is None or self._codec is not None
+        return sealed_journal(journal, codec) if is_sealed else journal
 
     def __getattr__(self, name: str) -> Any:
         if name in WHILE_OPEN:

@@ -8,25 +8,22 @@ its events are, so that its last word is never missed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from keepstep.journal import Event, Hint, HintKind, InvalidInput, Journal, NotFound, Status
+from keepstep.journal import Event, InvalidInput, Journal, NotFound, Status
 from keepstep.runtime import history
 from keepstep.runtime.stream import event_before, position_of
-from keepstep.worker.bell import Bell
 
+from .ear import Ear
 from .info import moment
 
 T = TypeVar("T")
 
 PAGE = 100
-PAUSE_SECONDS = 0.02
-"""Between two looks after hints that name no run."""
 
 
 class StreamValue(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -44,38 +41,6 @@ class StreamValue(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     one that was cut off by a crash is begun again under its number."""
 
 
-class _Ear:
-    """Hears whether a run may have said something."""
-
-    def __init__(self, journal: Journal, run_id: str) -> None:
-        self._journal = journal
-        self._run_id = run_id
-        self._news = Bell()
-        self._names_run = False
-        journal.listen(self._hear)
-
-    def close(self) -> None:
-        self._journal.unlisten(self._hear)
-
-    def _hear(self, hint: Hint) -> None:
-        if hint.kind is HintKind.SPOKEN or hint.kind is HintKind.CLOSED:
-            if self._run_id in hint.run_ids:
-                self._names_run = True
-                self._news.ring()
-            elif not hint.run_ids:
-                self._news.ring()
-
-    def forget(self) -> None:
-        """What was heard by now is being looked at."""
-        self._news.clear()
-        self._names_run = False
-
-    async def listen(self, seconds: float) -> None:
-        """Wait for a hint, but not longer than that."""
-        if await self._news.wait(seconds) and not self._names_run:
-            await asyncio.sleep(PAUSE_SECONDS)
-
-
 async def read_stream(
     journal: Journal, run_id: str, name: str, decode: Callable[[bytes], Any], after: int, poll_seconds: float
 ) -> AsyncIterator[StreamValue[Any]]:
@@ -83,7 +48,7 @@ async def read_stream(
     if type(after) is not int or after < 0:
         raise InvalidInput(f"after is the position of a value, or 0 for all of them, not {after!r:.60}")
     seq = event_before(after)
-    ear = _Ear(journal, run_id)
+    ear = Ear(journal, run_id)
     try:
         while True:
             ear.forget()

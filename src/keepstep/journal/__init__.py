@@ -11,6 +11,7 @@ from .commit import Commit, Committed, NewRun, Started, StateChange
 from .deed import Connection, Cursor, Deed, Transaction
 from .definition import Definition
 from .errors import (
+    AccessDenied,
     AlreadyStarted,
     AttributeRefused,
     Conflict,
@@ -61,6 +62,7 @@ from .timer import Timer
 __all__ = [
     "PROBE_STRIKES",
     "QUARANTINE_STRIKES",
+    "AccessDenied",
     "AlreadyStarted",
     "Ask",
     "AttributeRefused",

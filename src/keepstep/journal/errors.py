@@ -44,6 +44,10 @@ class Overloaded(JournalError):
     """The bounded queue in front of the store is full. Nothing was changed; try again later."""
 
 
+class AccessDenied(JournalError):
+    """A server does not let the caller do that: there is no key, one that counts no longer, or one of a weaker role."""
+
+
 class InvalidInput(JournalError, ValueError):
     """What was handed in is wrong; the text says what, where, and what to do."""
 

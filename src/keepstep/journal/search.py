@@ -20,14 +20,14 @@ from .field import NAMED, START_TIME, Field, FieldType, Value
 from .run import Condition, Run
 
 
-class OneOf(msgspec.Struct, frozen=True):
+class OneOf(msgspec.Struct, frozen=True, tag=True):
     """The field has one of these values."""
 
     field: Field
     values: tuple[Value, ...]
 
 
-class Within(msgspec.Struct, frozen=True):
+class Within(msgspec.Struct, frozen=True, tag=True):
     """The field lies between two values, of which one may be left open (None)."""
 
     field: Field
@@ -37,25 +37,25 @@ class Within(msgspec.Struct, frozen=True):
     with_high: bool = True
 
 
-class Present(msgspec.Struct, frozen=True):
+class Present(msgspec.Struct, frozen=True, tag=True):
     """The field has a value."""
 
     field: Field
 
 
-class All(msgspec.Struct, frozen=True):
+class All(msgspec.Struct, frozen=True, tag=True):
     """Each of these holds; and so without any."""
 
     parts: tuple[Predicate, ...] = ()
 
 
-class Either(msgspec.Struct, frozen=True):
+class Either(msgspec.Struct, frozen=True, tag=True):
     """One of these holds."""
 
     parts: tuple[Predicate, ...]
 
 
-class Not(msgspec.Struct, frozen=True):
+class Not(msgspec.Struct, frozen=True, tag=True):
     """This does not hold."""
 
     part: Predicate

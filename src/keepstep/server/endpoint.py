@@ -15,7 +15,6 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from keepstep.journal import TooLarge
-from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.journal.namespace import DEFAULT
 
 from .audit import AuditLine
@@ -23,9 +22,6 @@ from .call import Call
 from .desk import Desk
 from .refusal import Refusal, misfit, refusal_of
 from .route import Query, Route
-
-BODY_BYTES_MAX = PAYLOAD_BYTES_MAX + 64 * 1024
-"""A payload as large as it may be, with what stands around it."""
 
 BODY_SECONDS_MAX = 30.0
 
@@ -79,7 +75,7 @@ class Endpoint:
             line.caller = caller
             given: dict[str, Any] = {**named, "query": read_query(fields, route.query)}
             if route.body is not None:
-                given["body"] = decode_body(await read_body(scope, receive), route.body)
+                given["body"] = decode_body(await read_body(scope, receive, route.body_bytes_max), route.body)
             call = Call(self._desk, engine, caller, scope)
             answer = await route.handle(call, **given)
         if not route.is_json:
@@ -154,11 +150,11 @@ def decode_body(body: bytes, kind: Any) -> Any:
         raise Refusal(400, "invalid_input", "the body is nested too deeply") from None
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
+async def read_body(scope: Scope, receive: Receive, bytes_max: int) -> bytes:
     """The body, read no further than the limit. Raises ``Refusal``, ``TooLarge``, ``CallerGone``."""
     declared = _length(dict(scope["headers"]))
-    if declared > BODY_BYTES_MAX:
-        raise _too_large(declared)
+    if declared > bytes_max:
+        raise _too_large(declared, bytes_max)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
@@ -167,16 +163,16 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
                 if message["type"] == "http.disconnect":
                     raise CallerGone
                 body += message.get("body", b"")
-                if len(body) > BODY_BYTES_MAX:
-                    raise _too_large(len(body))
+                if len(body) > bytes_max:
+                    raise _too_large(len(body), bytes_max)
                 if not message.get("more_body", False):
                     return bytes(body)
     except TimeoutError:
         raise Refusal(408, "body_timeout", f"the body did not come within {BODY_SECONDS_MAX:g} s") from None
 
 
-def _too_large(size: int) -> TooLarge:
-    return TooLarge(f"the body has {size} bytes or more; at most it may have {BODY_BYTES_MAX}")
+def _too_large(size: int, bytes_max: int) -> TooLarge:
+    return TooLarge(f"the body has {size} bytes or more; at most it may have {bytes_max}")
 
 
 def _length(headers: Mapping[bytes, bytes]) -> int:

@@ -31,6 +31,7 @@ import msgspec
 
 from keepstep.journal import (
     AlreadyStarted,
+    AttributeRefused,
     Conflict,
     Fenced,
     InvalidInput,
@@ -40,6 +41,7 @@ from keepstep.journal import (
     StoreUnavailable,
     TooLarge,
     Unreadable,
+    Unsupported,
 )
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 from keepstep.search import FilterError
@@ -58,6 +60,8 @@ class ErrorDetail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Which part of the query or the body it is about."""
     position: int = 0
     """Where in that text it is wrong, counted from 1."""
+    kind: str = ""
+    """The library's own error, where the code stands for several."""
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -77,11 +81,12 @@ class Refusal(Exception):
         *,
         field: str = "",
         position: int = 0,
+        kind: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.detail = ErrorDetail(code=code, message=message, field=field, position=position)
+        self.detail = ErrorDetail(code=code, message=message, field=field, position=position, kind=kind)
         self.headers = dict(headers or {})
 
     def body(self) -> bytes:
@@ -119,9 +124,10 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, StoreUnavailable):
         logger.warning("a call could not be answered: %s", error)
         return unavailable()
-    for kind, status, code in _KNOWN:
-        if isinstance(error, kind):
-            return Refusal(status, code, _one_line(error))
+    for known, status, code in _KNOWN:
+        if isinstance(error, known):
+            kind = type(error).__name__ if isinstance(error, AttributeRefused | Unsupported) else ""
+            return Refusal(status, code, _one_line(error), kind=kind)
     logger.error("a call failed in a way that was not foreseen", exc_info=error)
     return Refusal(500, "unexpected", "this was not foreseen; the server's log says more")
 

@@ -27,12 +27,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from keepstep.client.access.role import Role
+from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.journal.namespace import DEFAULT
 
 Handler = Callable[..., Awaitable[Any]]
 F = TypeVar("F", bound=Handler)
 
 JSON = "application/json"
+
+BODY_BYTES_MAX = PAYLOAD_BYTES_MAX + 64 * 1024
+"""A payload as large as it may be, with what stands around it."""
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _EXPECTED = "call, the parameters of the path, query and body"
@@ -62,6 +66,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     refuses: frozenset[int]
     """Statuses of refusals beside those that any such call may meet."""
     media: str
+    body_bytes_max: int = BODY_BYTES_MAX
 
     @property
     def name(self) -> str:
@@ -120,6 +125,7 @@ class Routes:
         statuses: Sequence[int] = (200,),
         refuses: Sequence[int] = (),
         media: str = JSON,
+        body_bytes_max: int = BODY_BYTES_MAX,
     ) -> Callable[[F], F]:
         def add(handle: F) -> F:
             query, body, answer = _read(handle, path)
@@ -136,6 +142,7 @@ class Routes:
                     statuses=tuple(statuses),
                     refuses=frozenset(refuses),
                     media=media,
+                    body_bytes_max=body_bytes_max,
                 )
             )
             return handle

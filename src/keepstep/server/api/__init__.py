@@ -8,6 +8,7 @@ from . import (
     changes,
     control,
     history,
+    journal,
     messages,
     namespaces,
     people,
@@ -36,6 +37,7 @@ _NOUNS = (
     namespaces,
     changes,
     session,
+    journal,
 )
 
 ROUTES: tuple[Route, ...] = tuple(route for noun in _NOUNS for route in noun.routes.all)
