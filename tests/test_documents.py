@@ -62,6 +62,15 @@ async def test_transactions(tmp_path: Path) -> None:
     assert db.execute("SELECT * FROM stock").fetchall() == [("teapot", 2)]
 
 
+async def test_retrying(tmp_path: Path) -> None:
+    example: Any = code_of("retrying.md", tmp_path)
+    async with Engine(f"sqlite:///{tmp_path}/parcels.db") as engine:
+        said, result = await example.main(engine)
+    assert said.endswith("no teapot left")
+    assert result == "sent: a parcel with a teapot"
+    assert example.stock == {"teapot": 0}
+
+
 async def test_observability(tmp_path: Path) -> None:
     example: Any = code_of("observability.md", tmp_path)
     async with Engine(f"sqlite:///{tmp_path}/parcels.db") as engine:

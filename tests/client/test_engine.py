@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import keepstep
-from keepstep import Engine, InvalidInput, step, workflow
+from keepstep import Engine, InvalidInput, NotFound, step, workflow
 from keepstep.client.address import sqlite_path
 from keepstep.journal import StoreUnavailable
 
@@ -287,3 +287,22 @@ async def test_what_a_client_without_the_schema_says_of_a_step_cannot_block_the_
     await engine.resolve("p", "cut_off_by_itself", "yes")
     assert await run.result() == "yes"
     assert "step_failed" not in [event.type async for event in run.history()]
+
+
+async def test_two_ids_that_do_not_belong_together_are_told_apart_at_the_first_use(engine: Engine) -> None:
+    one = await engine.start(ask_for, "who goes first?", "ann", id="one")
+    two = await engine.start(ask_for, "who goes first?", "ann", id="two")
+    wrong = engine.get("one", two.run_id)
+    said = f"run {two.run_id} is one of 'two', not of 'one'"
+    for use in (wrong.describe, wrong.cancel, wrong.terminate, wrong.result, wrong.pause, wrong.retry):
+        with pytest.raises(NotFound, match=said):
+            await use()
+    with pytest.raises(NotFound, match=said):
+        await wrong.signal("go")
+    with pytest.raises(NotFound, match=said):
+        await wrong.query("anything")
+    with pytest.raises(NotFound, match="no run with the id 'one', run nobody, in namespace 'default'"):
+        await engine.get("one", "nobody").describe()
+    assert (await engine.get("one", one.run_id).describe()).status == "running"
+    for run in (one, two):
+        await engine.get(run.id, run.run_id).terminate()

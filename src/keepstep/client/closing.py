@@ -14,17 +14,16 @@ import msgspec
 
 from keepstep.journal import (
     AccessDenied,
-    Event,
     Hint,
     HintKind,
     Journal,
     JournalError,
     NotFound,
     Promoted,
-    Run,
     Status,
     StoreUnavailable,
 )
+from keepstep.worker.last_event import last_event
 
 logger = logging.getLogger("keepstep.client")
 
@@ -181,11 +180,3 @@ class Closings:
         elif run.status is not Status.RUNNING and run_id in self._waiting:
             event = await last_event(self._journal, run)
             self._resolve(Closed(run_id, run.status, event.type, event.data))
-
-
-async def last_event(journal: Journal, run: Run) -> Event:
-    """The last event of a run's history. Raises ``NotFound`` if its retention has ended since the run was read."""
-    events = await journal.read_events(run.run_id, run.last_seq - 1, 1)
-    if not events:
-        raise NotFound(f"the history of run {run.run_id} is not there any more; its retention has ended")
-    return events[-1]

@@ -13,6 +13,7 @@ import msgspec
 from keepstep.journal import (
     Commit,
     Conflict,
+    Event,
     Journal,
     NewEvent,
     NewMessage,
@@ -25,6 +26,7 @@ from keepstep.journal import (
 from keepstep.runtime import history
 from keepstep.runtime.data import plain_text
 from keepstep.runtime.history import pack
+from keepstep.runtime.reopening import without_superseded
 from keepstep.worker.kinship import words_after_termination
 from keepstep.worker.observer import Observers
 from keepstep.worker.said import Hearing
@@ -32,7 +34,7 @@ from keepstep.worker.watching import tell_closed
 
 TRIES_MAX = 20
 EVENTS_PAGE = 1000
-OF_CHILDREN = (history.CHILD_STARTED, history.CHILD_CLOSED)
+OF_CHILDREN = (history.CHILD_STARTED, history.CHILD_CLOSED, history.WORKFLOW_REOPENED)
 
 
 async def terminate(
@@ -128,11 +130,12 @@ async def _read_history(
 
     That it has not gone on since, its version says.
     """
-    of_children: list[tuple[str, str | None, bytes]] = []
+    of_children: list[Event] = []
     hearing, seq = Hearing(), 0
     while page := await journal.read_events(run.run_id, seq, EVENTS_PAGE):
-        of_children += [(each.type, each.key, each.data) for each in page if each.type in OF_CHILDREN]
+        of_children += [each for each in page if each.type in OF_CHILDREN]
         for event in page if is_heard else ():
             hearing.hear(event)
         seq = page[-1].seq
-    return of_children, hearing
+    counted, _ = without_superseded(of_children)
+    return [(each.type, each.key, each.data) for each in counted], hearing

@@ -539,8 +539,12 @@ class Engine:
     # finding
 
     def get(self, id: str, run_id: str | None = None) -> RunHandle[Any]:
-        """The newest run of a workflow id, or a certain run of it."""
-        return RunHandle(self, id, run_id)
+        """The newest run of a workflow id, or a certain run of it.
+
+        Nothing is looked up: that there is none, or that the run id is another workflow id's, the first use of the
+        handle says by ``NotFound``.
+        """
+        return RunHandle(self, id, run_id, is_certain=run_id is None)
 
     def list(self, filter: str | None = None, limit: int | None = None) -> AsyncIterator[RunInfo]:
         """Runs that fit a filter, the newest first unless it says otherwise:

@@ -31,12 +31,12 @@ from keepstep.journal.limits import COMMIT_BYTES_MAX, WORKFLOW_ID_CHARS_MAX
 from keepstep.queues.starting import LANGUAGE
 from keepstep.runtime import history
 from keepstep.runtime.data import checked_name, encode_value, within_limit
-from keepstep.runtime.execution import without_superseded
 from keepstep.runtime.history import pack
 from keepstep.runtime.registry import find_step, find_workflow
+from keepstep.runtime.reopening import without_superseded
+from keepstep.worker.last_event import last_event
 
 from .answer import check_fit
-from .closing import last_event
 from .published import Published, schema_of
 
 PAGE = 1000
@@ -213,7 +213,8 @@ async def _children_closed(
 ) -> tuple[NewMessage, ...]:
     """What the fork is told of children that were open at that event, and have come to their end since."""
     waiting: dict[str, Event] = {}
-    for event in copied:
+    counted, _ = without_superseded(copied)
+    for event in counted:
         if event.type == history.CHILD_STARTED:
             waiting[event.key or ""] = event
         elif event.type in (history.CHILD_CLOSED, history.CHILD_REFUSED):

@@ -24,10 +24,11 @@ from keepstep.runtime.execution import closing_error
 from keepstep.runtime.handler import Query, Signal, Update, handler_name
 from keepstep.runtime.interceptor import Sending
 from keepstep.runtime.registry import find_code
+from keepstep.worker.last_event import last_event
 from keepstep.worker.reply import QUERY, UPDATE
 
 from .answer import resolve_step
-from .closing import Closed, last_event
+from .closing import Closed
 from .ending import terminate
 from .following import follow
 from .forking import Fork, fork
@@ -55,9 +56,18 @@ class RunHandle(Generic[R]):
     """A run. Without a run id it means the newest run of the workflow id."""
 
     def __init__(
-        self, engine: Engine, id: str, run_id: str | None = None, *, is_fresh: bool = False, is_new: bool = False
+        self,
+        engine: Engine,
+        id: str,
+        run_id: str | None = None,
+        *,
+        is_fresh: bool = False,
+        is_new: bool = False,
+        is_certain: bool = True,
     ) -> None:
         self._engine = engine
+        self._is_certain = is_certain
+        """Whether it is known that the two ids belong together."""
         self._journal = engine.journal
         self._is_fresh = is_fresh
         self._goes_on_as = ""
@@ -80,7 +90,14 @@ class RunHandle(Generic[R]):
             else await self._journal.read_run(self.run_id)
         )
         if run is None:
-            raise NotFound(f"there is no run with the id {self.id!r} in namespace {self._engine.namespace!r}")
+            which = repr(self.id) if self.run_id is None else f"{self.id!r}, run {self.run_id},"
+            raise NotFound(f"there is no run with the id {which} in namespace {self._engine.namespace!r}")
+        if not self._is_certain and run.workflow_id != self.id:
+            raise NotFound(
+                f"run {self.run_id} is one of {run.workflow_id!r}, not of {self.id!r}; give the two ids of one run, or "
+                "leave out the run id for the newest one"
+            )
+        self._is_certain = True
         return run
 
     async def result(self, timeout: Duration | None = None) -> R:
@@ -103,7 +120,7 @@ class RunHandle(Generic[R]):
     async def _result(self) -> R:
         run_id = self.run_id
         code: tuple[str, str] | None = None
-        if run_id is None:
+        if run_id is None or not self._is_certain:
             run = await self._run()
             run_id, code = run.run_id, (run.type, run.queue)
         fresh = self._is_fresh and self._forgotten_before == self._engine.closings.forgotten
@@ -116,7 +133,7 @@ class RunHandle(Generic[R]):
             run_id, code = following, None  # a restart may be of another workflow
         code = code or self._engine.known_types.get(run_id)
         if code is None:
-            run = await self._engine.get(self.id, run_id)._run()
+            run = await self._read(run_id)
             code = run.type, run.queue
         type_ = code[0]
         workflow = find_code(*code)
@@ -299,6 +316,8 @@ class RunHandle(Generic[R]):
     async def _send(self, kind: str, name: str, data: bytes, id: str | None, connection: Any = None) -> None:
         address: dict[str, Any] = {"namespace": self._engine.namespace, "workflow_id": self.id}
         if self.run_id is not None:
+            if not self._is_certain:
+                await self._run()
             address = {"run_id": self._goes_on_as or self.run_id}
         while True:
             try:
@@ -361,7 +380,9 @@ class RunHandle(Generic[R]):
     async def retry(self) -> None:
         """Let a failed run go on at its failed step, or a parked one (exhausted undo, quarantine) try again.
 
-        Raises ``InvalidInput`` where that cannot be right: the run has compensated, or is neither failed nor parked.
+        Children whose failure has failed it go on at their failed steps, too, or are started anew where they cannot;
+        see ``docs/retrying.md``. Raises ``InvalidInput`` where that cannot be right: the run has compensated, or is
+        neither failed nor parked.
         """
         await retry(self._journal, await self._run())
 

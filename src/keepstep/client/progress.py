@@ -15,9 +15,9 @@ import msgspec
 from keepstep.journal import Condition, Journal, LeaseState, Run, Status, is_surely_dead
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
+from keepstep.worker.last_event import last_event
 from keepstep.worker.words import Detail, Wait
 
-from .closing import last_event
 from .info import RunInfo, moment
 
 

@@ -19,9 +19,9 @@ from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, Up
 from keepstep.runtime.handler import ANY, Handler, handler_name
 from keepstep.runtime.heard import run_that_heard
 from keepstep.runtime.registry import find_code
+from keepstep.worker.last_event import last_event
 from keepstep.worker.reply import UPDATE, Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
 
-from .closing import last_event
 from .published import schema_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, Status
 from keepstep.journal.field import Field, FieldType, Value
 from keepstep.journal.search import Place, Search
 from keepstep.search import read_grouping, read_search, runs_vocabulary
+from keepstep.worker.last_event import last_event
 
-from .closing import last_event
 from .info import RunInfo, run_info
 
 PAGE = 200

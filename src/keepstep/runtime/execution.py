@@ -44,6 +44,7 @@ from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
 from .marker import Markers
 from .note import Notes
 from .operation import CallbackOperation, ChildOperation, MessageOperation, Operation, StepOperation, TimerOperation
+from .reopening import last_reopening, origins, without_superseded
 from .stream import Streams
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class Execution:
     has_new = False
     """Operations may have been asked for since ``take_new`` was last called."""
     has_dropped = False
+    reopened: history.WorkflowReopened | None = None
+    """How it was reopened the last time, if it had failed before."""
     _error_of_handler: BaseException | None = None
     """The first error that the handler of a signal raised: the run fails by it."""
     _seq = 0
@@ -163,9 +166,9 @@ class Execution:
         self._told_to_end: set[asyncio.Task[Any]] = set()
         self.attributes: dict[str, Any] = {}
         self._failures: list[tuple[int, BaseException]] = []
-        """The step failures that code has seen: seq of the event, and the error."""
+        """The failures of steps and children that code has seen: seq of the event, and the error."""
         self._unseen_failures: list[int] = []
-        """Step failures that came when the code had given the step up, as a group does when another one fails."""
+        """Such as came when the code had given the step up, as a group does when another one fails."""
         self._answers: list[tuple[int, int]] = []
         """Since the first of them: the seq of each answer, and the seq at which code asked for it."""
         self._loose: set[int] = set()
@@ -199,6 +202,7 @@ class Execution:
         so that whoever limits the time of a turn knows a long history from code that does not come back.
         """
         self.markers.read(events, is_first=is_first)
+        self.reopened = last_reopening(events)
         events, self._loose = without_superseded(events)
         self.notes.read(events)
         self.streams.read(events)
@@ -376,10 +380,10 @@ class Execution:
             raise error
         return Outcome(Status.FAILED, error=error)
 
-    def failed_steps(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The step failures that the run's own failure comes from, and the events that may have come of them."""
+    def failed_before(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The failures of steps and children that the run's comes from, and the events that may have come of them."""
         error = None if self.outcome is None else self.outcome.error
-        failed = () if error is None else _origins(error, self._failures)
+        failed = () if error is None else origins(error, self._failures)
         if not failed:
             return (), ()
         unseen = [seq for seq in self._unseen_failures if seq > failed[0]]
@@ -673,18 +677,22 @@ class Execution:
         operation: ChildOperation | None = self._asked(event, "child")
         if operation is not None:
             reason = f"its workflow id {data.workflow_id!r} is in use by another open run"
-            self._fail_child(operation, WorkflowFailed(operation.workflow.name, "not started", reason))
+            self._fail_child(event, operation, WorkflowFailed(operation.workflow.name, "not started", reason))
 
     def _apply_child_closed(self, event: Event, data: history.ChildClosed) -> None:
         operation: ChildOperation | None = self._asked(event, "child")
         if operation is None:
+            if data.status != Status.COMPLETED:
+                self._unseen_failures.append(event.seq)
             return
         if data.status == Status.COMPLETED:
             operation.future.set_result(operation.workflow.signature.decode_result(data.payload))
             return
-        self._fail_child(operation, closing_error(data.status, data.payload, operation.workflow.name, operation.run_id))
+        error = closing_error(data.status, data.payload, operation.workflow.name, operation.run_id)
+        self._fail_child(event, operation, error)
 
-    def _fail_child(self, operation: ChildOperation, error: BaseException) -> None:
+    def _fail_child(self, event: Event, operation: ChildOperation, error: BaseException) -> None:
+        self._failures.append((event.seq, error))
         if not operation.started.done():
             operation.started.set_exception(error)
             operation.started.exception()
@@ -737,36 +745,6 @@ _APPLY: dict[str, tuple[Callable[[Execution, Event, Any], None], Callable[[bytes
     name: (getattr(Execution, f"_apply_{name}", Execution._apply_nothing), history.decoder_of(name))
     for name in history.DATA
 }
-
-
-def without_superseded(events: Sequence[Event]) -> tuple[Sequence[Event], set[int]]:
-    """The history without what a reopening has set aside, and what in it counts only if somebody asks for it."""
-    superseded: set[int] = set()
-    loose: set[int] = set()
-    for event in events:
-        if event.type == history.WORKFLOW_REOPENED:
-            reopened = history.unpack(event.type, event.data)
-            superseded.update(reopened.superseded)
-            loose.update(reopened.loose)
-    return [each for each in events if each.seq not in superseded] if superseded else events, loose
-
-
-def _origins(error: BaseException, failures: Sequence[tuple[int, BaseException]]) -> tuple[int, ...]:
-    """Where an error comes from: the nearest of the failures among itself, its members, its causes, its contexts."""
-    numbers = {id(each): seq for seq, each in failures}
-    seen: set[int] = set()
-
-    def search(each: BaseException | None) -> set[int]:
-        if each is None or id(each) in seen:
-            return set()
-        seen.add(id(each))
-        if id(each) in numbers:
-            return {numbers[id(each)]}
-        members = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
-        found = set[int]().union(*map(search, members))
-        return found or search(each.__cause__) or search(each.__context__)
-
-    return tuple(sorted(search(error))) if numbers else ()
 
 
 def closing_error(status: str, payload: bytes, workflow: str, run_id: str | None, reason: str = "") -> BaseException:

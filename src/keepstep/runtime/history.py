@@ -298,7 +298,7 @@ class WorkflowCompleted(_Data, frozen=True, array_like=True, gc=False):
 
 
 class WorkflowFailed(_Data, frozen=True, array_like=True, gc=False):
-    """The error: a sealed ``Failure``. ``failed_seq`` is the step failure that led to it, 0 if none did."""
+    """The error: a sealed ``Failure``. ``failed_seq`` is the failure of a step or a child that led to it, else 0."""
 
     failure: bytes
     failed_seq: int = 0
@@ -306,7 +306,7 @@ class WorkflowFailed(_Data, frozen=True, array_like=True, gc=False):
     reactions: tuple[int, ...] = ()
     """Answers to what the code asked for after that failure, some of them only because of it."""
     also_failed: tuple[int, ...] = ()
-    """Further step failures that led to it, as in a group of errors."""
+    """Further failures that led to it, as in a group of errors."""
     seen_seq: int = 0
     """The last event that the code had seen; those between it and this one came too late to matter."""
 
@@ -337,6 +337,15 @@ class WorkflowContinued(_Data, frozen=True, array_like=True, gc=False):
     run_id: str
 
 
+class ChildSeen(_Data, frozen=True, array_like=True, gc=False):
+    """A child as it was when its parent was reopened."""
+
+    run_id: str
+    """Of the run in which it has ended; of one that was about to be stopped, that in which it began."""
+    closed_seq: int
+    """Seq of the event that closed it; 0 for one that had been told to stop and was at it still."""
+
+
 class WorkflowReopened(_Data, frozen=True, array_like=True, gc=False):
     """A failed run goes on; the events in ``superseded`` no longer count."""
 
@@ -344,6 +353,8 @@ class WorkflowReopened(_Data, frozen=True, array_like=True, gc=False):
     by: str = ""
     loose: tuple[int, ...] = ()
     """Events that count only if the code asks for them although the failure has not happened."""
+    children: tuple[ChildSeen, ...] = ()
+    """Its children that had not completed, as they were then: they are to be done again (``worker/revival.py``)."""
 
 
 DATA: Final[dict[str, type[_Data]]] = {

@@ -144,7 +144,7 @@ def _completion(resident: Resident, value: object) -> Ending:
 def _failure(resident: Resident, error: BaseException) -> Ending:
     execution = resident.execution
     failure = encode_failure(describe(error))
-    steps, reactions = execution.failed_steps()
-    first, others = (steps[0], steps[1:]) if steps else (0, ())
+    before, reactions = execution.failed_before()
+    first, others = (before[0], before[1:]) if before else (0, ())
     failed = history.WorkflowFailed(failure, first, execution.compensated, reactions, others, execution.seen_seq)
     return Status.FAILED, resident.event(history.WORKFLOW_FAILED, None, pack(failed)), failure

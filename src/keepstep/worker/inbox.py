@@ -24,6 +24,7 @@ from .attempt import AttemptRecord
 from .kinship import hear_parent
 from .pause import PAUSE, RESUME
 from .reply import UPDATE
+from .revival import hears_of_stopped
 from .updating import take_update
 
 if TYPE_CHECKING:
@@ -90,7 +91,11 @@ def _once(resident: Resident, key: str, type_: str, data: bytes, events: list[Ne
 
 
 def _child_closed(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
-    if isinstance(resident.execution.pending.get(message.name), ChildOperation):
+    operation = resident.execution.pending.get(message.name)
+    if not isinstance(operation, ChildOperation):
+        return
+    status = history.unpack(history.CHILD_CLOSED, message.data).status
+    if not hears_of_stopped(resident, operation, status):
         _once(resident, message.name, history.CHILD_CLOSED, message.data, events)
 
 

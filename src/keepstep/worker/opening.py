@@ -147,6 +147,16 @@ class Opening:
         self._commit_starts_if_many()
 
 
+async def start_child(resident: Resident, operation: ChildOperation) -> None:
+    """Start a child, perhaps once more, by itself."""
+    if operation.options.get("id"):
+        await _begin_named_child(resident, operation)
+        return
+    opening = Opening(resident)
+    opening.begin_child(operation)
+    opening.commit()
+
+
 async def _begin_named_child(resident: Resident, operation: ChildOperation) -> None:
     """Start a child with an id that the user chose, unless an open run has it: then nothing is started.
 

@@ -58,6 +58,7 @@ from .parking import Parking
 from .pause import of_pausing
 from .remote import state_of_remote
 from .reply import UPDATE
+from .revival import revive_children
 from .said import Hearing
 from .telling import TOLD
 from .unwanted import have_it_end, let_go
@@ -145,6 +146,8 @@ class Resident:
         self._updating: Updating | None = None
         self.last_submitted: Promise | None = None
         """The last commit; those before it end before it."""
+        self.reviving: set[str] = set()
+        """Keys of children that are to be looked at because the run was reopened."""
         self._unoffered: list[NewTask] = []
         """Tasks that an owner before this one may have offered already; see ``offer_tasks``."""
 
@@ -164,6 +167,8 @@ class Resident:
         replay = partial(self.execution.replay, is_first=is_first, went_on=self.worker.watchdog.go_on)
         self._is_replayed = not is_first and self.worker.watching is not None
         self._guarded(replay, events)
+        if self.execution.reopened is not None:
+            revive_children(self)
 
     def _tell_replayed(self) -> None:
         self._is_replayed = False
@@ -775,7 +780,7 @@ class Resident:
 
     def _is_to_be_begun(self, operation: Operation) -> bool:
         if isinstance(operation, ChildOperation):
-            return operation.run_id is None
+            return operation.run_id is None or operation.key in self.reviving
         if isinstance(operation, MessageOperation):
             return True
         if not isinstance(operation, StepOperation) or operation.step.run_options.queue is not None:

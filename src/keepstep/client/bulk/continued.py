@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keepstep.client.closing import last_event
 from keepstep.journal import Journal, Run, RunClosed, Status, StoreUnavailable
 from keepstep.journal.field import PARENT_ID, Field, Value
 from keepstep.journal.search import Predicate, holds, values_in
 from keepstep.runtime import history
+from keepstep.worker.last_event import last_event
 
 
 async def current(journal: Journal, run: Run) -> Run:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from keepstep.client.ending import terminate
-from keepstep.client.retrying import failure_of, has_exhausted_undo, retry
+from keepstep.client.retrying import has_exhausted_undo, retry
 from keepstep.journal import Condition, InvalidInput, Journal, NewMessage, Run, RunClosed, Status
 from keepstep.runtime import history
 from keepstep.worker.observer import Observers
+from keepstep.worker.revival import failure_of
 
 from .continued import current, goes_on_as
 
