@@ -158,10 +158,12 @@ def _update(resident: Resident, message: Message, events: list[NewEvent], _: lis
 
 
 def _stream(resident: Resident, message: Message, events: list[NewEvent], _: list[StateChange]) -> None:
-    """A step on a queue has written to streams. What it says when nobody wants it any more is left out."""
-    if isinstance(resident.execution.pending.get(message.name), StepOperation):
-        said = msgspec.msgpack.decode(message.data, type=tuple[history.StreamWritten, ...])
-        events.extend(resident.event(history.STREAM_WRITTEN, None, pack(each)) for each in said)
+    """A step on a queue has written to streams. It was told that this is durable, and so it is recorded in any case.
+
+    It had the task when it said so: the code may have let go of the step meanwhile, but nobody has followed it.
+    """
+    said = msgspec.msgpack.decode(message.data, type=tuple[history.StreamWritten, ...])
+    events.extend(resident.event(history.STREAM_WRITTEN, None, pack(each)) for each in said)
 
 
 def told_of(events: Sequence[NewEvent]) -> dict[str, bool]:

@@ -35,6 +35,7 @@ FOUND = (
     2200209,
     3001007,
     4020669,
+    9236,
 )
 """Seeds that have failed: a run that was about to close was given back as one that waits, and slept for ever; an owning
 that was lost unheard stood in the way of the next one, and the run slept for as long as its worker lived; a sleeping
@@ -42,7 +43,8 @@ run that did not fit its code refused updates and was never shown as blocked; a 
 backfills away that waited; a run that timed out left what others had noted of its steps; a run that was to be ended by
 force went on, since only the commit was lost that was to end it, or since the message that said so came when it was
 about to close; a backfill skipped what it had to make up for because of what had happened; a worker that
-had just given a run back went on with it, which it had read before that was done. In the last five the checkers
+had just given a run back went on with it, which it had read before that was done; what a step had written to a stream
+was left out, as the code had let go of the step meanwhile. In five the checkers
 were wrong: they took one receipt for another, minded what code without the saga did not undo, missed a refusal that a
 deleted schedule could not hear, and what waited in vain, in the way of others or while later ones took over, since its
 schedule was deleted."""

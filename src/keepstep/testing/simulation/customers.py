@@ -19,10 +19,11 @@ from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, U
 
 from .asking import Asking
 from .fleet import Fleet
-from .language import REFUSED, TALK, WALK, WALK_IN_TIME
+from .language import ACTS, REFUSED, TALK, TOLD, WALK, WALK_IN_TIME
+from .listening import listen
 from .process import Died, Process
-from .programs import CHAPTERS, Node, count_changes, count_musts, draw_chapters, draw_program
-from .record import Answer, Change, Record, Signal, Start
+from .programs import CHAPTERS, SPEAKING, Node, count_changes, count_musts, draw_chapters, draw_program
+from .record import Answer, Change, Hearing, Record, Signal, Start
 from .trace import Trace
 
 ARRIVAL_SECONDS = 6.0
@@ -33,6 +34,9 @@ IN_TIME, TALKING, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 0.3, 3, 0.12, 0.03
 CONTINUING, CONTINUED, CHAPTER_NODES_MAX = 0.25, 0.3, 4
 """Of the seeds, those in which some runs continue as new, so that the stories of the others are those that they were
 before any did; there, of the runs; and the nodes of what is walked by those that continue them."""
+
+SPEAKING_TOO, SPOKEN, HEARD = 0.25, 0.3, 0.8
+"""Of the seeds, those in which some runs write to streams; there, of the runs; and of those, the ones listened to."""
 
 CHANGES_MAX = 3
 MUST = "must"
@@ -50,11 +54,14 @@ class Promised(NamedTuple):
     fails: bool
 
 
-def _continues(number: int, seed: str) -> bool:
-    """By a stream under whose name no seed that was found before has such runs, so that each still tells its story."""
-    if random.Random(f"{seed}/continuing 249").random() >= CONTINUING:
+def _is_drawn(number: int, seed: str, name: str, of_seeds: float, of_runs: float) -> bool:
+    """Whether a run has something that is drawn apart.
+
+    ``name`` is one under which no seed that has failed before has any such run, so that it still tells its old story.
+    """
+    if random.Random(f"{seed}/{name}").random() >= of_seeds:
         return False
-    return random.Random(f"{seed}/customer {number}/continuing").random() < CONTINUED
+    return random.Random(f"{seed}/customer {number}/{name}").random() < of_runs
 
 
 class Customer:
@@ -71,6 +78,7 @@ class Customer:
         self._trace = trace
         self._ask = Asking(fleet, chance, through).ask
         self._promised: list[asyncio.Task[None]] = []
+        self._listening: list[asyncio.Task[None]] = []
         self._record.starts[start.workflow_id] = start
 
     @classmethod
@@ -82,11 +90,13 @@ class Customer:
         last: Node | None = None
         if type_ == WALK and chance.random() < TALKING:
             type_, last = TALK, ["until_changed", chance.randint(0, 2)]
-        if type_ != WALK_IN_TIME and _continues(number, seed):
+        if type_ != WALK_IN_TIME and _is_drawn(number, seed, "continuing 249", CONTINUING, CONTINUED):
             chapters = draw_chapters(random.Random(f"{seed}/customer {number}/chapters"), program, CHAPTER_NODES_MAX)
             program = [CHAPTERS, [*chapters, *([last] if last else [])], [], []]
         elif last:
             program = ["sequence", [program, last]]
+        if program[0] != CHAPTERS and _is_drawn(number, seed, "speaking 419", SPEAKING_TOO, SPOKEN):
+            program = [SPEAKING, program]
         return cls(Start(f"run-{number}", type_, program), fleet, chance, trace)
 
     async def visit(self) -> None:
@@ -94,6 +104,7 @@ class Customer:
         chance = self._chance
         await asyncio.sleep(chance.random() * ARRIVAL_SECONDS)
         await self._ask(self._begin)
+        self._listen()
         await asyncio.gather(*(self._say(n, "word") for n in range(chance.randint(0, WORDS_MAX))))
         if self._start.type == TALK:
             changes = (self._change(self._draw_change(n)) for n in range(chance.randint(0, CHANGES_MAX)))
@@ -108,6 +119,7 @@ class Customer:
     async def visit_in_peace(self) -> None:
         """Only what the program needs to come to its end."""
         await self._ask(self._begin)
+        self._listen()
         await self._keep_promises(0.1)
 
     async def _keep_promises(self, seconds: float = 3.0) -> None:
@@ -125,7 +137,8 @@ class Customer:
             await self._query()
 
     async def hear_the_end(self) -> None:
-        """Ask for the result of a run that has continued, by the run that was begun with."""
+        """Hear streams out, and ask for the result of a run that has continued, by the run that was begun with."""
+        await asyncio.gather(*self._listening)
         if self._start.program[0] == CHAPTERS and not self._start.is_to_be_ended:
             await self._ask(self._hear)
 
@@ -135,6 +148,15 @@ class Customer:
             start.told = await engine.get(start.workflow_id, start.run_id).result(timeout=RESULT_SECONDS)
         except WorkflowFailed as error:
             start.told = str(error)
+
+    def _listen(self) -> None:
+        """Read along what the run says on its way."""
+        start = self._start
+        chance = random.Random(f"{self._fleet.seed}/{start.workflow_id}/listening")
+        if start.program[0] == SPEAKING and start.run_id is not None and chance.random() < HEARD:
+            hearing = Hearing(start.workflow_id, start.run_id, chance.choice((TOLD, ACTS)))
+            self._record.hearings.append(hearing)
+            self._listening.append(asyncio.create_task(listen(hearing, self._ask, chance)))
 
     async def _begin(self, engine: Engine) -> None:
         start = self._start

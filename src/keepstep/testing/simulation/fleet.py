@@ -36,7 +36,7 @@ class Fleet:
         self.wall_offset = 0
         """How far off, in microseconds, the wall clock is that a process finds when it starts."""
         self.places: list[Process | None] = [None] * workers
-        self._seed = seed
+        self.seed = seed
         self._restarting: set[asyncio.Task[None]] = set()
         self._by_number: dict[int, Process] = {}
 
@@ -71,7 +71,7 @@ class Fleet:
 
     def make(self) -> Process:
         number = len(self._by_number) + 1
-        process = Process(number, self.version, self.store, self.record, self.outside, self._seed)
+        process = Process(number, self.version, self.store, self.record, self.outside, self.seed)
         if self.wall_offset:
             process.clock = VirtualClock(self.loop, wall_offset=self.wall_offset)
         self._by_number[number] = process

@@ -94,6 +94,8 @@ HANDWRITTEN: dict[str, list[Any]] = {
     "a saga in a child": ["sequence", [["child", ["saga", "saga", [A, B], True]], C]],
     "a run that continues": ["chapters", [["sequence", [A, ["receive_at_last"]]], B, C], [], []],
     "a run that continues, and takes an update": ["chapters", [A, ["until_changed", 1]], [], []],
+    "a run that speaks": ["speaking", ["sequence", [A, ["gather", [B, NAP, ["threaded", "t"]]], C]]],
+    "a run whose step on a queue speaks": ["speaking", ["sequence", [["elsewhere", "e", 1], FAILS]]],
     **IN_SYNC,
 }
 

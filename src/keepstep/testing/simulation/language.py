@@ -46,6 +46,9 @@ REFUSED = "refused"
 WAYS = (" in the old way", " in the new way")
 """How the names of acts end that the first version does in one way and the others, by a patch, in another."""
 
+TOLD, ACTS = "told", "acts"
+"""Streams: what a run notes in its trace, and the numbers of the executions of its steps."""
+
 CHAPTER_ENDS = "the chapter ends"
 """What a run's trace says, and the traces of those that continue it, when it has walked its part of a program."""
 
@@ -71,6 +74,9 @@ async def _act(name: str, premise: str, seconds: float, fails: bool, saga: str =
     outside, process, info = _outside()
     await outside.take_time()
     execution = outside.begin(info, name, process, premise, saga)
+    if outside.is_listened_to(info):
+        await keepstep.write_stream(ACTS, execution.number)
+        execution.is_said = True
     await asyncio.sleep(seconds)
     if fails:
         raise NoLuck(name)
@@ -101,7 +107,10 @@ async def act_in_time(name: str, premise: str, seconds: float) -> str:
 @step(name=PREFIX + "act_on_a_thread")
 def act_on_a_thread(name: str, premise: str) -> str:
     outside, process, info = _outside()
-    return outside.end(outside.begin(info, name, process, premise, ""))
+    execution = outside.begin(info, name, process, premise, "")
+    if outside.is_listened_to(info):
+        keepstep.write_stream(ACTS, execution.number)
+    return outside.end(execution)
 
 
 @step(name=ELSEWHERE, queue=REMOTE_QUEUE, retry=ALL_ATTEMPTS)
@@ -150,6 +159,7 @@ class Walk(Structures):
         """Updates that came to their end, by name."""
         self._itself = itself
         self._is_patched = is_patched
+        self._is_speaking = False
         self._sagas = 0
 
     def heard(self, receipt: str) -> str:
@@ -218,7 +228,17 @@ class Walk(Structures):
         await act(f"ask {called.token}", self.receipt, 0.0, False)
         return str(await called.result(timeout=seconds))
 
+    def tell(self, what: str) -> None:
+        super().tell(what)
+        if self._is_speaking:
+            keepstep.write_stream(TOLD, what)
+
     # structures that make durable calls of their own
+
+    async def speaking(self, node: list[Any]) -> str:
+        """From here on, whoever listens hears all that goes into the trace."""
+        self._is_speaking = True
+        return await self.go(node)
 
     async def saga(self, name: str, nodes: list[Any], fails: bool) -> str:
         """Steps in it are acts of the saga. It has a name of its own, and another one each time that it is walked."""

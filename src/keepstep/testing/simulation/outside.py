@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from keepstep.worker.attempt import StepInfo
 
+from .programs import SPEAKING
 from .record import Execution, Record
 
 EFFECT_SECONDS_MAX = 0.02
@@ -38,6 +39,11 @@ class Outside:
         )
         self._record.executions.append(execution)
         return execution
+
+    def is_listened_to(self, info: StepInfo) -> bool:
+        """Whether somebody wants to hear from the run's steps before they have ended."""
+        start = self._record.starts.get(info.workflow_id)
+        return start is not None and start.program[0] == SPEAKING
 
     def end(self, execution: Execution) -> str:
         """It is done; the receipt names this very execution."""

@@ -17,9 +17,10 @@ from typing import Any
 
 import msgspec
 
+from keepstep.client import streaming
 from keepstep.client.handle import RunHandle
 from keepstep.client.schedule import ScheduleHandle
-from keepstep.journal import Commit, Committed, Event, NewMessage, Promise
+from keepstep.journal import Commit, Committed, Event, Message, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
 from keepstep.journal.deciding import turn
 from keepstep.journal.memory import change as memory_change
@@ -32,11 +33,12 @@ from keepstep.runtime.handling import Handling
 from keepstep.runtime.marker import Markers
 from keepstep.runtime.operation import TimerOperation
 from keepstep.runtime.saga import Outcome, Saga, _Undo
+from keepstep.runtime.stream import BATCH_VALUES_MAX, Streams
 from keepstep.schedules import runner as firer
 from keepstep.schedules import turn as firing
 from keepstep.schedules.runner import Runner as Firer
 from keepstep.schedules.standing import Pending, Standing, firing_id, first_standing
-from keepstep.worker import ending
+from keepstep.worker import ending, inbox
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
 from keepstep.worker.reply import Reply, UpdateRequest
@@ -435,6 +437,27 @@ def _heard_forgotten() -> list[Replacement]:
     return [(ending, "_heard", lambda _: ())]
 
 
+def _word_again() -> list[Replacement]:
+    """Code that is replayed says to streams what it has said before."""
+    return [(Streams, "read", lambda *_: None)]
+
+
+def _word_skipped() -> list[Replacement]:
+    """Who comes back to a stream goes on behind the event that they have heard the first value of."""
+    return [(streaming, "event_before", lambda position: position // BATCH_VALUES_MAX)]
+
+
+def _word_untold() -> list[Replacement]:
+    """What a step on a queue has said is lost if the code has let go of the step when its owner hears of it."""
+    take = inbox._HANDLERS[inbox.STREAM]
+
+    def take_wanted(resident: Resident, message: Message, *others: Any) -> None:
+        if message.name in resident.execution.pending:
+            take(resident, message, *others)
+
+    return [(inbox, "_HANDLERS", {**inbox._HANDLERS, inbox.STREAM: take_wanted})]
+
+
 PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "no-fencing": _no_fencing,
     "message-twice": _message_twice,
@@ -469,12 +492,21 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "trigger-forgotten": _trigger_forgotten,
     "unread-forgotten": _unread_forgotten,
     "heard-forgotten": _heard_forgotten,
+    "word-again": _word_again,
+    "word-skipped": _word_skipped,
+    "word-untold": _word_untold,
     "unverified": _unverified,
     "unlocked": _unlocked,
     "doubt-forgotten": _doubt_forgotten,
 }
 
-SEEDS_OF_PLANTS = {"policy-forgotten": 30, "unlocked": 12, "unread-forgotten": 25, "heard-forgotten": 55}
+SEEDS_OF_PLANTS = {
+    "policy-forgotten": 30,
+    "unlocked": 12,
+    "unread-forgotten": 25,
+    "heard-forgotten": 55,
+    "word-untold": 140,
+}
 """Where it is worth while to begin to look for a plant, since it takes a story that is rare, or one that is long."""
 
 STORES_OF_PLANTS = {

@@ -40,6 +40,10 @@ NAMES_OF_CHAPTER = 100
 """The steps of a program's first chapter have numbers up to that, those of its second up to twice that, and so on."""
 
 
+SPEAKING = "speaking"
+"""The root of a program that says on its way what it does, and so do its steps."""
+
+
 class Draw:
     """Draws one program."""
 

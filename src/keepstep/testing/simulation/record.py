@@ -27,6 +27,8 @@ class Execution:
     ended: int | None = None
     receipt: str | None = None
     """What it returned; None if it failed or never came back."""
+    is_said: bool = field(default=False, repr=False)
+    """It has written its number to a stream of its run, and was told that this is durable."""
 
 
 @dataclass(slots=True)
@@ -122,6 +124,19 @@ class Planned:
 
 
 @dataclass(slots=True)
+class Hearing:
+    """What somebody has heard who read a stream of a run while it went on, again and again from where they were."""
+
+    workflow_id: str
+    run_id: str
+    stream: str
+    heard: list[tuple[int, Any]] = field(default_factory=list)
+    """Positions and values."""
+    is_over: bool = False
+    """The stream has ended for them."""
+
+
+@dataclass(slots=True)
 class Acknowledged:
     """A commit that the journal has confirmed to its writer."""
 
@@ -139,6 +154,7 @@ class Record:
     signals: list[Signal] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    hearings: list[Hearing] = field(default_factory=list)
     planned: dict[str, list[Planned]] = field(default_factory=dict)
     """By id, in the order in which they were made."""
     executions: list[Execution] = field(default_factory=list)

@@ -39,10 +39,14 @@ class Structures:
         except TimeoutError:
             told = "late"
         except asyncio.CancelledError:
-            self.trace.append(f"cancelled {node[0]}")
+            self.tell(f"cancelled {node[0]}")
             raise
-        self.trace.append(f"{node[0]} {told}")
+        self.tell(f"{node[0]} {told}")
         return told
+
+    def tell(self, what: str) -> None:
+        """Note what came of a node."""
+        self.trace.append(what)
 
     async def plain(self, node: list[Any]) -> str:
         """Without catching what it raises."""
