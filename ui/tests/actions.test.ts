@@ -10,12 +10,12 @@ const of = (status: string, condition = "", parked = "", definition: Definition 
   actionsFor({ status, condition, waiting_for: [{ kind: "step", parked }] } as unknown as RunSummary, definition).join(" ");
 
 test("a run is offered what it can be asked for, and a closed one next to nothing", () => {
-  assert.equal(of("running", "waiting"), "signal pause cancel terminate");
-  assert.equal(of("running", "paused"), "signal resume cancel terminate");
-  assert.equal(of("running", "quarantined"), "retry signal pause cancel terminate");
-  assert.equal(of("running", "uncertain", "uncertain"), "resolve signal pause cancel terminate");
-  assert.equal(of("running", "compensating", "undo_exhausted"), "resolve retry signal pause cancel terminate");
-  assert.equal(of("running", "waiting", "", BASKET), "signal update query pause cancel terminate");
-  assert.equal(of("failed"), "retry");
-  assert.equal(of("completed", "", "", BASKET), "query");
+  assert.equal(of("running", "waiting"), "signal pause fork cancel terminate");
+  assert.equal(of("running", "paused"), "signal resume fork cancel terminate");
+  assert.equal(of("running", "quarantined"), "retry signal pause fork cancel terminate");
+  assert.equal(of("running", "uncertain", "uncertain"), "resolve signal pause fork cancel terminate");
+  assert.equal(of("running", "compensating", "undo_exhausted"), "resolve retry signal pause fork cancel terminate");
+  assert.equal(of("running", "waiting", "", BASKET), "signal update query pause fork cancel terminate");
+  assert.equal(of("failed"), "retry fork");
+  assert.equal(of("completed", "", "", BASKET), "query fork");
 });

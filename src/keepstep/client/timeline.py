@@ -57,7 +57,7 @@ class Span(msgspec.Struct, kw_only=True):
     """When a timer fires."""
     error: str | None = None
     asked_seq: int = 0
-    """Seq of the event during whose delivery the code asked; 0 if unknown."""
+    """Seq of the event during whose delivery the code asked; 0 if unknown, or before the stretch that is looked at."""
     seq: int = 0
     """Of the event with which it ends or, until then, begins; 0 if it has none yet."""
     run_id: str = ""
@@ -98,6 +98,8 @@ class Timeline:
         """Those that have begun and not ended, by key; updates by their ids."""
         self._by_seq: dict[int, Span] = {}
         self._times = dict(times)
+        self._delivered = 0
+        """The last event that the code was told of: what begins behind it was asked for while it was delivered."""
 
     def add(self, event: Event) -> None:
         """The next event."""
@@ -105,6 +107,8 @@ class Timeline:
         apply = _APPLY.get(event.type)
         if apply is not None:
             apply(self, event, history.known_of(event.type, event.data))
+        if event.type not in _ASKED_BY_CODE:
+            self._delivered = event.seq
 
     def finish(self, info: RunInfo) -> None:
         """There are no more events: what is open now?"""
@@ -142,7 +146,7 @@ class Timeline:
     def _begin(self, event: Event, kind: str, name: str, *, id: str = "", **more: Any) -> None:
         began = moment(event.time)
         key = event.key or id or f"{event.type}/{event.seq}"
-        span = Span(key=key, kind=kind, name=name, asked_at=began, started_at=began, **more)
+        span = Span(key=key, kind=kind, name=name, asked_at=began, started_at=began, asked_seq=self._delivered, **more)
         self._put(event, span)
         self._open[id or key] = span
 
@@ -265,6 +269,19 @@ def _reopened(timeline: Timeline, event: Event, data: Any) -> None:
 def _named(data: Any, field: str, otherwise: str) -> str:
     return otherwise if data is None else str(getattr(data, field))
 
+
+_ASKED_BY_CODE = (
+    history.TIMER_STARTED,
+    history.CALLBACK_CREATED,
+    history.CHILD_STARTED,
+    history.VERSION_MARKED,
+    history.MESSAGE_SENT,
+    history.NOTE_ADDED,
+    history.STREAM_WRITTEN,
+    history.UPDATE_COMPLETED,
+    history.UPDATE_FAILED,
+)
+"""Events that record what the code did; all others are told to it."""
 
 _APPLY: dict[str, Callable[[Timeline, Event, Any], None]] = {
     history.STEP_COMPLETED: lambda timeline, event, data: timeline._step(event, data, "completed"),

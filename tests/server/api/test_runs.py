@@ -247,3 +247,52 @@ async def test_what_was_not_foreseen_is_not_shown(
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "unexpected")
     assert "secret" not in answer.text
     assert "a secret" in caplog.text
+
+
+code: list[str] = []
+
+
+@workflow(guard=False)
+async def changes_over_http() -> Any:
+    if code:
+        await weigh_over_http(Parcel("a new one"))
+    return await wait_over_http()
+
+
+async def test_a_fork_says_where_it_is_from_and_a_blocked_run_what_its_code_asks_for_instead(
+    engine: Engine, api: Api
+) -> None:
+    await api.post("/runs", {"type": "changes_over_http", "id": "source"})
+    source = await engine.get("source").describe()
+
+    async def child_is_there() -> Any:
+        return (await api.get("/runs/source"))["children"]
+
+    await until(child_is_there)
+    await api.post(f"/runs/{quote('source/wait_over_http', safe='')}/signals/picked", {"value": 1})
+    assert await engine.get("source").result() == 1
+    own = await api.get("/runs/source")
+    assert (own["forked_from"], own["blocked"], own["continued_from"]) == (None, None, None)
+    code.append("changed")
+    try:
+        await api.post("/runs/source/fork", {"at": 3, "id": "forked", "replace": {"wait_over_http": 2}})
+
+        async def is_blocked() -> Any:
+            found = await api.get("/runs/forked")
+            return found if found["condition"] == "blocked" else None
+
+        found = await until(is_blocked)
+    finally:
+        code.clear()
+    assert found["forked_from"] == {
+        "id": "source",
+        "run_id": source.run_id,
+        "at": 3,
+        "replaced": ["wait_over_http"],
+    }
+    blocked = found["blocked"]
+    assert "does not fit" in blocked["summary"]
+    assert (blocked["seq"], "wait_over_http" in blocked["history"]) == (2, True)
+    [asked] = blocked["asked"]
+    assert (asked["key"], asked["site"]["function"]) == ("weigh_over_http", "changes_over_http")
+    assert asked["site"]["file"].endswith("test_runs.py")

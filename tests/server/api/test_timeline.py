@@ -162,6 +162,8 @@ async def test_each_kind_has_its_span_with_its_beginning_its_end_and_its_outcome
     assert outcomes == ["abandoned", "completed", "completed"]
     fired = next(each for each in by_kind["timer"] if each["outcome"] == "completed")
     assert at(fired["asked_at"]) <= at(fired["until"]) <= at(fired["ended_at"])
+    first = next(each for each in by_kind["timer"] if each["asked_seq"] == 1)
+    assert child["asked_seq"] == first["seq"]  # the code asked for it when the timer had fired
 
 
 async def test_a_step_that_is_tried_again_says_when_and_why(api: Api) -> None:

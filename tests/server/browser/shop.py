@@ -174,3 +174,32 @@ async def wire_money_shown(amount: float) -> OrderShown:
 @workflow
 async def pay_out_shown(amount: float) -> str:
     return (await wire_money_shown(amount)).customer
+
+
+@step
+async def price_shown(item: str, pieces: int) -> dict[str, Any]:
+    return {"item": item, "pieces": pieces, "total": 2.5 * pieces}
+
+
+@step(retry=Retry(max_attempts=1))
+async def book_shown(price: dict[str, Any]) -> str:
+    if price["total"] > 100:
+        raise ValueError(f"{price['total']} is too much")
+    return f"{price['pieces']} × {price['item']} booked"
+
+
+IS_DEPLOYED = threading.Event()
+"""Set while the workflow below has other code."""
+
+
+@workflow(guard=False)
+async def book_all_shown(items: list[str], pieces: int) -> list[str]:
+    if IS_DEPLOYED.is_set():
+        await pick_shelf_shown("something new")
+
+    async def book(item: str) -> str:
+        return await book_shown(await price_shown(item, pieces))
+
+    booked = await asyncio.gather(*map(book, items))
+    await number_shown(len(booked))
+    return booked

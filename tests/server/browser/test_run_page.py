@@ -16,7 +16,9 @@ from .conftest import DARK, PHONE, SEEN_MILLISECONDS_MAX, Visitor
 from .served import Served
 from .shop import (
     BANK_ANSWERS,
+    IS_DEPLOYED,
     approve_shown,
+    book_all_shown,
     count_shown,
     deliver_shown,
     remind_shown,
@@ -58,6 +60,10 @@ def act(page: Page, action: str, fill: Callable[[Locator], None] = lambda _: Non
     dialog = page.get_by_role("dialog")
     fill(dialog)
     dialog.get_by_role("button", name=action, exact=True).click()
+
+
+def press(dialog: Locator, word: str) -> None:
+    dialog.get_by_role("button", name=word, exact=True).click()
 
 
 def test_a_run_tells_what_it_is_and_what_it_waits_for_and_follows_what_happens(visitor: Visitor, shop: Served) -> None:
@@ -125,7 +131,7 @@ def test_a_run_is_ended_with_the_reason_that_was_given(
     page = visitor.goes_to(f"/runs/{ends_as}-by-hand")
     act(page, action, lambda dialog: dialog.get_by_label("Reason").fill("ordered twice"))
     expect(header_of(page)).to_contain_text(f"It was {ends_as}: ordered twice")
-    expect(page.get_by_role("group", name="Actions").get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("group", name="Actions").get_by_role("button")).to_have_text(["Fork"])
     assert shop.do(run.describe()).status == ends_as
 
 
@@ -133,10 +139,13 @@ def test_a_failed_run_shows_its_traceback_and_goes_on_when_it_is_retried(visitor
     BANK_ANSWERS.clear()
     fail(shop, settle_shown, id="settling")
     page = visitor.goes_to("/runs/settling?view=data")
-    expect(page.get_by_role("region", name="Error")).to_contain_text("Traceback (most recent call last)")
-    expect(page.get_by_role("region", name="Cause 1")).to_contain_text(
-        'raise ConnectionError("the bank does not answer")'
+    main = page.get_by_role("main")
+    expect(main).to_contain_text(re.compile(r"shop\.py:\d+ in settle_shown"))
+    expect(main.locator(".source")).to_have_text(
+        ["return await ask_bank_shown()", 'raise ConnectionError("the bank does not answer")']
     )
+    page.get_by_text("The whole traceback").last.click()
+    expect(page.get_by_role("region", name="Cause 1")).to_contain_text("Traceback (most recent call last)")
     BANK_ANSWERS.set()
     act(page, "Retry")
     expect(header_of(page)).to_contain_text("It completed.")
@@ -257,7 +266,8 @@ def test_nothing_on_any_view_of_a_run_keeps_anybody_out(visitor: Visitor, shop: 
     expect(page.get_by_role("complementary")).to_contain_text("step_failed")
     visitor.finds_no_barrier()
     page.get_by_role("link", name="Input and result").click()
-    expect(page.get_by_role("region", name="Error")).to_be_visible()
+    expect(page.get_by_role("heading", name="Error")).to_be_visible()
+    page.get_by_text("The whole traceback").first.click()
     visitor.finds_no_barrier()
 
 
@@ -271,3 +281,62 @@ def test_on_a_phone_details_are_in_sight_and_nothing_is_wider_than_the_window(vi
         page.get_by_role("link", name=view).click()
         wide: Any = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide == 0
+
+
+BOOKING = "/runs/booking"
+
+
+@pytest.fixture
+def booked(shop: Served) -> str:
+    fail(shop, book_all_shown, ["tea", "jam"], 50, id="booking")
+    return BOOKING
+
+
+def test_a_run_is_forked_from_a_line_with_another_result_and_shows_where_it_is_from(
+    visitor: Visitor, shop: Served, booked: str
+) -> None:
+    page = visitor.goes_to(booked)
+    line_of(page, "price_shown").nth(1).get_by_role("button").click()
+    facts = page.get_by_role("complementary")
+    expect(facts.get_by_role("region", name="Result of price_shown")).to_contain_text('"total": 125')
+    facts.get_by_role("button", name="Fork with another result").click()
+    dialog = page.get_by_role("dialog", name="Fork booking?")
+    expect(dialog.get_by_role("status")).to_contain_text("Done anew: 2 × book_shown.")
+    dialog.get_by_label("total", exact=True).fill("12.5")
+    dialog.get_by_label("Another result for").select_option("book()/price_shown")
+    expect(dialog.get_by_label("total", exact=True)).to_have_count(2)
+    dialog.get_by_label("total", exact=True).last.fill("much")
+    visitor.finds_no_barrier()
+    press(dialog, "Fork")
+    expect(dialog.get_by_role("alert")).to_contain_text("That is no JSON")
+    dialog.get_by_label("total", exact=True).last.fill("7.5")
+    dialog.get_by_text("The same from elsewhere").click()
+    dialog.get_by_role("button", name="Python").click()
+    expect(dialog.get_by_role("region", name="To copy")).to_contain_text('"total": 12.5}, "book()/price_shown"')
+    dialog.get_by_label("Id of the new run").fill("booked / again")
+    press(dialog, "Fork")
+    expect(page.get_by_role("heading", name="booked / again")).to_be_visible()
+    expect(header_of(page)).to_contain_text("It completed.")
+    assert shop.do(shop.engine.get("booked / again").result()) == ["50 × tea booked", "50 × jam booked"]
+
+
+def test_an_event_is_forked_from_and_a_blocked_fork_shows_what_its_code_asks_for(
+    visitor: Visitor, shop: Served, booked: str
+) -> None:
+    IS_DEPLOYED.set()
+    try:
+        page = visitor.goes_to(booked + "?view=history&selected=2")
+        page.get_by_role("complementary").get_by_role("button", name="Fork from here").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_label("Last event that is kept")).to_have_value("2")
+        press(dialog, "Fork")
+        why = page.get_by_role("region", name="Why it is blocked")
+        expect(why).to_contain_text("step_completed book()/price_shown")
+        expect(why).to_contain_text(re.compile(r"pick_shelf_shown: step .*shop\.py:\d+ in book_all_shown"))
+        visitor.finds_no_barrier()
+        why.get_by_role("link", name="event 2").click()
+        expect(page.get_by_role("complementary", name="Event 2")).to_contain_text("step_completed")
+        act(page, "Terminate")
+        expect(header_of(page)).to_contain_text("It was terminated")
+    finally:
+        IS_DEPLOYED.clear()

@@ -62,6 +62,22 @@ export interface Failure {
   cause?: Failure | null;
 }
 
+/** What a blocked run's history has, and what its code asks for instead. */
+export interface Blocked {
+  summary: string;
+  seq: number;
+  history: string;
+  asked: { key: string; what: string; site: { file: string; line: number; function: string } | null }[];
+}
+
+export interface ForkedFrom {
+  id: string;
+  run_id: string;
+  at: number;
+  /** Keys of results that were replaced. */
+  replaced: string[];
+}
+
 export interface RunDetail extends RunSummary {
   input?: unknown;
   result?: unknown;
@@ -70,6 +86,10 @@ export interface RunDetail extends RunSummary {
   progress: string;
   children: { id: string; run_id: string; type: string; status: Status }[];
   owner: { lease_id: string; host: string; pid: number } | null;
+  blocked: Blocked | null;
+  forked_from: ForkedFrom | null;
+  /** Run id of the run of this id that it goes on with. */
+  continued_from: string | null;
 }
 
 export interface RunPage {
@@ -111,6 +131,8 @@ export interface Span {
   /** When a timer fires. */
   until: string | null;
   error: string | null;
+  /** Of the event during whose delivery the code asked for it; 0 if that is not known. */
+  asked_seq: number;
   /** Of the event with which it ends or, until then, begins; 0 if it has none yet. */
   seq: number;
   /** Of a child. */

@@ -59,7 +59,7 @@ export function parkedWaits(run: Asked): Wait[] {
 export function actionsFor(run: Asked, definition: Definition | null = null): Action[] {
   const query: Action[] = Object.keys(definition?.handlers.query ?? {}).length ? ["query"] : [];
   const isFailed = run.status === "failed";
-  if (run.status !== "running") return [...(isFailed ? (["retry"] as const) : []), ...query];
+  if (run.status !== "running") return [...(isFailed ? (["retry"] as const) : []), ...query, "fork"];
   const parked = parkedWaits(run);
   const mayRetry = run.condition === "quarantined" || parked.some((wait) => wait.parked === "undo_exhausted");
   return [
@@ -69,6 +69,7 @@ export function actionsFor(run: Asked, definition: Definition | null = null): Ac
     ...(Object.keys(definition?.handlers.update ?? {}).length ? (["update"] as const) : []),
     ...query,
     run.condition === "paused" ? "resume" : "pause",
+    "fork",
     "cancel",
     "terminate",
   ];

@@ -17,10 +17,12 @@ from keepstep.journal import Journal, NotFound, Run, Status
 from keepstep.journal.field import PARENT_RUN_ID
 from keepstep.journal.search import OneOf, Search
 from keepstep.runtime import history
+from keepstep.runtime.blocked import Diff
 from keepstep.server.call import Call
 from keepstep.server.census import RunCounts, census_of
 from keepstep.server.route import Query, Routes
 
+from .origin import ForkedFrom, forked_from
 from .summary import RunSummary, fields_of, summary_of
 
 routes = Routes("runs")
@@ -140,6 +142,11 @@ class RunDetail(RunSummary, frozen=True, kw_only=True):
     """The newest of them, up to 100."""
     owner: Owner | None
     """Of a run in a worker's memory."""
+    blocked: Diff | None
+    """Of a blocked run: what its history has, and what its code asks for instead, and where."""
+    forked_from: ForkedFrom | None
+    continued_from: str | None
+    """Run id of the run of this id that it goes on with."""
 
 
 @routes.get("/runs", role=Role.READ)
@@ -208,10 +215,12 @@ async def describe_run(call: Call, id: str, query: RunQuery) -> RunDetail:
     around = await Surroundings.of(journal, info)
     return RunDetail(
         **fields_of(call.visible(info)),
-        **await _values(journal, run),
+        **await _told_by_history(journal, run),
         progress="\n".join(progress(call.visible(info, "TOKEN"), around)),
         children=await _children(journal, run),
         owner=_owner(around),
+        blocked=None if info.detail.blocked is None else msgspec.convert(info.detail.blocked, Diff),
+        continued_from=run.continued_from,
     )
 
 
@@ -220,14 +229,17 @@ def address_of(id: str) -> str:
     return f"/runs/{quote(id, safe='')}"
 
 
-async def _values(journal: Journal, run: Run) -> dict[str, Any]:
-    """What the run was given, and what came out of it."""
+async def _told_by_history(journal: Journal, run: Run) -> dict[str, Any]:
+    """What the run was given, what came out of it, and where it is from."""
     first = await journal.read_events(run.run_id, 0, 1)
     last = await journal.read_events(run.run_id, run.last_seq - 1, 1)
     if not first or not last:
         raise NotFound(f"the history of run {run.run_id} is not there any more; its retention has ended")
     data = history_event(first[0]).data
-    values = {"input": data.get("sealed", data.get("payload"))}
+    values = {
+        "input": data.get("sealed", data.get("payload")),
+        "forked_from": await forked_from(journal, run, first[0]),
+    }
     data = history_event(last[0]).data
     if last[0].type == history.WORKFLOW_COMPLETED:
         values["result"] = data.get("sealed", data.get("payload"))
