@@ -99,7 +99,9 @@ def test_a_key_opens_what_its_role_may(here: Command) -> None:
 def test_what_needs_the_database_says_so(here: Command) -> None:
     port = free_port()
     with client_of(here, port) as far:
-        for words in (("worker", "app"), ("keys", "list"), ("server",), ("promote", "--to", "sqlite:///x.db")):
+        for words in (("keys", "list"), ("server",), ("promote", "--to", "sqlite:///x.db")):
             refused = far(*words)
             assert refused.returncode == 2, words
         assert "needs the database itself" in far("keys", "list").stderr
+        (far.folder / "app.py").write_text((here.folder / "app.py").read_text())
+        assert "no worker can stand" in far("worker", "app").stderr

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import signal
+import time
 from pathlib import Path
 
 import httpx2
@@ -86,3 +90,31 @@ def test_keys_are_made_listed_and_revoked_and_the_server_asks_for_them(command: 
         server.wait()
     assert command("keys", "revoke", "ada").returncode == 2
     assert command.json("list") == []
+
+
+def test_callbacks_are_taken_that_are_signed_with_a_secret_of_the_file(command: Command) -> None:
+    secret = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+    (command.folder / "secrets").write_text(f"{secret}\n")
+    refused = command("server", "--http", str(free_port()), "--callback-secrets", "missing")
+    assert (refused.returncode, "cannot be read" in refused.stderr) == (2, True)
+    base = f"http://127.0.0.1:{(port := free_port())}"
+    command.environment["PYTHONUNBUFFERED"] = "1"
+    server = command.begin("server", "--http", str(port), "--app", "app", "--callback-secrets", "secrets")
+    try:
+        assert server.stdout is not None
+        assert base in server.stdout.readline()
+        command("start", "wait_for_webhook", "--id", "w")
+        command.until(lambda: bool(command.json("show", "w")["status_text"]))
+        token, now = command.json("show", "w")["status_text"], str(int(time.time()))
+        code = hmac.new(bytes(range(32)), f'm1.{now}."hello"'.encode(), hashlib.sha256).digest()
+        signed = {"webhook-id": "m1", "webhook-timestamp": now, "webhook-signature": f"v1,{b64(code)}"}
+        assert httpx2.post(f"{base}/callbacks/{token}", content='"hello"').status_code == 401
+        assert httpx2.post(f"{base}/callbacks/{token}", content='"hello"', headers=signed).status_code == 200
+        command.until(lambda: command.json("show", "w")["status"] == "completed")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -4,14 +4,39 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from keepstep.journal import InvalidInput
 
 if TYPE_CHECKING:
+    from keepstep.client.engine import Engine
     from keepstep.server.listener import Listener
+    from keepstep.server.signing import Signatures
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 EVERY_ADDRESS = ("0.0.0.0", "::")
+
+
+def callback_option(command: F) -> F:
+    """``--callback-secrets FILE``, for what receives callbacks."""
+    option = click.option(
+        "--callback-secrets",
+        metavar="FILE",
+        help="Take callbacks that are signed with one of these secrets alone (also: KEEPSTEP_CALLBACK_SECRETS).",
+    )
+    return option(command)
+
+
+def signatures_for(engine: Engine, path: str | None) -> Signatures | None:
+    """What callbacks must be signed with; None where nobody has named a secret. Raises ``InvalidInput``."""
+    from keepstep.server.signing import Signatures, read_secrets
+
+    secrets = read_secrets(path)
+    return Signatures(secrets, engine.journal.clock) if secrets else None
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -18,7 +18,7 @@ from keepstep.worker.observer import Observer
 
 from .database import database_option, namespace, run
 from .lifetime import GRACE_SECONDS, Lifetime
-from .listening import base_url, is_loopback, listen, parse_address
+from .listening import base_url, callback_option, is_loopback, listen, parse_address, signatures_for
 from .logs import log_options
 from .module import import_interceptors, import_module, interceptor_option
 
@@ -28,6 +28,7 @@ from .module import import_interceptors, import_module, interceptor_option
 @click.option("--app", metavar="MODULE", help="Run the workflows and steps of this module, too, as a worker does.")
 @click.option("--queue", "queues", multiple=True, default=("default",), show_default=True, help="With --app.")
 @click.option("--callback-url", metavar="URL", help="Base of the URLs handed out; by default the --http address.")
+@callback_option
 @click.option("--require-keys", is_flag=True, help="Ask for keys on the loopback address, too.")
 @click.option("--allow-anonymous", is_flag=True, help="Let everybody who reaches the address do everything.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="By which browsers may call it, too.")
@@ -40,6 +41,7 @@ def server_command(
     app: str | None,
     queues: tuple[str, ...],
     callback_url: str | None,
+    callback_secrets: str | None,
     require_keys: bool,
     allow_anonymous: bool,
     hosts: tuple[str, ...],
@@ -71,7 +73,7 @@ def server_command(
         "label": app or "",
         "interceptors": import_interceptors(interceptors),
     }
-    door = Door(needs_keys, None if needs_keys or allow_anonymous else hosts)
+    door = Door(needs_keys, None if needs_keys or allow_anonymous else hosts, callback_secrets)
     return run(_serve(url, (host, port), door, grace_seconds, options))
 
 
@@ -90,6 +92,8 @@ class Door(NamedTuple):
     needs_keys: bool
     hosts: tuple[str, ...] | None
     """Names by which browsers may call the server, beside those of this machine; None for any."""
+    callback_secrets: str | None = None
+    """A file of those with one of which callbacks must be signed."""
 
 
 async def _guard(store: Journal, door: Door, host: str) -> Any:
@@ -123,7 +127,7 @@ async def _serve(url: str, address: tuple[str, int], door: Door, grace_seconds: 
         closing.push_async_callback(first.close, grace_seconds)
         engines = Engines(first, lambda name: _engine(store, url, workers=False, namespace=name), store)
         closing.push_async_callback(engines.close)
-        app = server_app(engines, guard)
+        app = server_app(engines, guard, signatures_for(first, door.callback_secrets))
         listener = await listen(app, *address, grace_seconds)
         closing.push_async_callback(listener.stop)
         closing.callback(app.state.desk.close)

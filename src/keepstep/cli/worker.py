@@ -17,7 +17,7 @@ from keepstep.worker.observer import Observer
 
 from .database import database_option, namespace, run
 from .lifetime import GRACE_SECONDS, Lifetime
-from .listening import base_url, listen, parse_address
+from .listening import base_url, callback_option, listen, parse_address, signatures_for
 from .logs import log_options
 from .module import import_interceptors, import_module, interceptor_option
 
@@ -27,6 +27,7 @@ from .module import import_interceptors, import_module, interceptor_option
 @click.option("--queue", "queues", multiple=True, default=("default",), show_default=True, help="A queue to serve.")
 @click.option("--http", metavar="[HOST:]PORT", help="Receive callbacks by HTTP at this address.")
 @click.option("--callback-url", metavar="URL", help="Base of the URLs handed out; by default the --http address.")
+@callback_option
 @click.option("--metrics", is_flag=True, help="Serve Prometheus metrics at /metrics of the --http address.")
 @click.option("--lease-seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
@@ -38,6 +39,7 @@ def worker_command(
     queues: tuple[str, ...],
     http: str | None,
     callback_url: str | None,
+    callback_secrets: str | None,
     metrics: bool,
     lease_seconds: float,
     grace_seconds: float,
@@ -56,13 +58,15 @@ def worker_command(
     address = parse_address(http) if http else None
     if address is not None and not callback_url:
         callback_url = base_url(*address)
+    if callback_secrets is not None and address is None:
+        raise InvalidInput("--callback-secrets are for callbacks that come by HTTP; say where: --http [HOST:]PORT")
     options: dict[str, Any] = {
         "queues": queues, "callback_url": callback_url, "lease_seconds": lease_seconds, "label": module,
         "namespace": namespace(), "interceptors": import_interceptors(interceptors),
     }  # fmt: skip
     if metrics:
         options["observers"] = [_metrics(address)]
-    return run(_work(url, address, grace_seconds, options))
+    return run(_work(url, address, callback_secrets, grace_seconds, options))
 
 
 def _metrics(address: tuple[str, int] | None) -> Observer:
@@ -75,15 +79,17 @@ def _metrics(address: tuple[str, int] | None) -> Observer:
     return PrometheusMetrics()
 
 
-async def _work(url: str, address: tuple[str, int] | None, grace_seconds: float, options: dict[str, Any]) -> int:
+async def _work(
+    url: str, address: tuple[str, int] | None, secrets: str | None, grace_seconds: float, options: dict[str, Any]
+) -> int:
     lifetime = Lifetime()
-    engine = Engine(url, codec=codec_from_environment(), **options)
+    engine = Engine(url, workers=True, codec=codec_from_environment(), **options)
     await engine.__aenter__()
     engine.journal.listen(lifetime.hear)
     listener = None
     try:
         if address is not None:
-            listener = await listen(_callbacks(engine), *address, grace_seconds)
+            listener = await listen(_callbacks(engine, secrets), *address, grace_seconds)
         served = ", ".join(map(_shown, workflows())) or "steps only"
         queues = ", ".join(options["queues"])
         where = "" if engine.namespace == DEFAULT else f"namespace {engine.namespace}, "
@@ -105,9 +111,9 @@ def _shown(workflow: Workflow[Any, Any]) -> str:
     return f"{workflow.name} {workflow.version}" + (" (pinned)" if workflow.is_pinned else "")
 
 
-def _callbacks(engine: Engine) -> Any:
+def _callbacks(engine: Engine, secrets: str | None) -> Any:
     try:
         from keepstep.server.callbacks import callback_app
     except ImportError as error:
         raise InvalidInput(f"--http needs more packages ({error.name}): pip install 'keepstep[server]'") from error
-    return callback_app(engine)
+    return callback_app(engine, signatures=signatures_for(engine, secrets))

@@ -32,20 +32,22 @@ from .engines import Engines
 from .guard import Guard
 from .metrics import metrics_routes
 from .refusal import Refusal, refusal_of
+from .signing import Signatures
 from .ui import ui_routes
 
 
-def server_app(engines: Engines, guard: Guard | None = None) -> Starlette:
+def server_app(engines: Engines, guard: Guard | None = None, signatures: Signatures | None = None) -> Starlette:
     """The application that serves the runs of these engines. Its ``state.desk`` is to be closed before it stops.
 
     :param guard: who may do what; by default everybody may do everything, as is right where whatever stands before the
         application has asked who they are.
+    :param signatures: that webhooks must have which are posted to ``/callbacks/{token}``.
     """
     desk = Desk(engines, guard or Guard())
     app = Starlette(
         routes=[
             *_api(desk),
-            *callback_routes(engines.first),
+            *callback_routes(engines.first, signatures),
             Address("/healthz", healthz, methods=["GET"]),
             Address("/readyz", _readyz(engines), methods=["GET"]),
             *(_guarded(each, desk) for each in metrics_routes(engines.first)),
