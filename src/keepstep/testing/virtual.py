@@ -102,27 +102,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._timers_cancelled += 1
 
     def _run_once(self) -> None:
-        """One iteration: time jumps if nothing is ready; then what is ready or due runs, and nothing it makes ready."""
+        """One iteration: what is ready or due runs, and nothing that it makes ready."""
+        self._make_ready()
+        for _ in range(len(self._ready)):
+            handle = self._ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _make_ready(self) -> None:
+        """Time jumps to the next timer if nothing is ready; what is due now is ready."""
         scheduled, ready = self._scheduled, self._ready
         if scheduled and (
             scheduled[0][1]._cancelled or self._timers_cancelled * 2 > len(scheduled) > TIMERS_SIFTED_MIN
         ):
             self._drop_cancelled()
+        now = self._microseconds / 1_000_000
         if not ready and not self._stopping:
             if not scheduled:
                 self._tell_stuck()
-            delay = scheduled[0][0] - self._microseconds / 1_000_000
+            delay = scheduled[0][0] - now
             if delay > 0:
-                self.advance(min(delay, JUMP_SECONDS_MAX))
-        now = self._microseconds / 1_000_000
+                self.advance(delay if delay < JUMP_SECONDS_MAX else JUMP_SECONDS_MAX)
+                now = self._microseconds / 1_000_000
+        if not scheduled:
+            return
         end = now + RESOLUTION_SECONDS
         if end == now:  # after a third of a century floating-point numbers lie further apart
             end = math.nextafter(now, math.inf)
-        while scheduled and scheduled[0][0] < end:
+        while scheduled[0][0] < end:
             timer = heapq.heappop(scheduled)[1]
             timer._scheduled = False
             ready.append(timer)
-        self._run_ready(len(ready))
+            if not scheduled:
+                break
 
     def _drop_cancelled(self) -> None:
         """Take cancelled timers away that are next; or all of them, if they are many."""
@@ -137,13 +149,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._timers_cancelled -= 1
             heapq.heappop(scheduled)[1]._scheduled = False
 
-    def _run_ready(self, count: int) -> None:
-        """Run the next so many callbacks."""
-        for _ in range(count):
-            handle = self._ready.popleft()
-            if not handle._cancelled:
-                handle._run()
-
     def _tell_stuck(self) -> NoReturn:
         raise Stuck(
             f"nothing is ready and no timer is set at {self.time()} s; these wait for ever:\n  "
@@ -152,7 +157,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def advance(self, seconds: float) -> None:
         """Let time pass, rounded up to a microsecond. Called by the loop; by a test, to simulate a stall."""
-        self._microseconds += max(0, math.ceil(round(seconds * 1_000_000, 3)))
+        microseconds = seconds * 1_000_000
+        whole = int(microseconds)
+        rest = microseconds - whole
+        if microseconds > 0:  # less than half a nanosecond too much is the error of a number, and no time
+            self._microseconds += whole if rest < 0.0005 else whole + 1
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Run a function on this very thread, in a later iteration. The executor is not used."""
