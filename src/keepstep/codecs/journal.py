@@ -62,7 +62,8 @@ replace = msgspec.structs.replace
 
 PASSED_ON = frozenset(
     "clock performs_deeds open_lease close_lease reap probe declare_queues change_queue "
-    "list_queues find_place next_wake count_runs count_found count_groups list_attributes register_attributes "
+    "list_queues list_backlogs read_flow find_place next_wake count_runs count_found count_groups "
+    "list_attributes register_attributes "
     "read_audit list_leases read_log_ends list_namespaces save_cursor read_cursor publish "
     "list_definitions rebuild purge list_closed remove_runs read_kept swap_kept".split()
 )

@@ -20,6 +20,7 @@ from typing import Any, cast
 import msgspec
 
 from .attribute import Attribute
+from .backlog import Backlog
 from .closed import ClosedRun
 from .commit import Commit, Committed, NewRun, Started
 from .deed import Transaction
@@ -27,6 +28,7 @@ from .definition import Definition
 from .errors import InvalidInput, NotFound
 from .event import Event
 from .field import QUEUE, Field
+from .flow import Stretch, Window
 from .hint import Hint, HintKind, Listener, Relay
 from .lease import Lease, LeaseState
 from .message import Message, NewMessage, Sent
@@ -286,6 +288,13 @@ class NarrowedJournal:
             for state in found
             if is_queue_of(self._prefix, state.queue.name)
         ]
+
+    async def list_backlogs(self) -> list[Backlog]:
+        found = await self._journal.list_backlogs()
+        return [replace(each, queue=self._name(each.queue)) for each in found if is_queue_of(self._prefix, each.queue)]
+
+    async def read_flow(self, namespace: str, window: Window) -> list[Stretch]:
+        return await self._journal.read_flow(self._check(namespace), window)
 
     async def find_place(self, run_id: str) -> Place | None:
         place = await self._journal.find_place(run_id) if await self._is_here(run_id) else None

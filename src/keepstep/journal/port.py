@@ -28,6 +28,7 @@ import msgspec
 
 from .ask import Ask
 from .attribute import Attribute
+from .backlog import Backlog
 from .clock import Clock
 from .closed import ClosedRun
 from .commit import Commit, Committed, NewRun, Started
@@ -35,6 +36,7 @@ from .deed import Transaction
 from .definition import Definition
 from .event import Event, LogEntry, Position
 from .field import Field
+from .flow import Stretch, Window
 from .hint import Listener
 from .kept import Kept, KeptIn, Spot, Swap
 from .lease import Lease, LeaseState
@@ -217,6 +219,10 @@ class Journal(Protocol):
         """All queues of which something is kept, by name."""
         ...
 
+    async def list_backlogs(self) -> list[Backlog]:
+        """What waits on queues, whether something is kept of them or not, by name."""
+        ...
+
     async def find_place(self, run_id: str) -> PlaceInQueue | None:
         """Where a run waits for its admission; None if it does not."""
         ...
@@ -349,6 +355,10 @@ class Journal(Protocol):
 
     async def read_audit(self, run_id: str) -> list[AuditLine]:
         """What operators did to the run."""
+        ...
+
+    async def read_flow(self, namespace: str, window: Window) -> list[Stretch]:
+        """How many runs began and ended in each stretch of a window. Raises ``InvalidInput``."""
         ...
 
     async def list_leases(self) -> list[LeaseState]:

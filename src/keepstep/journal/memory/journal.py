@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from keepstep.journal import deed
 from keepstep.journal.ask import Ask
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.backlog import Backlog
 from keepstep.journal.clock import Clock
 from keepstep.journal.closed import ClosedRun
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
@@ -23,6 +24,7 @@ from keepstep.journal.definition import Definition
 from keepstep.journal.errors import StoreUnavailable, Unsupported
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.field import Field
+from keepstep.journal.flow import Stretch, Window
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
 from keepstep.journal.lease import Lease, LeaseState, ProcessIdentity
@@ -38,7 +40,22 @@ from keepstep.journal.search import Group, Page, Place, Predicate, Search
 from keepstep.journal.size import check_commit, check_imported, check_message, check_new_run
 from keepstep.journal.task import Task, TaskToken
 
-from . import attributes, change, history, importing, inbox, kept, listing, ownership, question, queueing, start, task
+from . import (
+    attributes,
+    backlog,
+    change,
+    flow,
+    history,
+    importing,
+    inbox,
+    kept,
+    listing,
+    ownership,
+    question,
+    queueing,
+    start,
+    task,
+)
 from .disk import AskRow, MemoryDisk, Transaction
 from .flush import Flusher
 from .news import News
@@ -209,6 +226,10 @@ class MemoryJournal:
         await self._turn()
         return queueing.list_queues(self.disk)
 
+    async def list_backlogs(self) -> list[Backlog]:
+        await self._turn()
+        return backlog.list_backlogs(self.disk, self.clock.now())
+
     async def find_place(self, run_id: str) -> PlaceInQueue | None:
         await self._turn()
         return queueing.find_place(self.disk, run_id, self.clock.now())
@@ -360,6 +381,11 @@ class MemoryJournal:
         await self._turn()
         row = self.disk.runs.get(run_id)
         return [] if row is None else list(row.audit)
+
+    async def read_flow(self, namespace: str, window: Window) -> list[Stretch]:
+        window.check()
+        await self._turn()
+        return flow.read_flow(self.disk, namespace, window)
 
     async def list_leases(self) -> list[LeaseState]:
         await self._turn()

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.backlog import Backlog
 from keepstep.journal.closed import ClosedRun
 from keepstep.journal.deciding.codes import STATUS_CODES, lease_of, queue_of
 from keepstep.journal.deciding.retention import PURGE_RUNS_PASSED_OVER_MAX
@@ -17,6 +18,7 @@ from keepstep.journal.definition import Definition
 from keepstep.journal.errors import NotFound
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.field import Field, FieldType
+from keepstep.journal.flow import Stretch, Window
 from keepstep.journal.hint import HintKind
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
@@ -34,6 +36,8 @@ from keepstep.journal.task import Task
 
 from . import kept, log, readings
 from . import statements as sql
+from .backlog import list_backlogs
+from .flow import read_flow
 from .inbox import Inbox
 from .pulse import Pulse, Wake, Watch
 from .rows import events_of, leases_of, messages_of, run_of, tasks_of
@@ -217,6 +221,12 @@ class Queries:
             QueueState(queue=queue_of(body), waiting=waiting, held=held)
             for body, waiting, held in db.ask(readings.LIST_QUEUES)
         ]
+
+    def list_backlogs(self, db: Wire, now: int) -> list[Backlog]:
+        return list_backlogs(db, now)
+
+    def read_flow(self, db: Wire, namespace: str, window: Window) -> list[Stretch]:
+        return read_flow(db, namespace, window)
 
     def find_place(self, db: Wire, run_id: str, now: int) -> PlaceInQueue | None:
         found = db.ask(readings.FIND_PLACE, run_id, now, PLACES_COUNTED_MAX)

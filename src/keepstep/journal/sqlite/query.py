@@ -38,6 +38,8 @@ from keepstep.journal.searching import search as read_page
 from keepstep.journal.task import Task
 
 from . import statements as sql
+from .backlog import list_backlogs as list_backlogs
+from .flow import read_flow as read_flow
 from .kept import read_kept as read_kept
 from .page import ROWS_AT_ONCE, read_pages
 from .rows import (

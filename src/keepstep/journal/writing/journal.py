@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from keepstep.journal import size
 from keepstep.journal.ask import Ask
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.backlog import Backlog
 from keepstep.journal.clock import Clock
 from keepstep.journal.closed import ClosedRun
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
@@ -20,6 +21,7 @@ from keepstep.journal.definition import Definition
 from keepstep.journal.errors import Overloaded, Promoted, StoreUnavailable
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.field import Field
+from keepstep.journal.flow import Stretch, Window
 from keepstep.journal.hint import Hint, HintKind, Listener
 from keepstep.journal.identifier import IdFactory
 from keepstep.journal.kept import Kept, KeptIn, Spot, Swap
@@ -321,6 +323,13 @@ class GroupJournal(Generic[DB]):
 
     async def list_queues(self) -> list[QueueState]:
         return await self._read(self._questions.list_queues)
+
+    async def list_backlogs(self) -> list[Backlog]:
+        return await self._read(self._questions.list_backlogs, self.clock.now())
+
+    async def read_flow(self, namespace: str, window: Window) -> list[Stretch]:
+        window.check()
+        return await self._read(self._questions.read_flow, namespace, window)
 
     async def find_place(self, run_id: str) -> PlaceInQueue | None:
         return await self._read(self._questions.find_place, run_id, self.clock.now())

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.backlog import Backlog
 from keepstep.journal.closed import ClosedRun
 from keepstep.journal.definition import Definition
 from keepstep.journal.event import Event, LogEntry, Position
 from keepstep.journal.field import Field
+from keepstep.journal.flow import Stretch, Window
 from keepstep.journal.kept import Kept, KeptIn, Spot
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message
@@ -107,6 +109,10 @@ class Questions(Protocol[DB]):
     def list_held_tasks(self, db: DB, lease_id: str) -> list[Task]: ...
 
     def list_queues(self, db: DB) -> list[QueueState]: ...
+
+    def list_backlogs(self, db: DB, now: int) -> list[Backlog]: ...
+
+    def read_flow(self, db: DB, namespace: str, window: Window) -> list[Stretch]: ...
 
     def find_place(self, db: DB, run_id: str, now: int) -> PlaceInQueue | None: ...
 
