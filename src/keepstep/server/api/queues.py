@@ -8,9 +8,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from keepstep.client.access.role import Role
-from keepstep.client.queues import QueueInfo
 from keepstep.queues.limits import NAMES
 from keepstep.server.call import Call
+from keepstep.server.queue_load import QueueLoad, read_load, read_loads
 from keepstep.server.refusal import Refusal
 from keepstep.server.route import Query, Routes
 
@@ -20,9 +20,9 @@ Limit = Literal["concurrency", "per_worker", "per_key", "rate", "rate_per_key", 
 
 
 class QueueList(msgspec.Struct, frozen=True, kw_only=True):
-    """All queues of which something is kept, by name; others have no limits."""
+    """By name. Queues of which nothing is kept have no limits."""
 
-    queues: list[QueueInfo]
+    queues: list[QueueLoad]
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,18 +45,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @routes.get("/queues", role=Role.READ)
 async def list_queues(call: Call, query: Query) -> QueueList:
-    """List the queues that have limits, are paused, or have had runs wait on them."""
-    return QueueList(queues=await call.engine.queues.list())
+    """List the queues that have limits, are paused, are served by a worker, or have something waiting on them."""
+    return QueueList(queues=await read_loads(call.engine.journal))
 
 
 @routes.get("/queues/{name}", role=Role.READ)
-async def describe_queue(call: Call, name: str, query: Query) -> QueueInfo:
-    """Tell what holds on a queue, what code declares, what was changed, and how many wait and are at work."""
-    return await call.engine.queues.get(name)
+async def describe_queue(call: Call, name: str, query: Query) -> QueueLoad:
+    """Tell what holds on a queue, what code declares, what was changed, what waits, since when, and who serves it."""
+    return await read_load(call.engine.journal, name)
 
 
 @routes.patch("/queues/{name}", role=Role.ADMIN)
-async def change_queue(call: Call, name: str, query: Query, body: Limits) -> QueueInfo:
+async def change_queue(call: Call, name: str, query: Query, body: Limits) -> QueueLoad:
     """Change limits of a queue, from now on and above what code declares."""
     limits = {each: getattr(body, each) for each in NAMES}
     given = {each: value for each, value in limits.items() if value is not UNSET}
@@ -69,18 +69,18 @@ async def change_queue(call: Call, name: str, query: Query, body: Limits) -> Que
         await call.engine.queues.limit(name, **given)
     if body.reset:
         await call.engine.queues.reset(name, *body.reset)
-    return await call.engine.queues.get(name)
+    return await read_load(call.engine.journal, name)
 
 
 @routes.post("/queues/{name}/pause", role=Role.OPERATE)
-async def pause_queue(call: Call, name: str, query: Query) -> QueueInfo:
+async def pause_queue(call: Call, name: str, query: Query) -> QueueLoad:
     """Hand out nothing more of a queue; what runs goes on."""
     await call.engine.queues.pause(name)
-    return await call.engine.queues.get(name)
+    return await read_load(call.engine.journal, name)
 
 
 @routes.post("/queues/{name}/resume", role=Role.OPERATE)
-async def resume_queue(call: Call, name: str, query: Query) -> QueueInfo:
+async def resume_queue(call: Call, name: str, query: Query) -> QueueLoad:
     """Hand out again."""
     await call.engine.queues.resume(name)
-    return await call.engine.queues.get(name)
+    return await read_load(call.engine.journal, name)

@@ -19,7 +19,8 @@ from keepstep.journal.search import OneOf, Search
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Diff
 from keepstep.server.call import Call
-from keepstep.server.census import RunCounts, census_of
+from keepstep.server.census import RunCounts, take_census
+from keepstep.server.dear import read_dear
 from keepstep.server.route import Query, Routes
 
 from .origin import ForkedFrom, forked_from
@@ -168,7 +169,7 @@ async def count_runs(call: Call, query: FilterQuery) -> RunCount:
 @routes.get("/runs/counts", role=Role.READ)
 async def count_by_status_and_type(call: Call, query: Query) -> RunCounts:
     """Count all runs by status and by type. The numbers may be some seconds old."""
-    return await census_of(call.engine).read()
+    return await read_dear(call.engine, "counts", take_census)
 
 
 @routes.get("/runs/groups", role=Role.READ)

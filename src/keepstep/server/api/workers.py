@@ -11,15 +11,14 @@ from keepstep.client.access.role import Role
 from keepstep.client.info import moment
 from keepstep.client.published import schema_of
 from keepstep.journal import Definition, LeaseState, is_surely_dead
-from keepstep.retention.guest import QUEUE as RETENTION
-from keepstep.schedules.guest import QUEUE as SCHEDULES
 from keepstep.server.call import Call
+from keepstep.server.dear import read_dear
+from keepstep.server.queue_load import OF_GUESTS
 from keepstep.server.route import Query, Routes
+from keepstep.server.versions import VersionList
+from keepstep.server.versions import read_versions as find_versions
 
 routes = Routes("workers")
-
-_OF_GUESTS = (SCHEDULES, RETENTION)
-"""What a worker does beside workflows; that it does is among its languages."""
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +51,7 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
             host=lease.process.host,
             pid=lease.process.pid,
             label=lease.label,
-            queues=[each for each in lease.queues if each not in _OF_GUESTS],
+            queues=[each for each in lease.queues if each not in OF_GUESTS],
             languages=list(lease.languages),
             code=lease.code,
             opened_at=moment(lease.opened_at),
@@ -127,3 +126,12 @@ async def list_definitions(call: Call, query: Query) -> DefinitionList:
     """List the workflows and steps that workers have published, with the JSON schemas of what they take and give."""
     found = await call.engine.journal.list_definitions(call.engine.namespace)
     return DefinitionList(definitions=sorted(map(DefinitionInfo.of, found), key=lambda each: (each.kind, each.name)))
+
+
+@routes.get("/versions", role=Role.READ)
+async def list_versions(call: Call, query: Query) -> VersionList:
+    """List the versions of workflows that open runs need, that new ones get, or that a worker has.
+
+    One that is not needed is safe to retire.
+    """
+    return await read_dear(call.engine, "versions", find_versions)
