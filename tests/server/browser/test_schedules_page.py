@@ -9,16 +9,16 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from .conftest import DARK, PHONE, SEEN_MILLISECONDS_MAX, Visitor
+from .office import note_shown
 from .served import Served
-from .shop import number_sold_shown
 
 expect.set_options(timeout=SEEN_MILLISECONDS_MAX)
 
 
 @pytest.fixture(autouse=True)
 def stocked(shop: Served) -> None:
-    shop.do(shop.engine.schedule("close/books", number_sold_shown, 1, cron="0 3 * * *", tz="America/New_York"))
-    shop.do(shop.engine.schedule("weekly", number_sold_shown, 2, cron="30 18 * * FRI", overlap="buffer_one"))
+    shop.do(shop.engine.schedule("close/books", note_shown, 1, cron="0 3 * * *", tz="America/New_York"))
+    shop.do(shop.engine.schedule("weekly", note_shown, 2, cron="30 18 * * FRI", overlap="buffer_one"))
 
 
 def line_of(page: Page, id: str) -> Locator:
@@ -55,7 +55,7 @@ def test_a_schedule_is_made_with_its_firings_shown_before(visitor: Visitor, shop
     dialog = page.get_by_role("dialog", name="New schedule")
     expect(dialog.get_by_label("Id")).to_be_focused()
     dialog.get_by_label("Id").fill("made-here")
-    dialog.get_by_label("Workflow").fill("number_sold_shown")
+    dialog.get_by_label("Workflow").fill("note_shown")
     dialog.get_by_label("Cron, one a line").fill("0 9 * * MON\n0 25 * * *")
     expect(dialog.get_by_role("status")).to_contain_text("0 25 * * *")
     dialog.get_by_label("Cron, one a line").fill("0 9 * * MON")
@@ -73,7 +73,7 @@ def test_a_schedule_is_made_with_its_firings_shown_before(visitor: Visitor, shop
 
 
 def test_a_schedule_is_paused_triggered_made_up_for_changed_and_deleted(visitor: Visitor, shop: Served) -> None:
-    shop.do(shop.engine.schedule("handled", number_sold_shown, 3, every="1h", overlap="allow"))
+    shop.do(shop.engine.schedule("handled", note_shown, 3, every="1h", overlap="allow"))
     page = visitor.goes_to("/schedules/handled")
     upcoming = page.get_by_role("region", name="Next firings")
     expect(upcoming.get_by_role("row")).to_have_count(10)
@@ -93,9 +93,7 @@ def test_a_schedule_is_paused_triggered_made_up_for_changed_and_deleted(visitor:
     expect(page.get_by_label("And every")).to_have_value("1h")
     page.get_by_label("And every").fill("2h")
     page.get_by_role("button", name="Change it").click()
-    expect(page.get_by_role("region", name="What it did")).to_contain_text(
-        "updated: starts number_sold_shown at every 7200 s"
-    )
+    expect(page.get_by_role("region", name="What it did")).to_contain_text("updated: starts note_shown at every 7200 s")
     assert shop.do(shop.engine.get_schedule("handled").describe()).spec.every == (7_200_000_000,)
     say(page, "Delete")
     expect(page).to_have_title("Schedules · Keepstep")
