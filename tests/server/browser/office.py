@@ -1,4 +1,4 @@
-"""The workflows of what stands around runs: schedules, queues, tasks for people. Other tests do not count their runs."""
+"""Workflows of what stands around runs: schedules, queues, tasks for people. No other test counts their runs."""
 
 from __future__ import annotations
 
