@@ -19,6 +19,7 @@ EXIT_WRONG_USE = 2
 
 _COMMANDS = {
     "demo": "demo",
+    "dev": "dev",
     "worker": "worker",
     "server": "server",
     "keys": "keys",

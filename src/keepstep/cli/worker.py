@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import click
@@ -31,6 +32,7 @@ from .module import import_interceptors, import_module, interceptor_option
 @click.option("--metrics", is_flag=True, help="Serve Prometheus metrics at /metrics of the --http address.")
 @click.option("--lease-seconds", type=click.FloatRange(min=0.5), default=10.0, show_default=True)
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
+@click.option("--until-eof", is_flag=True, hidden=True, help="Stop, too, when standard input ends.")
 @log_options
 @interceptor_option
 @database_option
@@ -43,6 +45,7 @@ def worker_command(
     metrics: bool,
     lease_seconds: float,
     grace_seconds: float,
+    until_eof: bool,
     interceptors: tuple[str, ...],
     url: str,
 ) -> int:
@@ -66,7 +69,7 @@ def worker_command(
     }  # fmt: skip
     if metrics:
         options["observers"] = [_metrics(address)]
-    return run(_work(url, address, callback_secrets, grace_seconds, options))
+    return run(_work(url, address, callback_secrets, grace_seconds, options, until_eof=until_eof))
 
 
 def _metrics(address: tuple[str, int] | None) -> Observer:
@@ -80,9 +83,15 @@ def _metrics(address: tuple[str, int] | None) -> Observer:
 
 
 async def _work(
-    url: str, address: tuple[str, int] | None, secrets: str | None, grace_seconds: float, options: dict[str, Any]
+    url: str,
+    address: tuple[str, int] | None,
+    secrets: str | None,
+    grace_seconds: float,
+    options: dict[str, Any],
+    *,
+    until_eof: bool,
 ) -> int:
-    lifetime = Lifetime()
+    lifetime = Lifetime(sys.stdin.fileno() if until_eof else None)
     engine = Engine(url, workers=True, codec=codec_from_environment(), **options)
     await engine.__aenter__()
     engine.journal.listen(lifetime.hear)
@@ -97,7 +106,8 @@ async def _work(
         heard = f", callbacks at {options['callback_url']}" if address else ""
         click.echo(f"keepstep worker {os.getpid()}: {served}; {where}queues {queues}; {lease}; {url}{heard}")
         await lifetime.wait()
-        click.echo("keepstep worker: stopping; a second signal stops at once")
+        if not until_eof:
+            click.echo("keepstep worker: stopping; a second signal stops at once")
     finally:
         if listener is not None:
             await listener.stop()
