@@ -45,7 +45,7 @@ CHECKS = [
     negative_data_rejection,
 ]
 
-ENDLESS = (f"{BASE}/changes",)
+ENDLESS = (f"{BASE}/changes", f"{BASE}/runs/{{id}}/streams/{{name}}/live")
 """Answers that go on until the caller has enough."""
 
 

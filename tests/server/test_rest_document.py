@@ -84,7 +84,7 @@ def result_of(reader: Reader) -> str:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the document speaks of curl")
 def test_every_command_of_the_document_does_what_it_says(reader: Reader) -> None:
-    start, describe, history, speak, look, wrong, bulk, changes, keys = map(reader.type, blocks("sh"))
+    start, describe, history, speak, look, wrong, bulk, changes, streams, keys = map(reader.type, blocks("sh"))
     assert (json.loads(start)["id"], json.loads(start)["attributes"]) == ("order/42", {"customer": "c7"})
     assert json.loads(describe)["input"] == ["teapot", 2]
     forward, backward, timeline = map(json.loads, history.replace("}{", "}\n{").splitlines())
@@ -99,5 +99,11 @@ def test_every_command_of_the_document_does_what_it_says(reader: Reader) -> None
     assert (json.loads(wrong)["error"]["code"], json.loads(wrong)["error"]["field"]) == ("invalid_input", "filter")
     assert json.loads(bulk)["is_complete"] is True
     assert changes.startswith("retry: ")
+    page, _, live = streams.partition("retry: ")
+    said = json.loads(page)
+    assert [each["value"] for each in said["values"]] == ["2 × teapot reserved, waiting for a picker"]
+    assert (said["has_more"], said["has_ended"]) == (False, True)
+    assert f"id: {said['values'][0]['position']}\nevent: value\n" in live
+    assert live.endswith("event: end\ndata: {}\n\n")
     assert '{"count":1}' in keys
     assert "counts no longer" in keys

@@ -27,6 +27,7 @@ _COMMANDS = {
     "list": "runs",
     "show": "runs",
     "history": "runs",
+    "stream": "streams",
     "signal": "speak",
     "query": "ask",
     "update": "ask",

@@ -30,6 +30,8 @@ class Desk:
         self.changes = Changes(lambda: engines.store)
         self._calls_max = calls_max
         self._calls = 0
+        self.readers = 0
+        """Callers that read streams of runs as they come."""
         self.closing = asyncio.Event()
         """Set when the application is about to stop: what goes on until its caller has enough ends then."""
 

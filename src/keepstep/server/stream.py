@@ -1,4 +1,5 @@
-"""Stream: the changes of a namespace as server-sent events, until the caller leaves or the server stops.
+"""Stream: the changes of a namespace as server-sent events, until the caller leaves or the server stops; and how any
+such events are sent.
 
 An event comes at once when nothing was told for ``PAUSE_SECONDS``, else when that is over, with all that has come
 meanwhile. A comment every ``KEEP_ALIVE_SECONDS`` keeps proxies from hanging up. What is sent waits for the caller to
@@ -8,6 +9,7 @@ read it, so a slow one costs a set of ids and no more.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -16,6 +18,7 @@ from .changes import Changes, News, Watcher
 
 PAUSE_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE = b": keep-alive\n\n"
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -33,31 +36,21 @@ class EventStream:
         self._closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ends = [asyncio.ensure_future(until_gone(receive)), asyncio.ensure_future(self._closing.wait())]
-        sending = asyncio.ensure_future(self._send(send, is_head=scope["method"] == "HEAD"))
         try:
-            await asyncio.wait((*ends, sending), return_when=asyncio.FIRST_COMPLETED)
+            await send_events(scope, receive, send, self._closing, self._send)
         finally:
             self._changes.leave(self._watcher)
-            for each in (*ends, sending):
-                each.cancel()
-            await asyncio.gather(*ends, sending, return_exceptions=True)
-        if not ends[0].done() or ends[0].cancelled():
-            await send({"type": "http.response.body", "body": b""})
 
-    async def _send(self, send: Send, *, is_head: bool) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        if is_head:
-            return
-        await _write(send, f"retry: 1000\nid: {self._watcher.mark}\n\n".encode())
+    async def _send(self, send: Send) -> None:
+        await write(send, f"retry: 1000\nid: {self._watcher.mark}\n\n".encode())
         while True:
             try:
                 async with asyncio.timeout(KEEP_ALIVE_SECONDS):
                     news = await self._watcher.take()
             except TimeoutError:
-                await _write(send, b": keep-alive\n\n")
+                await write(send, KEEP_ALIVE)
                 continue
-            await _write(send, event_of(news))
+            await write(send, event_of(news))
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -67,7 +60,29 @@ def event_of(news: News) -> bytes:
     return b"id: %s\nevent: runs\ndata: %s\n\n" % (news.mark.encode(), msgspec.json.encode(data))
 
 
-async def _write(send: Send, data: bytes) -> None:
+async def send_events(
+    scope: Scope, receive: Receive, send: Send, closing: asyncio.Event, go_on: Callable[[Send], Awaitable[None]]
+) -> None:
+    """Answer with server-sent events, until ``go_on`` has ended, the caller is gone, or the server stops."""
+    ends = [asyncio.ensure_future(until_gone(receive)), asyncio.ensure_future(closing.wait())]
+    sending = asyncio.ensure_future(_begin(scope, send, go_on))
+    try:
+        await asyncio.wait((*ends, sending), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in (*ends, sending):
+            each.cancel()
+        await asyncio.gather(*ends, sending, return_exceptions=True)
+    if not ends[0].done() or ends[0].cancelled():
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _begin(scope: Scope, send: Send, go_on: Callable[[Send], Awaitable[None]]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    if scope["method"] != "HEAD":
+        await go_on(send)
+
+
+async def write(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 

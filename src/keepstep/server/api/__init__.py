@@ -17,6 +17,7 @@ from . import (
     runs,
     schedules,
     session,
+    streams,
     timeline,
     workers,
 )
@@ -27,6 +28,7 @@ _NOUNS = (
     runs,
     history,
     timeline,
+    streams,
     messages,
     control,
     bulk,
