@@ -172,6 +172,17 @@ def test_rows_of_parts_that_are_not_run_stay_and_say_at_which_commit_they_were_t
     assert "1 check\n" not in written
 
 
+def test_a_row_whose_commit_nobody_noted_says_so(toy: str, tmp_path: Path) -> None:
+    page, log = tmp_path / "page.md", tmp_path / "log"
+    old = "| a bear (`bear`, at {}) | 7 tries | 0 | 1–7 | 9 s |"
+    page.write_text("\n".join([BEGIN, "yesterday, commit abc. a machine.", old.format("unknown"), END]))
+    log.write_text('{"part":"toy","tried":10,"lost":0,"seeds":[1,10],"seconds":4}')
+    parts = [msgspec.structs.replace(part(toy), name=name) for name in ("bear", "toy")]
+    assert main(["--take", "toy", str(log), "--only", "toy", "--page", str(page)], parts) == 0
+    assert old.format("a commit that was not noted") in page.read_text()
+    assert "| a toy (`toy`, at a commit that was not noted) | 10 tries | 0 | 1–10 | 4 s |" in page.read_text()
+
+
 def test_all_parts_get_a_share_and_have_names_of_their_own() -> None:
     assert len({each.name for each in PARTS}) == len(PARTS)
     assert sum(each.share for each in PARTS) == pytest.approx(1.0)

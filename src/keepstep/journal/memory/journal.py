@@ -457,12 +457,12 @@ class MemoryJournal:
         return Transaction(self.disk, self.clock.now(), News())
 
     def _spread(self, tx: Transaction) -> None:
+        if not tx.news.is_told():
+            return
         loop = asyncio.get_running_loop()
         own, foreign = tx.news.hints(own=True), tx.news.hints(own=False)
-        for handle in list(self.disk.handles.values()):
-            hints = own if handle is self else foreign
-            if hints or tx.news.lost_leases():
-                loop.call_soon(handle.receive_news, hints, tx.news.lost_leases())
+        for handle in self.disk.handles.values():
+            loop.call_soon(handle.receive_news, own if handle is self else foreign, tx.news.lost_leases())
 
     def receive_news(self, hints: list[Hint], lost_leases: list[str]) -> None:
         """Hand hints to the listeners of this process; a lease of its own that was taken away is dropped."""

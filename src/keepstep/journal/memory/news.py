@@ -38,6 +38,10 @@ class News:
     def _add(self, kind: HintKind, run_id: str) -> None:
         self._runs.setdefault(kind, {})[run_id] = None
 
+    def is_told(self) -> bool:
+        """Whether there is any."""
+        return bool(self._runs or self._lost)
+
     def hints(self, *, own: bool) -> list[Hint]:
         """Hints for the process that made the change, or for the others, who learn no closings."""
         closings = tuple(self._closings) if own else ()

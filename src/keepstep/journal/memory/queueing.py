@@ -39,6 +39,7 @@ class MemoryShelf:
         self._kinds = kinds
         self._types = types
         self._tasks = [task for task in tx.disk.tasks.values() if task.task.queue == queue]
+        self.has_waiting = any(task.owner is None for task in self._tasks)
 
     def held(self) -> int:
         return sum(task.owner is not None for task in self._tasks)
@@ -112,7 +113,8 @@ def _claim_from(tx: Transaction, row: QueueRow, shelf: MemoryShelf, lease_id: st
     if row.queue.is_paused:
         return Claimed()
     turn = Turn(row.queue.limits, row.progress, tx.now)
-    chosen = [tx.disk.tasks[task_id] for task_id in turn.hand_out(shelf, limit)]
+    handed = turn.hand_out(shelf, limit) if shelf.has_waiting else ()
+    chosen = [tx.disk.tasks[task_id] for task_id in handed]
     runs = [_admit(tx, task, lease_id) for task in chosen if task.task.kind == TICKET]
     tasks = [claim(tx, task, lease_id) for task in chosen if task.task.kind != TICKET]
     turn.note([task.task_id for task in chosen])

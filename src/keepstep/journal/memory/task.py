@@ -39,15 +39,15 @@ def held_task(tx: Transaction, token: TaskToken, run_id: str | None = None) -> T
 def claim_plain(tx: Transaction, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int) -> list[Task]:
     """Own up to ``limit`` visible tasks of queues without limits: by priority, then by each fairness key's turn, then
     by age."""
-    served = [*(name for row in tx.disk.leases.values() for name in row.lease.queues), *tx.disk.queues]
-    waiting = [
+    visible = [
         task
         for task in tx.disk.tasks.values()
-        if task.owner is None
-        and is_visible(tx, task)
-        and task.task.kind in kinds
-        and _queue_of(task, queues, served) in queues
+        if task.owner is None and is_visible(tx, task) and task.task.kind in kinds
     ]
+    if not visible:
+        return []
+    served = [*(name for row in tx.disk.leases.values() for name in row.lease.queues), *tx.disk.queues]
+    waiting = [task for task in visible if _queue_of(task, queues, served) in queues]
     turns = _turns(tx, waiting, queues)
     waiting.sort(key=lambda task: (-task.task.priority, turns[task.task_id], task.task_id))
     return [claim(tx, task, lease_id) for task in waiting[: max(limit, 0)]]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .machine import UNKNOWN
 from .part import Part
 from .score import Score, read_score
 
@@ -55,7 +56,7 @@ class Result(msgspec.Struct):
             self.seeds.append((first, score.seeds[1]))
         self.seconds += score.seconds
         self.replay += score.replay
-        self.commits.add(score.commit or "unknown")
+        self.commits.add(score.commit or UNKNOWN)
         for name, count in score.counts.items():
             self.counts[name] = max(self.counts[name], count) if name.endswith(AT_MOST) else self.counts[name] + count
 

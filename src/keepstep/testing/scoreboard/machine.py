@@ -8,6 +8,9 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+UNKNOWN = "unknown"
+"""The commit of what was not tried in a checkout."""
+
 
 def describe_machine() -> str:
     """Processor, cores, system, Python and SQLite."""
@@ -28,10 +31,10 @@ def _processor() -> str:
 
 
 def describe_commit(folder: Path) -> str:
-    """The commit that is checked out around a folder, and whether files differ from it; "unknown" outside of Git."""
+    """The commit that is checked out around a folder, and whether files differ from it; ``UNKNOWN`` outside of Git."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     if not commit:
-        return "unknown"
+        return UNKNOWN
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/tests")
     return f"{commit} with changes" if changed else commit
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 
 from .batch import Result
+from .machine import UNKNOWN
 from .part import PARTS, Part
 
 BEGIN, END = "<!-- scoreboard: begin -->", "<!-- scoreboard: end -->"
 NAMED_COUNTS_MAX = 12
-
+NOT_NOTED = "a commit that was not noted"
 
 _PART = re.compile(r"\(`(?P<name>[\w-]+)`(?P<where>, at [^)]*)?\)")
 _COUNTS = re.compile(r"\* `(?P<name>[\w-]+)`: ")
@@ -35,7 +36,7 @@ def read_rows(page: Path) -> dict[str, Row]:
         if (found := _COMMIT.search(line)) and not commit:
             commit = found["commit"]
         elif line.startswith("| ") and (found := _PART.search(line)):
-            where = found["where"] or f", at {commit}"
+            where = (found["where"] or f", at {commit}").replace(f"at {UNKNOWN}", f"at {NOT_NOTED}")
             rows[found["name"]] = Row(_PART.sub(f"(`{found['name']}`{where})", line, count=1))
         elif (found := _COUNTS.match(line)) and found["name"] in rows:
             rows[found["name"]].counts = line
@@ -75,7 +76,7 @@ def _row(result: Result, commit: str) -> str:
         lost = f"**{result.lost}, and did not end as it should**"
     seeds = ", ".join(f"{first}–{last}" for first, last in result.seeds) or "none drawn"
     tried = f"{result.tried:,} {part.unit}"
-    others = sorted(result.commits - {commit})
+    others = sorted(NOT_NOTED if each == UNKNOWN else each for each in result.commits - {commit})
     where = f", at {', '.join(others)}" if others else ""
     return f"| {part.title} (`{part.name}`{where}) | {tried} | {lost} | {seeds} | {_time(result.seconds)} |"
 

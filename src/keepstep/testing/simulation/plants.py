@@ -220,32 +220,39 @@ def _update_cut_short() -> list[Replacement]:
     return [(Execution, "_wind_up", wind_up)]
 
 
-def _answered(name: str, change: Callable[[Any], Any]) -> list[Replacement]:
-    call = TroubledJournal._call
+def _instead(name: str, make: Callable[[Any], Any]) -> list[Replacement]:
+    """The journal has another method of that name, made of its own."""
+    find = TroubledJournal.__getattr__
 
-    async def changed(journal: TroubledJournal, called: str, work: Any) -> Any:
-        answer = await call(journal, called, work)
-        return change(answer) if called == name else answer
+    def found(journal: TroubledJournal, called: str) -> Any:
+        if called != name:
+            return find(journal, called)
+        method = make(find(journal, called))
+        setattr(journal, called, method)
+        return method
 
-    return [(TroubledJournal, "_call", changed)]
+    return [(TroubledJournal, "__getattr__", found)]
 
 
 def _log_gap() -> list[Replacement]:
     """A subscriber misses an event that became visible late."""
-    return _answered("read_log", lambda entries: [each for each in entries if each.position.n % 50])
+
+    def with_gaps(read_log: Any) -> Any:
+        async def read(*args: Any, **kwargs: Any) -> Any:
+            return [each for each in await read_log(*args, **kwargs) if each.position.n % 50]
+
+        return read
+
+    return _instead("read_log", with_gaps)
 
 
 def _no_takeover() -> list[Replacement]:
     """What dead workers own is never given back."""
-    call = TroubledJournal._call
 
-    async def changed(journal: TroubledJournal, called: str, work: Any) -> Any:
-        if called == "reap":
-            work.close()
-            return []
-        return await call(journal, called, work)
+    async def reap() -> list[str]:
+        return []
 
-    return [(TroubledJournal, "_call", changed)]
+    return _instead("reap", lambda _: reap)
 
 
 def _unseeded_random() -> list[Replacement]:

@@ -141,11 +141,16 @@ class SimulationLoop(VirtualLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
-        return self.call_at(self._microseconds / 1_000_000 + delay, callback, *args, context=context)
+        return self._begin_timer(self._microseconds / 1_000_000 + delay, callback, args, context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> Any:
+        return self._begin_timer(when, callback, args, context)
+
+    def _begin_timer(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> _TimerHandle:
         if self._closed:
             self._check_closed()
         timer = _TimerHandle(callback, args, copy_context() if context is None else context, when, self)

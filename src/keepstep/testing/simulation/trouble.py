@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextvars import Context
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 from keepstep.journal import (
     Commit,
@@ -102,33 +102,38 @@ class TroubledJournal:
             return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._call(name, method(*args, **kwargs))
+            outcome = self._temper.decide(name)
+            if outcome is not Outcome.FINE:
+                await self._befall(name, outcome)
+            try:
+                answer = await method(*args, **kwargs)
+            except JournalError:
+                await self._answer_time(outcome)
+                raise
+            if outcome is not Outcome.FINE:
+                await self._befall_after(name, outcome)
+            await self._answer_time()
+            return answer
 
         setattr(self, name, call)
         return call
 
-    async def _call(self, name: str, work: Awaitable[Any]) -> Any:
-        outcome = self._temper.decide(name)
+    async def _befall(self, name: str, outcome: Outcome) -> None:
+        """What befalls a call before it is made."""
         if outcome is Outcome.DIED_BEFORE:
-            work.close()  # type: ignore[attr-defined]
             await self._die()
         if outcome is Outcome.REFUSED:
-            work.close()  # type: ignore[attr-defined]
             await self._answer_time()
             self._temper.disturb()
             raise _trouble(name, outcome)
-        try:
-            answer = await work
-        except JournalError:
-            await self._answer_time(outcome)
-            raise
+
+    async def _befall_after(self, name: str, outcome: Outcome) -> NoReturn:
+        """What befalls one that has been made."""
         if outcome is Outcome.DIED_AFTER:
             await self._die()
         await self._answer_time(outcome)
-        if outcome is not Outcome.FINE:
-            self._temper.disturb()
-            raise _trouble(name, outcome)
-        return answer
+        self._temper.disturb()
+        raise _trouble(name, outcome)
 
     async def _die(self) -> None:
         """Die, and never come back from it."""
