@@ -13,6 +13,7 @@ from keepstep.runtime.data import parse_json
 from keepstep.runtime.errors import Blocked, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 
 from .command import EXIT_FAILED, complain
+from .completion import run_argument
 from .database import client, database_option, existing, run
 from .table import print_json
 
@@ -21,7 +22,7 @@ FAILURES = (Blocked, QueryFailed, RunClosed, TimedOut, UpdateFailed, UpdateRejec
 
 
 @click.command("query")
-@click.argument("id")
+@run_argument()
 @click.argument("name")
 @click.argument("values", nargs=-1, metavar="[JSON]...")
 @click.option("--timeout", default=QUERY_SECONDS, show_default=True, metavar="SECONDS", type=float)
@@ -36,7 +37,7 @@ def query_command(id: str, name: str, values: tuple[str, ...], timeout: float, u
 
 
 @click.command("update")
-@click.argument("id")
+@run_argument()
 @click.argument("name")
 @click.argument("values", nargs=-1, metavar="[JSON]...")
 @click.option("--update-id", help="Asked for again by the same id it is not done again; its outcome is printed.")

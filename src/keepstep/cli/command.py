@@ -19,6 +19,7 @@ EXIT_WRONG_USE = 2
 
 _COMMANDS = {
     "demo": "demo",
+    "init": "init",
     "dev": "dev",
     "worker": "worker",
     "server": "server",
@@ -53,6 +54,7 @@ _COMMANDS = {
     "sweep-blobs": "sealing",
     "new-key": "sealing",
     "doctor": "doctor",
+    "completion": "completion",
 }
 """Which module of this folder defines which command; a module is imported when its command is used."""
 

@@ -10,11 +10,12 @@ from keepstep.journal import AlreadyStarted, InvalidInput
 from keepstep.runtime.data import parse_json
 
 from .command import EXIT_FAILED, complain
+from .completion import run_argument
 from .database import client, database_option, existing, run
 
 
 @click.command("fork")
-@click.argument("id")
+@run_argument()
 @click.option("--at", type=click.IntRange(min=1), metavar="SEQ", help="The last event to keep: see keepstep history.")
 @click.option("--replace", "replaced", multiple=True, metavar="KEY=JSON", help="Another result for a step of it.")
 @click.option("--id", "new_id", help="The new run's id; by default made from the old one's.")

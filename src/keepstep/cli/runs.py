@@ -18,6 +18,7 @@ from keepstep.journal import Event, NotFound
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
 
+from .completion import run_argument
 from .database import client, database_option, existing, json_option, run
 from .file import write_whole
 from .schedules import print_history
@@ -109,7 +110,7 @@ def _wait_as_data(wait: Wait) -> dict[str, Any]:
 
 
 @click.command("show")
-@click.argument("id")
+@run_argument()
 @json_option
 @database_option
 def show_command(id: str, as_json: bool, url: str) -> int:
@@ -198,7 +199,7 @@ def _traceback(failure: Any) -> list[str]:
 
 
 @click.command("history")
-@click.argument("id")
+@run_argument()
 @click.option(
     "--export",
     "export_to",

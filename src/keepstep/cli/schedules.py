@@ -14,6 +14,7 @@ from keepstep.client.schedule import ScheduleHandle
 from keepstep.schedules import Overlap, ScheduleInfo
 from keepstep.schedules.spec import spec_in_words
 
+from .completion import schedule_argument
 from .database import client, database_option, json_option, run
 from .table import ago, clock_time, print_json, print_table
 
@@ -64,7 +65,7 @@ def _row(info: ScheduleInfo) -> tuple[str, ...]:
 
 
 @schedules_command.command("show")
-@click.argument("id")
+@schedule_argument
 @json_option
 @database_option
 def show_command(id: str, as_json: bool, url: str) -> int:
@@ -92,7 +93,7 @@ async def _show(id: str, as_json: bool, url: str) -> None:
 
 
 @schedules_command.command("history")
-@click.argument("id")
+@schedule_argument
 @json_option
 @database_option
 def history_command(id: str, as_json: bool, url: str) -> int:
@@ -145,7 +146,7 @@ def _as_data(info: ScheduleInfo) -> dict[str, Any]:
 
 
 @schedules_command.command("pause")
-@click.argument("id")
+@schedule_argument
 @click.option("--note", default="", help="Why; shown beside it.")
 @database_option
 def pause_command(id: str, note: str, url: str) -> int:
@@ -154,7 +155,7 @@ def pause_command(id: str, note: str, url: str) -> int:
 
 
 @schedules_command.command("resume")
-@click.argument("id")
+@schedule_argument
 @click.option("--note", default="", help="Shown beside it.")
 @database_option
 def resume_command(id: str, note: str, url: str) -> int:
@@ -166,7 +167,7 @@ _overlap_option = click.option("--overlap", type=click.Choice([str(each) for eac
 
 
 @schedules_command.command("trigger")
-@click.argument("id")
+@schedule_argument
 @_overlap_option
 @database_option
 def trigger_command(id: str, overlap: str | None, url: str) -> int:
@@ -193,7 +194,7 @@ def _moment(context: click.Context, option: click.Parameter, text: str) -> datet
 
 
 @schedules_command.command("backfill")
-@click.argument("id")
+@schedule_argument
 @click.option("--from", "start", callback=_moment, metavar="TIME", required=True, help="Such as 2026-11-27T00:00Z.")
 @click.option("--to", "end", callback=_moment, metavar="TIME", required=True)
 @_overlap_option
@@ -206,7 +207,7 @@ def backfill_command(id: str, start: datetime, end: datetime, overlap: str | Non
 
 
 @schedules_command.command("delete")
-@click.argument("id")
+@schedule_argument
 @database_option
 def delete_command(id: str, url: str) -> int:
     """End a schedule. Runs that it has started go on."""

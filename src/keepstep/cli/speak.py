@@ -18,6 +18,7 @@ from keepstep.runtime.data import parse_json
 
 from .bulk import Many, Say, bulk_options, check_one_or_many, say_to_many
 from .command import EXIT_FAILED, complain
+from .completion import run_argument
 from .database import client, database_option, existing, run
 
 
@@ -52,7 +53,7 @@ def _signal_words(words: tuple[str, ...], many: Many) -> tuple[str | None, str, 
 
 
 @click.command("cancel")
-@click.argument("id", required=False)
+@run_argument(required=False)
 @click.option("--reason", default="", help="Kept in the run's history.")
 @bulk_options
 @database_option
@@ -65,7 +66,7 @@ def cancel_command(id: str | None, reason: str, many: Many, url: str) -> int:
 
 
 @click.command("terminate")
-@click.argument("id", required=False)
+@run_argument(required=False)
 @click.option("--reason", default="", help="Kept in the run's history.")
 @bulk_options
 @database_option
@@ -78,7 +79,7 @@ def terminate_command(id: str | None, reason: str, many: Many, url: str) -> int:
 
 
 @click.command("retry")
-@click.argument("id", required=False)
+@run_argument(required=False)
 @bulk_options
 @database_option
 def retry_command(id: str | None, many: Many, url: str) -> int:
@@ -90,7 +91,7 @@ def retry_command(id: str | None, many: Many, url: str) -> int:
 
 
 @click.command("pause")
-@click.argument("id")
+@run_argument()
 @database_option
 def pause_command(id: str, url: str) -> int:
     """Let a run stand still; steps that are being executed end first."""
@@ -98,7 +99,7 @@ def pause_command(id: str, url: str) -> int:
 
 
 @click.command("resume")
-@click.argument("id")
+@run_argument()
 @database_option
 def resume_command(id: str, url: str) -> int:
     """Let a paused run go on."""
@@ -106,7 +107,7 @@ def resume_command(id: str, url: str) -> int:
 
 
 @click.command("resolve")
-@click.argument("id")
+@run_argument()
 @click.argument("key")
 @click.option("--value", metavar="JSON", help="It happened, and this is its result.")
 @click.option("--error", metavar="TEXT", help="It did not happen, or failed.")

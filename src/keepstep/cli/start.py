@@ -16,6 +16,7 @@ from keepstep.runtime.data import parse_json, parse_json_inputs
 from keepstep.runtime.errors import Cancelled, TimedOut, WorkflowFailed
 
 from .command import EXIT_FAILED, complain
+from .completion import workflow_argument
 from .database import client, database_option, run
 from .table import print_json
 
@@ -25,7 +26,7 @@ PROGRESS_SECONDS = 2.0
 
 
 @click.command("start")
-@click.argument("workflow")
+@workflow_argument
 @click.option("--input", "inputs", multiple=True, metavar="JSON", help="One for each argument, in order.")
 @click.option("--id", "id", help="The run's id; starting it again with the same input attaches to it.")
 @click.option("--queue", help="The queue; by default the workflow's own.")

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from .completion import run_argument
 from .database import client, database_option, existing, run
 from .file import read_whole, write_whole
 
 
 @click.command("export")
-@click.argument("id")
+@run_argument()
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--plain", is_flag=True, help="Also where there are keys: do not encrypt.")
 @database_option
