@@ -18,8 +18,9 @@ from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed
 from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, UpdateRejected, WorkflowFailed
 
 from .asking import Asking
+from .features import Feature, vary
 from .fleet import Fleet
-from .language import ACTS, REFUSED, TALK, TOLD, WALK, WALK_IN_TIME
+from .language import ACTS, RATED_QUEUE, REFUSED, TALK, TOLD, WALK, WALK_IN_TIME, rated_key_of
 from .listening import listen
 from .process import Died, Process
 from .programs import CHAPTERS, SPEAKING, Node, count_changes, count_musts, draw_chapters, draw_program
@@ -37,6 +38,9 @@ before any did; there, of the runs; and the nodes of what is walked by those tha
 
 SPEAKING_TOO, SPOKEN, HEARD = 0.25, 0.3, 0.8
 """Of the seeds, those in which some runs write to streams; there, of the runs; and of those, the ones listened to."""
+
+RATED_RUNS = 0.4
+"""Of the runs that are not spoken to, those that wait on a queue with rates, in stories with these."""
 
 CHANGES_MAX = 3
 MUST = "must"
@@ -62,6 +66,13 @@ def _is_drawn(number: int, seed: str, name: str, of_seeds: float, of_runs: float
     if random.Random(f"{seed}/{name}").random() >= of_seeds:
         return False
     return random.Random(f"{seed}/customer {number}/{name}").random() < of_runs
+
+
+def _give_features(start: Start, features: frozenset[Feature], chance: random.Random) -> None:
+    """What the story has beside the rest, as far as it is in what one run is started with."""
+    start.program = vary(start.program, features, chance)
+    if Feature.RATES in features and start.type == WALK and chance.random() < RATED_RUNS:
+        start.options |= {"queue": RATED_QUEUE, "fairness_key": rated_key_of(start.workflow_id)}
 
 
 class Customer:
@@ -97,7 +108,9 @@ class Customer:
             program = ["sequence", [program, last]]
         if program[0] != CHAPTERS and _is_drawn(number, seed, "speaking 419", SPEAKING_TOO, SPOKEN):
             program = [SPEAKING, program]
-        return cls(Start(f"run-{number}", type_, program), fleet, chance, trace)
+        start = Start(f"run-{number}", type_, program)
+        _give_features(start, fleet.record.features, random.Random(f"{seed}/customer {number}/features"))
+        return cls(start, fleet, chance, trace)
 
     async def visit(self) -> None:
         """All that this customer does, from the start on."""
@@ -160,7 +173,7 @@ class Customer:
 
     async def _begin(self, engine: Engine) -> None:
         start = self._start
-        handle: RunHandle[Any] = await engine.start(start.type, start.program, id=start.workflow_id)
+        handle: RunHandle[Any] = await engine.start(start.type, start.program, id=start.workflow_id, **start.options)
         start.is_acknowledged, start.run_id = True, start.run_id or handle.run_id
         self._trace(f"{start.workflow_id} is acknowledged as {handle.run_id}")
 

@@ -25,6 +25,7 @@ from keepstep.schedules import Overlap
 from keepstep.testing.scoreboard import Score
 
 from .customers import Customer
+from .features import EVERYTHING
 from .handwritten import HANDWRITTEN, IN_SYNC, SCHEDULE_SECONDS, SCHEDULES, write_schedule
 from .language import NEWEST, TALK, WALK, WALK_IN_SYNC
 from .operator import Operator
@@ -86,7 +87,7 @@ def run_program(
 
     async def plot(world: World) -> None:
         fleet = world.fleet
-        fleet.version = NEWEST
+        fleet.version, fleet.record.features = NEWEST, EVERYTHING
         supervisor = asyncio.create_task(_supervise(world, strike))
         client = None
         if is_claimed:

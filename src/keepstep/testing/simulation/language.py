@@ -34,8 +34,22 @@ REMOTE_QUEUE = keepstep.queue("remote", concurrency=REMOTE_LIMIT, per_key=1)
 TALK_QUEUE = keepstep.queue("talks", concurrency=TALKS_LIMIT)
 """Where runs wait that are spoken to."""
 
+RATE, RATE_OF_KEY, RATE_SECONDS = 5, 2, 1
+"""So many begin on the rated queue in any stretch of so long, and so many of one key."""
+
+RATED_QUEUE = keepstep.queue("rated", rate=(RATE, f"{RATE_SECONDS}s"), rate_per_key=(RATE_OF_KEY, f"{RATE_SECONDS}s"))
+
 ELSEWHERE = PREFIX + "act_elsewhere"
 """The step on the limited queue; the name is part of its keys."""
+
+RATED = PREFIX + "act_rated"
+"""The step on the rated queue, likewise."""
+
+LINGERING, TIDYING_SECONDS = PREFIX + "act_lingering", 0.2
+"""The step whose end is waited for, likewise, and how long it goes on when it is told to end."""
+
+AFTER = "after "
+"""What a cancelled branch does when such a step has ended begins with it."""
 
 NEWEST, FITTING, CONTRADICTING = 2, (1, 2), 3
 """Versions of the workflow: the newest does one more step at the end than the first; the last one more at the start."""
@@ -119,6 +133,25 @@ async def act_elsewhere(name: str, premise: str, failures: int) -> str:
     return await _act(name, premise, 0.1, keepstep.step_info().attempt <= failures)
 
 
+@step(name=RATED, queue=RATED_QUEUE, retry=ALL_ATTEMPTS)
+async def act_rated(name: str, premise: str, failures: int) -> str:
+    """Where no more may begin than the queue's rates say."""
+    return await _act(name, premise, 0.0, keepstep.step_info().attempt <= failures)
+
+
+@step(name=LINGERING, on_cancel="wait", timeout=5, retry=ALL_ATTEMPTS)
+async def act_lingering(name: str, premise: str, seconds: float) -> str:
+    """Told to end, tidy up for a while; it is done in either case."""
+    outside, process, info = _outside()
+    execution = outside.begin(info, name, process, premise, "")
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        execution.told = outside.now()
+        await asyncio.sleep(TIDYING_SECONDS)
+    return outside.end(execution)
+
+
 @step(name=PREFIX + "act_once", once=True)
 async def act_once(name: str, premise: str, seconds: float) -> str:
     """Never twice; an operator says what happened where nobody knows."""
@@ -146,6 +179,11 @@ async def undo(name: str, premise: str, seconds: float, fails: bool, saga: str, 
 def key_of(name: str) -> str:
     """Under which key an act waits on the limited queue, where one of each key is at work at a time."""
     return "even" if ord(name[-1]) % 2 == 0 else "odd"
+
+
+def rated_key_of(name: str) -> str:
+    """Under which key an act, or a run by its workflow id, waits on the rated queue."""
+    return "abc"[ord(name[-1]) % 3]
 
 
 class Walk(Structures):
@@ -189,11 +227,24 @@ class Walk(Structures):
         one_by_one = act_elsewhere.options(fairness_key=key_of(name))
         return self.heard(await one_by_one(name, self.receipt, failures))
 
+    async def rated(self, name: str, failures: int) -> str:
+        of_its_key = act_rated.options(fairness_key=rated_key_of(name))
+        return self.heard(await of_its_key(name, self.receipt, failures))
+
     async def transacted(self, name: str, failures: int) -> str:
         return self.heard(await act_in_transaction(name, self.receipt, failures))
 
     async def once(self, name: str, seconds: float) -> str:
         return self.heard(await act_once(name, self.receipt, seconds))
+
+    async def lingering(self, name: str, seconds: float, is_elsewhere: bool) -> str:
+        """Its end is waited for, in whatever way it is cut off; so what comes after has nobody beside it."""
+        act_so = act_lingering.options(queue=REMOTE_QUEUE, fairness_key=key_of(name)) if is_elsewhere else act_lingering
+        try:
+            return self.heard(await act_so(name, self.receipt, seconds))
+        except asyncio.CancelledError:
+            await act(f"{AFTER}{name}", self.receipt, 0.0, False)
+            raise
 
     async def sleep(self, seconds: float) -> str:
         before = keepstep.now()

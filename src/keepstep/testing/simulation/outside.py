@@ -21,7 +21,7 @@ class Outside:
         """``insert_effect``: how a transactional step leaves its receipt in the journal's own database."""
         self.insert_effect = insert_effect
         self._record = record
-        self._now = now
+        self.now = now
         self._chance = chance
 
     def begin(self, info: StepInfo, name: str, process: int, premise: str, saga: str) -> Execution:
@@ -33,9 +33,10 @@ class Outside:
             name=name,
             attempt=info.attempt,
             process=process,
-            began=self._now(),
+            began=self.now(),
             premise=premise,
             saga=saga,
+            headers=info.headers,
         )
         self._record.executions.append(execution)
         return execution
@@ -47,7 +48,7 @@ class Outside:
 
     def end(self, execution: Execution) -> str:
         """It is done; the receipt names this very execution."""
-        execution.ended = self._now()
+        execution.ended = self.now()
         execution.receipt = f"{execution.name}#{execution.number}"
         return execution.receipt
 

@@ -22,7 +22,7 @@ from keepstep.client.handle import RunHandle
 from keepstep.client.schedule import ScheduleHandle
 from keepstep.journal import Commit, Committed, Event, Message, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
-from keepstep.journal.deciding import turn
+from keepstep.journal.deciding import rate, turn
 from keepstep.journal.memory import change as memory_change
 from keepstep.journal.memory.queueing import RUN_ITSELF, MemoryShelf
 from keepstep.journal.sqlite.deeds import Sandbox
@@ -38,9 +38,10 @@ from keepstep.schedules import runner as firer
 from keepstep.schedules import turn as firing
 from keepstep.schedules.runner import Runner as Firer
 from keepstep.schedules.standing import Pending, Standing, firing_id, first_standing
-from keepstep.worker import ending, inbox
+from keepstep.worker import ending, inbox, opening
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
+from keepstep.worker.remote_work import RemoteWork
 from keepstep.worker.reply import Reply, UpdateRequest
 from keepstep.worker.resident import Resident
 from keepstep.worker.steps import Steps
@@ -353,6 +354,27 @@ def _key_uncounted() -> list[Replacement]:
     return [(turn._Left, "of", lambda left, key: True)]
 
 
+def _rate_too_many() -> list[Replacement]:
+    """A queue hands out one more than its rate allows."""
+    room_in = rate.room_in
+    return [(turn, "room_in", lambda *asked: room_in(*asked) + 1)]
+
+
+def _rate_forgotten() -> list[Replacement]:
+    """A queue does not remember what it has handed out of each key."""
+    return [(rate.KeyRates, "note", lambda *_: {})]
+
+
+def _end_unawaited() -> list[Replacement]:
+    """Code that has cancelled a step goes on at once, also where it is to wait for the step's end."""
+    return [(Execution, "have_it_end", lambda *_: False)]
+
+
+def _headers_left() -> list[Replacement]:
+    """What a run carries does not go with its steps on queues."""
+    return [(opening, "RemoteWorkWithHeaders", lambda headers, **work: RemoteWork(**work))]
+
+
 def _firing_twice() -> list[Replacement]:
     """The id of what a schedule starts is not that of its time: a backfill repeats what has happened."""
     numbers = count()
@@ -488,6 +510,10 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "slot-too-many": _slot_too_many,
     "slot-forgotten": _slot_forgotten,
     "key-uncounted": _key_uncounted,
+    "rate-too-many": _rate_too_many,
+    "rate-forgotten": _rate_forgotten,
+    "end-unawaited": _end_unawaited,
+    "headers-left": _headers_left,
     "firing-twice": _firing_twice,
     "firing-early": _firing_early,
     "firing-forgotten": _firing_forgotten,

@@ -9,14 +9,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, cast
 
 from keepstep.client.engine import Engine
-from keepstep.journal import Commit, Committed, Hint, HintKind, Journal, ProcessIdentity, uuid7
+from keepstep.journal import Claimed, Commit, Committed, Hint, HintKind, Journal, ProcessIdentity, uuid7
 from keepstep.testing.virtual import EPOCH_MICROSECONDS, VirtualClock
 from keepstep.worker.surroundings import Surroundings
 from keepstep.worker.watchdog import Watchdog
 
-from .language import CONTRADICTING, REMOTE_QUEUE, TALK_QUEUE, VERSIONS
+from .courier import Courier
+from .features import Feature
+from .language import CONTRADICTING, RATED_QUEUE, REMOTE_QUEUE, TALK_QUEUE, VERSIONS
 from .outside import Outside
-from .record import Acknowledged, Record
+from .record import Acknowledged, Handout, Record
 from .scheduler import Fate, SimulationLoop, fate
 from .trouble import Temper, TroubledJournal
 
@@ -26,6 +28,8 @@ LEASE_SECONDS = 2.0
 POLL_SECONDS = 1.0
 IDLE_SECONDS_MAX = 1.5
 FLUSH_SECONDS_MAX = 0.002
+
+QUEUES = ("default", REMOTE_QUEUE, TALK_QUEUE)
 
 
 class CrashableJournal(Journal, Protocol):
@@ -113,6 +117,7 @@ class Process(Fate):
         self.chance = random.Random(f"{seed}/process {number}")
         self.temper = Temper()
         self.temper.die, self.temper.disturb = self.kill, self.disturb
+        self.temper.hand_out = self._note_handouts
         self.engine: Engine
         self._store = store
         self._inner: CrashableJournal | None = None
@@ -137,11 +142,13 @@ class Process(Fate):
             disturb=self.disturb,
         )
         self._inner.listen(self._hear)
+        features = self.record.features
         journal = TroubledJournal(self._inner, self.temper, self.chance, self.context, self._confirm)
         self.engine = Engine(
             journal=cast(Journal, journal),
             workers=has_worker,
-            queues=("default", REMOTE_QUEUE, TALK_QUEUE),
+            queues=(*QUEUES, RATED_QUEUE) if Feature.RATES in features else QUEUES,
+            interceptors=[Courier()] if Feature.HEADERS in features else (),
             lease_seconds=LEASE_SECONDS,
             poll_seconds=POLL_SECONDS,
             idle_runs_max=self.chance.choice((0, 2, 5, 1000)),
@@ -163,6 +170,14 @@ class Process(Fate):
 
     def _confirm(self, commit: Commit, outcome: Committed) -> None:
         self.record.acknowledged.append(Acknowledged(commit, outcome, self.number, self.clock.now()))
+
+    def _note_handouts(self, claimed: Claimed, asked: float) -> None:
+        """The store has handed something out to it, of which it may never hear."""
+        times = (round(asked * 1e6), self.loop.microseconds(), self.number)
+        for task in claimed.tasks:
+            self.record.handouts.append(Handout(task.queue, task.run_id, task.key, *times))
+        for run in claimed.runs:
+            self.record.handouts.append(Handout(run.queue, run.run_id, "", *times))
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in this process and wait for the answer. Raises ``Died``."""

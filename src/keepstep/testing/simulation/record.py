@@ -8,6 +8,8 @@ from typing import Any
 
 from keepstep.journal import Commit, Committed, Loaded, LogEntry
 
+from .features import Feature
+
 
 @dataclass(slots=True)
 class Execution:
@@ -29,6 +31,10 @@ class Execution:
     """What it returned; None if it failed or never came back."""
     is_said: bool = field(default=False, repr=False)
     """It has written its number to a stream of its run, and was told that this is durable."""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    """What the call carried."""
+    told: int | None = field(default=None, repr=False)
+    """Of a step whose end is waited for: when it heard that it is to end."""
 
 
 @dataclass(slots=True)
@@ -42,6 +48,8 @@ class Start:
     run_id: str | None = None
     is_to_be_ended: bool = False
     """Somebody has asked to cancel or to terminate it."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Whatever else the start says: a queue, a key."""
     told: Any = None
     """Of a program with chapters: what its first run's result was said to be."""
 
@@ -147,9 +155,26 @@ class Acknowledged:
 
 
 @dataclass(slots=True)
+class Handout:
+    """The store has handed out a step of a queue, or admitted a run, at some moment between two. In microseconds."""
+
+    queue: str
+    run_id: str
+    key: str
+    """Of the step; "" for a run."""
+    asked: int
+    """When the process asked for work."""
+    told: int
+    """When the store had done it."""
+    process: int
+
+
+@dataclass(slots=True)
 class Record:
     """See the module's docstring."""
 
+    features: frozenset[Feature] = frozenset()
+    """What the story has beside the rest."""
     starts: dict[str, Start] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
@@ -164,6 +189,8 @@ class Record:
     log: list[LogEntry] = field(default_factory=list)
     """The events as a subscriber read them while things happened."""
     faults: Counter[str] = field(default_factory=Counter)
+    handouts: list[Handout] = field(default_factory=list)
+    """In the order in which the store told of them."""
     disturbances: dict[int, list[int]] = field(default_factory=dict)
     """When something bad happened to each process: only that excuses a step that was done twice."""
     operator: list[str] = field(default_factory=list)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .customers import ARRIVAL_SECONDS, Customer
 from .faults import Mischief, draw_faults_of_schedules
+from .features import draw_features
 from .language import FITTING
 from .operator import Operator
 from .planners import draw_planners
@@ -50,6 +51,7 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
     async def plot(world: World) -> None:
         fleet, trace = world.fleet, world.trace
         fleet.version = chance.choice(FITTING)
+        world.record.features = draw_features(world.seed)
         await asyncio.gather(*(fleet.fill(place) for place in range(workers)))
         customers = [Customer.draw(number, fleet, world.seed, trace) for number in range(runs)]
         calendar = random.Random(f"{seed}/schedules")

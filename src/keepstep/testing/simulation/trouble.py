@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from enum import StrEnum
 from typing import Any, NoReturn
 
 from keepstep.journal import (
+    Claimed,
     Commit,
     Committed,
     Hint,
@@ -64,6 +65,10 @@ def _nothing() -> None:
     """Nobody wants to be called."""
 
 
+def _unseen(_: Claimed, __: float) -> None:
+    """Nobody wants to know."""
+
+
 def always_fine(_: str) -> Outcome:
     return Outcome.FINE
 
@@ -77,6 +82,8 @@ class Temper:
         self.die: Callable[[], None] = _nothing
         self.disturb: Callable[[], None] = _nothing
         """Called when a call has failed, as far as its process can see."""
+        self.hand_out: Callable[[Claimed, float], None] = _unseen
+        """Called when the store has handed out work, with when it was asked for, before anybody hears of it."""
 
 
 class TroubledJournal:
@@ -100,6 +107,8 @@ class TroubledJournal:
         method = getattr(self.inner, name)
         if name in UNTROUBLED or not inspect.iscoroutinefunction(method):
             return method
+        if name == "claim_work":
+            method = self._noting_handouts(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             outcome = self._temper.decide(name)
@@ -117,6 +126,15 @@ class TroubledJournal:
 
         setattr(self, name, call)
         return call
+
+    def _noting_handouts(self, claim_work: Callable[..., Awaitable[Claimed]]) -> Callable[..., Awaitable[Claimed]]:
+        async def claim(*args: Any, **kwargs: Any) -> Claimed:
+            asked = self._loop.time()
+            claimed = await claim_work(*args, **kwargs)
+            self._temper.hand_out(claimed, asked)
+            return claimed
+
+        return claim
 
     async def _befall(self, name: str, outcome: Outcome) -> None:
         """What befalls a call before it is made."""

@@ -9,19 +9,23 @@ from keepstep.journal import Loaded, Status
 from keepstep.runtime import history
 from keepstep.runtime.blocked import Contradiction
 from keepstep.runtime.execution import Execution, Identity
+from keepstep.runtime.interceptor import Interceptors
 from keepstep.runtime.workflow import Workflow
+from keepstep.testing.simulation.courier import Courier
+from keepstep.testing.simulation.features import Feature
 from keepstep.testing.simulation.language import NEWEST, VERSIONS
 from keepstep.testing.simulation.record import Record
 
 
 def check(record: Record) -> Iterator[str]:
+    around = Interceptors([Courier()] if Feature.HEADERS in record.features else ())
     for run_id, loaded in record.runs.items():
         run = loaded.run
         if run.status in (Status.RUNNING, Status.TERMINATED):
             continue
         end, ends = _end_of(loaded), []
         for workflow in _served(loaded):
-            ends.append(_replay(workflow, loaded))
+            ends.append(_replay(workflow, loaded, around))
             if ends[-1] == end:
                 break
         else:
@@ -43,7 +47,7 @@ def _end_of(loaded: Loaded) -> Any:
     return loaded.run.status, b""
 
 
-def _replay(workflow: Workflow[Any, Any], loaded: Loaded) -> Any:
+def _replay(workflow: Workflow[Any, Any], loaded: Loaded, around: Interceptors) -> Any:
     """Status and sealed result, or what the code could not go on with."""
     run = loaded.run
     identity = Identity(
@@ -55,7 +59,7 @@ def _replay(workflow: Workflow[Any, Any], loaded: Loaded) -> Any:
         started_at=run.started_at,
         callback_base="http://callback",
     )
-    execution = Execution(workflow, identity)
+    execution = Execution(workflow, identity, around)
     try:
         execution.replay([event for event in loaded.events if event.type not in history.CLOSING])
         outcome = execution.outcome
