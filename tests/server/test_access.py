@@ -79,7 +79,7 @@ async def house() -> AsyncIterator[House]:
         yield house
 
 
-LOOKS = {"query_run", "journal_ask_query"} | {
+LOOKS = {"query_run", "journal_ask_query", "preview_schedule"} | {
     f"journal_{word}"
     for word in (
         "read_run find_run list_runs count_runs search_runs count_found count_groups list_attributes list_definitions "

@@ -14,12 +14,12 @@ from keepstep.journal import InvalidInput, Journal, NewMessage, NotFound, RunClo
 from keepstep.journal.search import Predicate, holds
 from keepstep.runtime import history
 from keepstep.runtime.callback import is_genuine, parse_token
-from keepstep.runtime.data import describe, encode_failure, encode_value, reader, within_limit
+from keepstep.runtime.data import describe, encode_failure, encode_value, plain_text, reader, within_limit
 from keepstep.runtime.data.schema import Misfit
 from keepstep.runtime.data.schema import check as check_json
 from keepstep.runtime.human_task import HumanTask
 from keepstep.worker.attempt import ATTEMPT, decode_attempt
-from keepstep.worker.inbox import StepAnswer
+from keepstep.worker.inbox import CALLBACK_ANSWER, StepAnswer
 from keepstep.worker.opening import HUMAN_TASK
 
 from .published import Published, schema_of
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PAGE = 200
 EVENTS_PAGE = 1000
+BY_CHARS_MAX = 200
 CALLBACK = "callback"
 CALLBACK_FAILED = "callback_failed"
 ANSWERED = (history.CALLBACK_COMPLETED, history.CALLBACK_FAILED)
@@ -40,9 +41,10 @@ def sealed_error(error: BaseException | str) -> bytes:
     return encode_failure(describe(RuntimeError(error) if isinstance(error, str) else error))
 
 
-async def answer_callback(journal: Journal, kind: str, token: str, data: bytes) -> None:
+async def answer_callback(journal: Journal, kind: str, token: str, data: bytes, by: str = "") -> None:
     """Complete a callback or a human task, or fail it. A second answer is accepted and has no effect.
 
+    ``by``: who has answered, for the run's history.
     Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before the answer came, and
     ``InvalidInput`` for one that does not fit a human task's form.
     """
@@ -55,10 +57,25 @@ async def answer_callback(journal: Journal, kind: str, token: str, data: bytes) 
     if kind == CALLBACK:
         await _check_form(journal, run_id, key, data)
     try:
-        await journal.send(NewMessage(run_id=run_id, kind=kind, name=token, data=data))
+        await journal.send(_message(run_id, kind, token, data, checked_by(by)))
     except RunClosed:
         if not await _was_answered(journal, run_id, key):
             raise
+
+
+def checked_by(by: str) -> str:
+    """Who has answered, if that can be kept. Raises ``InvalidInput``."""
+    plain_text(by, "who has answered")
+    if len(by) > BY_CHARS_MAX:
+        raise InvalidInput(f"who has answered is a name of {BY_CHARS_MAX} characters at most, not of {len(by)}")
+    return by
+
+
+def _message(run_id: str, kind: str, token: str, data: bytes, by: str) -> NewMessage:
+    if by:
+        data = msgspec.msgpack.encode(StepAnswer(kind == CALLBACK, data, by=by))
+        kind = CALLBACK_ANSWER
+    return NewMessage(run_id=run_id, kind=kind, name=token, data=data)
 
 
 async def _check_form(journal: Journal, run_id: str, key: str, payload: bytes) -> None:

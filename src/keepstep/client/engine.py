@@ -693,18 +693,20 @@ class Engine:
         """Send a signal to the newest run of that id; ``connection`` as for ``start``."""
         await self.get(id).signal(name, value, connection=connection)
 
-    async def complete_callback(self, token: str, value: Any = None) -> None:
+    async def complete_callback(self, token: str, value: Any = None, *, by: str = "") -> None:
         """Complete a callback or a human task. A second completion is accepted and has no effect.
+
+        :param by: who has answered, as the run's history is to tell it.
 
         Raises ``NotFound`` for a token that no run made, ``RunClosed`` if the run ended before it came, and
         ``InvalidInput`` for an answer that does not fit a human task's form.
         """
         payload = within_limit(encode_value(value), "the value of the callback", "", self.journal.value_bytes_max)
-        await answer_callback(self.journal, CALLBACK, token, payload)
+        await answer_callback(self.journal, CALLBACK, token, payload, by)
 
-    async def fail_callback(self, token: str, error: BaseException | str) -> None:
+    async def fail_callback(self, token: str, error: BaseException | str, *, by: str = "") -> None:
         """Let the wait for a callback raise an error. Raises what ``complete_callback`` does."""
-        await answer_callback(self.journal, CALLBACK_FAILED, token, sealed_error(error))
+        await answer_callback(self.journal, CALLBACK_FAILED, token, sealed_error(error), by)
 
     async def resolve(self, id: str, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
         """Say what happened to an *uncertain* step: its ``value``, or the ``error`` that it ended with.

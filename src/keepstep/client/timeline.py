@@ -150,7 +150,9 @@ class Timeline:
         self._put(event, span)
         self._open[id or key] = span
 
-    def _end(self, event: Event, kind: str, outcome: str, *, id: str = "", error: str | None = None) -> None:
+    def _end(
+        self, event: Event, kind: str, outcome: str, *, id: str = "", error: str | None = None, by: str = ""
+    ) -> None:
         """What ends here may have begun before the stretch that is looked at."""
         key = id or event.key or ""
         span = self._open.pop(key, None)
@@ -158,6 +160,7 @@ class Timeline:
             span = Span(key=key, kind=kind, name=name_of(key))
             self.spans.append(span)
         span.ended_at, span.outcome, span.error, span.seq = moment(event.time), outcome, error, event.seq
+        span.resolved_by = by
         self._by_seq[event.seq] = span
 
     def _point(self, event: Event, kind: str, name: str) -> None:
@@ -231,7 +234,8 @@ def _callback_created(timeline: Timeline, event: Event, _: Any) -> None:
 
 
 def _callback_failed(timeline: Timeline, event: Event, data: Any) -> None:
-    timeline._end(event, "callback", "failed", error=_error(getattr(data, "failure", b"")))
+    error = _error(getattr(data, "failure", b""))
+    timeline._end(event, "callback", "failed", error=error, by=getattr(data, "by", ""))
 
 
 def _child_started(timeline: Timeline, event: Event, data: Any) -> None:
@@ -295,7 +299,9 @@ _APPLY: dict[str, Callable[[Timeline, Event, Any], None]] = {
     history.UPDATE_COMPLETED: _update_ended,
     history.UPDATE_FAILED: _update_ended,
     history.CALLBACK_CREATED: _callback_created,
-    history.CALLBACK_COMPLETED: lambda timeline, event, _: timeline._end(event, "callback", "completed"),
+    history.CALLBACK_COMPLETED: lambda timeline, event, data: timeline._end(
+        event, "callback", "completed", by=getattr(data, "by", "")
+    ),
     history.CALLBACK_FAILED: _callback_failed,
     history.CHILD_STARTED: _child_started,
     history.CHILD_REFUSED: _child_refused,

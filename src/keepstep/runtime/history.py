@@ -198,12 +198,15 @@ class CallbackCompleted(_Data, frozen=True, array_like=True, gc=False):
     """What the callback brought."""
 
     payload: bytes
+    by: str = ""
+    """Who has answered, where that was said."""
 
 
 class CallbackFailed(_Data, frozen=True, array_like=True, gc=False):
     """The callback brought an error: a sealed ``Failure``."""
 
     failure: bytes
+    by: str = ""
 
 
 class ChildStarted(_Data, frozen=True, array_like=True, gc=False):

@@ -43,6 +43,12 @@ class Call:
         """Whether the caller may complete callbacks, and so may see their tokens, which is all that it takes."""
         return self.caller.may(Role.OPERATE, self.engine.namespace)
 
+    def signature(self, said: str) -> str:
+        """Who answers, for a history: the name of the key that they have shown, and who they say they are."""
+        if not self.desk.guard.needs_key:
+            return said
+        return f"{said} (key {self.caller.name})" if said else self.caller.name
+
     def visible(self, info: RunInfo, token: str = "") -> RunInfo:
         """What the caller may see of a run. ``token`` stands in the place of tokens that must not be seen."""
         if self.may_answer or not any(wait.token for wait in info.waiting_for):

@@ -210,8 +210,8 @@ def write_mark(places: Places) -> str:
     return "-".join(f"{shard}.{n}" for shard, n in sorted(places.items()))
 
 
-def read_mark(text: str) -> Places:
-    """Raises ``Refusal``."""
+def read_mark(text: str, field: str = "Last-Event-ID") -> Places:
+    """Raises ``Refusal``, which names the field that it was given in."""
     try:
         if len(text) > MARK_CHARS_MAX:
             raise ValueError
@@ -219,6 +219,6 @@ def read_mark(text: str) -> Places:
         if any(not 0 <= shard < SHARDS_MAX or not 0 <= n < 2**63 for shard, n in places.items()):
             raise ValueError
     except ValueError:
-        message = f"Last-Event-ID is the id of an event that came from here, not {text!r:.60}"
-        raise Refusal(400, "invalid_input", message, field="Last-Event-ID") from None
+        message = f"{field} is one that came from here, not {text!r:.60}"
+        raise Refusal(400, "invalid_input", message, field=field) from None
     return places

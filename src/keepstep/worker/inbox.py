@@ -36,8 +36,12 @@ STREAM = "stream"
 logger = logging.getLogger("keepstep.worker")
 
 
+CALLBACK_ANSWER = "callback_answer"
+"""Kind of the messages by which somebody answers a callback whose name is to be recorded: a ``StepAnswer``."""
+
+
 class StepAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a step's remote executor, a resolver or a person says about a step."""
+    """What a step's remote executor, a resolver or a person says about a step, or a person about a callback."""
 
     ok: bool
     payload: bytes
@@ -71,13 +75,20 @@ def _callback(resident: Resident, message: Message, events: list[NewEvent], stat
     operation = resident.execution.pending.get(_key_of(message))
     if not isinstance(operation, CallbackOperation) or operation.token != message.name:
         return
-    if message.kind == "callback":
-        _once(
-            resident, operation.key, history.CALLBACK_COMPLETED, pack(history.CallbackCompleted(message.data)), events
-        )
+    said = _said_of_callback(message)
+    if said.ok:
+        data = pack(history.CallbackCompleted(said.payload, said.by))
+        _once(resident, operation.key, history.CALLBACK_COMPLETED, data, events)
     else:
-        _once(resident, operation.key, history.CALLBACK_FAILED, pack(history.CallbackFailed(message.data)), events)
+        data = pack(history.CallbackFailed(said.payload, said.by))
+        _once(resident, operation.key, history.CALLBACK_FAILED, data, events)
     state.extend(resident.forget_state(operation.key))
+
+
+def _said_of_callback(message: Message) -> StepAnswer:
+    if message.kind == CALLBACK_ANSWER:
+        return msgspec.msgpack.decode(message.data, type=StepAnswer)
+    return StepAnswer(message.kind == "callback", message.data)
 
 
 def _key_of(message: Message) -> str:
@@ -190,6 +201,7 @@ _HANDLERS: dict[str, Callable[[Resident, Message, list[NewEvent], list[StateChan
     "cancel": _cancel,
     "callback": _callback,
     "callback_failed": _callback,
+    CALLBACK_ANSWER: _callback,
     "child_closed": _child_closed,
     "start_refused": _start_refused,
     "step_result": _step_answer,

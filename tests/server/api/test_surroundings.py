@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from datetime import timedelta
@@ -117,6 +118,55 @@ async def test_tasks_for_people_are_found_and_completed_by_their_tokens(engine: 
     assert await engine.get("bob").result() == "fine"
     wrong = await api.ask("GET", "/human-tasks", params={"filter": "Colour = 1"})
     assert (wrong.status_code, wrong.json()["error"]["field"]) == (400, "filter")
+
+
+async def test_how_tasks_were_decided_and_by_whom_is_told_the_newest_first(engine: Engine, api: Api) -> None:
+    for who in ("ada", "bob", "eve"):
+        await api.post("/runs", {"type": "ask_nearby", "input": [who], "id": who})
+
+    async def all_asked() -> Any:
+        tasks = (await api.get("/human-tasks"))["tasks"]
+        return {task["id"]: task for task in tasks} if len(tasks) == 3 else None
+
+    tasks = await until(all_asked)
+    assert tasks["ada"]["type"] == "ask_nearby"
+    assert (await api.get("/human-tasks/decisions"))["decisions"] == []
+    await api.post(f"/callbacks/{tasks['ada']['token']}", {"value": "fine", "by": "Ada L."})
+    await engine.get("ada").result()
+    await api.post(f"/callbacks/{tasks['bob']['token']}", {"error": "it is broken"})
+    with contextlib.suppress(keepstep.WorkflowFailed):
+        await engine.get("bob").result()
+    page = await api.get("/human-tasks/decisions")
+    told = [(each["id"], each["title"], each["outcome"], each["by"]) for each in page["decisions"]]
+    assert told == [("bob", "look at it", "failed", ""), ("ada", "look at it", "completed", "Ada L.")]
+    assert page["decisions"][1]["answer"] == "fine"
+    assert page["next"] is None
+    [span] = [each for each in (await api.get("/runs/ada/timeline"))["spans"] if each["kind"] == "task"]
+    assert span["resolved_by"] == "Ada L."
+    wrong = await api.ask("GET", "/human-tasks/decisions", params={"cursor": "yesterday"})
+    assert (wrong.status_code, wrong.json()["error"]["field"]) == (400, "cursor")
+
+
+async def test_decisions_that_lie_far_back_are_found_by_asking_on(
+    engine: Engine, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keepstep.server.decisions.LOOKED_AT_MAX", 3)
+    await api.post("/runs", {"type": "ask_nearby", "input": ["ada"], "id": "ada"})
+
+    async def asked() -> Any:
+        return (await api.get("/human-tasks"))["tasks"]
+
+    await api.post(f"/callbacks/{(await until(asked))[0]['token']}", {"value": "fine"})
+    await engine.get("ada").result()
+    for n in range(4):
+        await api.post("/runs", {"type": "wait_nearby", "id": f"later-{n}"})
+    found: list[Any] = []
+    cursor, pages = None, 0
+    while pages == 0 or cursor is not None:
+        page = await api.get("/human-tasks/decisions", **({} if cursor is None else {"cursor": cursor}))
+        found, cursor, pages = found + page["decisions"], page["next"], pages + 1
+    assert [each["id"] for each in found] == ["ada"]
+    assert pages > 2
 
 
 async def test_who_may_only_read_sees_no_token_that_completes_something(engine: Engine, api: Api) -> None:

@@ -12,6 +12,7 @@ export interface Page {
 export const PAGES: readonly Page[] = [
   { word: "Overview", route: sectionRoute("overview"), holds: ["overview"] },
   { word: "Runs", route: { page: "runs", filter: "", selected: null }, holds: ["runs", "run"] },
+  { word: "Tasks", route: sectionRoute("tasks"), holds: ["tasks", "decisions"] },
   { word: "Schedules", route: sectionRoute("schedules"), holds: ["schedules", "schedule"] },
   { word: "Queues", route: sectionRoute("queues"), holds: ["queues"] },
   { word: "Workers", route: sectionRoute("workers"), holds: ["workers"] },

@@ -3,7 +3,7 @@
 export type RunView = "timeline" | "history" | "data";
 
 /** Pages that show all of one noun; `asked` narrows what is shown. */
-export type Section = "overview" | "tasks" | "schedules" | "queues" | "workers";
+export type Section = "overview" | "tasks" | "decisions" | "schedules" | "queues" | "workers";
 
 export type Route =
   | { page: "runs"; filter: string; selected: string | null }
@@ -18,6 +18,7 @@ const VIEWS: readonly RunView[] = ["timeline", "history", "data"];
 const ASKED: Record<Section, string> = {
   overview: "since",
   tasks: "filter",
+  decisions: "filter",
   schedules: "filter",
   queues: "filter",
   workers: "filter",

@@ -55,6 +55,8 @@ class CallbackBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     value: Any = None
     error: str | UnsetType = UNSET
+    by: str = ""
+    """Who has answered, for the run's history. Who has shown a key is told by that, too."""
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +123,9 @@ async def complete_callback(call: Call, token: str, query: Query, body: Callback
         parse_token(token)
     except InvalidInput:
         raise NotFound("no run has made this callback token") from None
+    by = call.signature(body.by)
     if isinstance(body.error, UnsetType):
-        await call.engine.complete_callback(token, body.value)
+        await call.engine.complete_callback(token, body.value, by=by)
     else:
-        await call.engine.fail_callback(token, body.error)
+        await call.engine.fail_callback(token, body.error, by=by)
     return Completed(completed=True)
