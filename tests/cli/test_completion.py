@@ -35,7 +35,7 @@ def completed(command: Command, *words: str) -> list[str]:
     finally:
         del command.environment["_KEEPSTEP_COMPLETE"]
     assert complaints == ""
-    return [line.partition(",")[2] for line in said.splitlines()]
+    return [line.partition(",")[2] for line in said.splitlines() if line]
 
 
 @pytest.mark.parametrize(

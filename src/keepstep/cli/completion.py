@@ -93,6 +93,11 @@ async def _schedules(engine: Engine, begun: str) -> list[CompletionItem]:
     return found[:OFFERED_MAX]
 
 
+def complete_first(context: click.Context, parameter: click.Parameter, begun: str) -> Sequence[CompletionItem]:
+    """For an argument of several words, the first of which is the id of a run."""
+    return [] if context.params.get(parameter.name or "") else _offering(_runs)(context, parameter, begun)
+
+
 def run_argument(*, required: bool = True) -> Callable[[F], F]:
     """The id of a run; offered are the newest ones."""
     return click.argument("id", required=required, shell_complete=_offering(_runs))

@@ -18,12 +18,12 @@ from keepstep.runtime.data import parse_json
 
 from .bulk import Many, Say, bulk_options, check_one_or_many, say_to_many
 from .command import EXIT_FAILED, complain
-from .completion import run_argument
+from .completion import complete_first, run_argument
 from .database import client, database_option, existing, run
 
 
 @click.command("signal")
-@click.argument("words", nargs=-1, metavar="[ID] NAME [JSON]")
+@click.argument("words", nargs=-1, metavar="[ID] NAME [JSON]", shell_complete=complete_first)
 @bulk_options
 @database_option
 def signal_command(words: tuple[str, ...], many: Many, url: str) -> int:
