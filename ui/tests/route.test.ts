@@ -14,6 +14,8 @@ test("every place survives being written as an address, at any path", () => {
     { namespace: "default", route: { page: "run", id: "order-1", runId: null, view: "timeline", selected: null } },
     { namespace: "ö", route: { page: "run", id: "a/b?c#d%2F é", runId: "0f", view: "history", selected: "12" } },
     { namespace: "default", route: { page: "run", id: "..", runId: null, view: "data", selected: null } },
+    { namespace: "default", route: { page: "run", id: "a", runId: "r", view: "diff", selected: "k", asked: "b / 2" } },
+    { namespace: "default", route: { page: "run", id: "a", runId: null, view: "graph", selected: null, asked: "name" } },
     { namespace: "default", route: { page: "tasks", asked: "Assignee = 'ann & bob'", selected: "x" } },
     { namespace: "tests", route: { page: "overview", asked: "24h", selected: null } },
     { namespace: "default", route: { page: "schedule", id: "night/ly", selected: null } },
@@ -32,6 +34,6 @@ test("an address stays short where nothing is special", () => {
 test("an address of no page is told as such, and a view that does not exist is the first one", () => {
   assert.deepEqual(placeOf("/nowhere", "", "/").route, { page: "nothing", path: "nowhere" });
   assert.deepEqual(placeOf("/runs/", "", "/").route, { page: "nothing", path: "runs/" });
-  const odd = placeOf("/runs/%zz", "?view=graph", "/").route;
+  const odd = placeOf("/runs/%zz", "?view=nothing", "/").route;
   assert.deepEqual(odd, { page: "run", id: "%zz", runId: null, view: "timeline", selected: null });
 });

@@ -203,3 +203,10 @@ async def book_all_shown(items: list[str], pieces: int) -> list[str]:
     booked = await asyncio.gather(*map(book, items))
     await number_shown(len(booked))
     return booked
+
+
+@workflow
+async def raise_children_shown(children: int) -> int:
+    """Has children side by side, more than a page of them has room for."""
+    grown = await asyncio.gather(*(number_sold_shown(n) for n in range(children)))
+    return sum(grown)

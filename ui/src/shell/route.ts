@@ -1,18 +1,28 @@
 // Addresses: which page they show and in what state, and how that is written. Paths are below the server's own.
 
-export type RunView = "timeline" | "history" | "data";
+export type RunView = "timeline" | "graph" | "history" | "data" | "family" | "diff";
 
 /** Pages that show all of one noun; `asked` narrows what is shown. */
 export type Section = "overview" | "tasks" | "decisions" | "schedules" | "queues" | "workers";
+
+export interface RunRoute {
+  page: "run";
+  id: string;
+  runId: string | null;
+  view: RunView;
+  selected: string | null;
+  /** What the view is asked for beside the run: the other run of a comparison (its id or run id), how a graph groups. */
+  asked?: string;
+}
 
 export type Route =
   | { page: "runs"; filter: string; selected: string | null }
   | { page: Section; asked: string; selected: string | null }
   | { page: "schedule"; id: string; selected: string | null }
-  | { page: "run"; id: string; runId: string | null; view: RunView; selected: string | null }
+  | RunRoute
   | { page: "nothing"; path: string };
 
-const VIEWS: readonly RunView[] = ["timeline", "history", "data"];
+const VIEWS: readonly RunView[] = ["timeline", "graph", "history", "data", "family", "diff"];
 
 /** How each section's `asked` is called in the address. */
 const ASKED: Record<Section, string> = {
@@ -54,7 +64,12 @@ function routeOf(path: string, asked: URLSearchParams): Route {
   const id = idBehind("runs/", path);
   if (id === "") return { page: "nothing", path };
   const view = VIEWS.find((each) => each === asked.get("view")) ?? "timeline";
-  return { page: "run", id, runId: asked.get("run_id"), view, selected };
+  const more = asked.get(askedOf(view));
+  return { page: "run", id, runId: asked.get("run_id"), view, selected, ...(more ? { asked: more } : {}) };
+}
+
+function askedOf(view: RunView): string {
+  return view === "graph" ? "by" : "with";
 }
 
 function idBehind(start: string, path: string): string {
@@ -79,6 +94,7 @@ export function addressOf({ route, namespace }: Place): string {
     path = `runs/${encodeURIComponent(route.id)}`;
     if (route.runId) asked.set("run_id", route.runId);
     if (route.view !== "timeline") asked.set("view", route.view);
+    if (route.asked) asked.set(askedOf(route.view), route.asked);
   } else if (route.page === "schedule") {
     path = `schedules/${encodeURIComponent(route.id)}`;
   } else if (route.page !== "nothing") {
