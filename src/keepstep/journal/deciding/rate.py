@@ -67,7 +67,7 @@ class KeyRates:
         self._by_key = (
             {} if rate is None else {key: each for key, each in by_key.items() if _is_within(rate, each, now)}
         )
-        self._taken: Counter[str] = Counter()
+        self._taken: dict[str, int] = {}
         self._held_up: set[str] = set()
 
     def allows(self, key: str) -> bool:
@@ -75,16 +75,18 @@ class KeyRates:
         if self._rate is None:
             return True
         if key in self._by_key:
-            is_free = room_in(self._rate, self._by_key[key], self._now) > self._taken[key]
+            is_free = room_in(self._rate, self._by_key[key], self._now) > self._taken.get(key, 0)
         else:
             new = sum(each not in self._by_key for each in self._taken)
-            is_free = self._taken[key] < self._rate.count and (key in self._taken or len(self._by_key) + new < KEYS_MAX)
+            is_free = self._taken.get(key, 0) < self._rate.count and (
+                key in self._taken or len(self._by_key) + new < KEYS_MAX
+            )
         if not is_free:
             self._held_up.add(key)
         return is_free
 
     def take(self, key: str) -> None:
-        self._taken[key] += 1
+        self._taken[key] = self._taken.get(key, 0) + 1
 
     def note(self, keys: Iterable[str]) -> dict[str, Handed]:
         """What is remembered when one of each of these was handed out, as often as they are named."""

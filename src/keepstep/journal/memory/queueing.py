@@ -110,7 +110,7 @@ def claim_work(
 
 
 def _claim_from(tx: Transaction, row: QueueRow, shelf: MemoryShelf, lease_id: str, limit: int) -> Claimed:
-    if row.queue.is_paused:
+    if row.queue.is_paused or not (shelf.has_waiting or row.progress.handed or row.progress.by_key):
         return Claimed()
     turn = Turn(row.queue.limits, row.progress, tx.now)
     handed = turn.hand_out(shelf, limit) if shelf.has_waiting else ()

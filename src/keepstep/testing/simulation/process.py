@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from keepstep.client.engine import Engine
@@ -89,6 +90,11 @@ class Unwatched(Watchdog):
         """There is no thread."""
 
 
+def _tell(told: asyncio.Future[None], _: object = None) -> None:
+    if not told.done():
+        told.set_result(None)
+
+
 class Process(Fate):
     """See the module's docstring. ``number`` is unique in a simulation; a restarted process has another one."""
 
@@ -108,6 +114,10 @@ class Process(Fate):
         self.is_open = False
         """Its engine can be asked."""
         self.died = asyncio.Event()
+        self._callers: dict[asyncio.Future[None], None] = {}
+        """Who waits for an answer, and is told when there is one or none will come."""
+        self._death = loop.create_task(self.died.wait())
+        self._death.add_done_callback(self._tell_callers)
         self.give_up: Callable[[Process], None] = Process.kill
         """What is done with it when it has found that its store cannot be written any more."""
         self.identity = ProcessIdentity(
@@ -185,12 +195,20 @@ class Process(Fate):
             work.close()
             raise Died
         done = self.loop.create_task(work, context=self.context)
-        death = self.loop.create_task(self.died.wait())
-        await asyncio.wait((done, death), return_when=asyncio.FIRST_COMPLETED)
-        death.cancel()
+        told = self.loop.create_future()
+        done.add_done_callback(partial(_tell, told))
+        self._callers[told] = None
+        try:
+            await told
+        finally:
+            del self._callers[told]
         if done.done():
             return done.result()
         raise Died
+
+    def _tell_callers(self, _: asyncio.Task[bool]) -> None:
+        for told in self._callers:
+            _tell(told)
 
     # what can happen to it
 
