@@ -16,6 +16,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     schema: bytes
     """JSON: ``{"arguments": [{"name", "required", "schema"}…], "result": schema, "doc": text}``, and
-    ``timeout_seconds`` and ``version`` of a workflow that has them."""
+    ``timeout_seconds`` and ``version`` of a workflow that has them, ``handlers`` of a class by kind and name, and in
+    ``receives`` the schemas of signals that its code receives, by name."""
     code: str
     published_at: int

@@ -13,6 +13,7 @@ import msgspec
 from keepstep.journal import Definition, LeaseState, is_surely_dead
 from keepstep.runtime.code_version import order_of, pinned_queue
 from keepstep.runtime.data.schema import DOC_CHARS_MAX
+from keepstep.runtime.received import received_by
 from keepstep.runtime.registry import steps, workflows
 from keepstep.runtime.workflow import Workflow
 
@@ -51,6 +52,8 @@ def _schema_of(definition: Any) -> dict[str, Any]:
             schema["doc"] = schema["doc"] or inspect.cleandoc(definition.cls.__doc__ or "")[:DOC_CHARS_MAX]
         if definition.is_pinned:
             schema["pinned"] = True
+        if received := _received(definition.__wrapped__, definition.fn):
+            schema["receives"] = received
     return schema
 
 
@@ -95,6 +98,11 @@ def code_fingerprint() -> str:
         digest.update(each.name.encode())
         digest.update(_source(each.__wrapped__))
     return digest.hexdigest()
+
+
+@lru_cache(SOURCES_KEPT_MAX)
+def _received(decorated: Any, function: Any) -> dict[str, dict[str, Any]]:
+    return received_by(_source(decorated).decode(errors="replace"), function)
 
 
 @lru_cache(SOURCES_KEPT_MAX)

@@ -109,6 +109,17 @@ async def deliver_shown(item: str) -> Any:
     return [shelf, await keepstep.receive("go")]
 
 
+@dataclass
+class PickupShown:
+    by: str
+    boxes: int = 1
+
+
+@workflow
+async def collect_shown() -> PickupShown:
+    return await keepstep.receive("picked", PickupShown)
+
+
 class Wrapping(Enum):
     PAPER = "paper"
     SILK = "silk"

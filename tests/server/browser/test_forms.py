@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from .conftest import DARK, PHONE, SEEN_MILLISECONDS_MAX, Visitor
 from .served import Served
-from .shop import BasketShown, LineShown, OrderShown, Wrapping, pay_out_shown
+from .shop import BasketShown, LineShown, OrderShown, PickupShown, Wrapping, collect_shown, pay_out_shown
 
 expect.set_options(timeout=SEEN_MILLISECONDS_MAX)
 
@@ -118,6 +118,17 @@ def test_an_update_is_given_its_arguments_and_a_query_shows_its_answer(visitor: 
     expect(page.get_by_role("region", name="About the run")).to_contain_text("It completed.")
     result = shop.do(shop.engine.get("basket").result())
     assert [line.sku for line in result.lines] == ["jam", "tea"]
+
+
+def test_a_signal_that_a_function_receives_has_a_form_of_its_type(visitor: Visitor, shop: Served) -> None:
+    run = shop.do(shop.engine.start(collect_shown, id="collected"))
+    page = visitor.goes_to("/runs/collected")
+    dialog = asks_for(page, "Signal")
+    expect(dialog.get_by_label("Signal", exact=True)).to_have_value("picked")
+    dialog.get_by_label("by", exact=True).fill("ann")
+    press(dialog, "Signal")
+    expect(page.get_by_role("region", name="About the run")).to_contain_text("It completed.")
+    assert shop.do(run.result()) == PickupShown("ann")
 
 
 @pytest.mark.parametrize("visitor", [DARK, PHONE], ids=["dark", "phone"], indirect=True)

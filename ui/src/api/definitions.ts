@@ -24,6 +24,8 @@ export interface Definition extends Signature {
   kind: "workflow" | "step";
   queue: string;
   handlers: Partial<Record<HandlerKind, Readonly<Record<string, Signature>>>>;
+  /** Schemas of signals that its code receives, by their names. */
+  receives: Readonly<Record<string, Schema>>;
   version: string;
 }
 
@@ -31,13 +33,19 @@ export async function readDefinitions(api: Api, signal?: AbortSignal): Promise<r
   return (await api.get<{ definitions: Definition[] }>("definitions", {}, signal)).definitions;
 }
 
-/** Of a handler of that name, or of the one for all other names. */
+/** Of a handler of that name, of a signal that is received, or of the handler for all other names. */
 export function handlerOf(definition: Definition | null, kind: HandlerKind, name: string): Signature | null {
   const handlers = definition?.handlers[kind];
-  return handlers?.[name] ?? handlers?.["*"] ?? null;
+  const received = kind === "signal" ? definition?.receives[name] : undefined;
+  return handlers?.[name] ?? (received === undefined ? null : receiving(received)) ?? handlers?.["*"] ?? null;
 }
 
-/** Handlers that have names, for a choice. */
+function receiving(schema: Schema): Signature {
+  return { arguments: [{ name: "value", required: true, schema }], result: {}, doc: "" };
+}
+
+/** Those that have names, for a choice; of signals also those that are received. */
 export function handlersOf(definition: Definition | null, kind: HandlerKind): string[] {
-  return Object.keys(definition?.handlers[kind] ?? {}).filter((name) => name !== "*");
+  const received = kind === "signal" ? Object.keys(definition?.receives ?? {}) : [];
+  return [...Object.keys(definition?.handlers[kind] ?? {}).filter((name) => name !== "*"), ...received];
 }

@@ -66,7 +66,7 @@ export function causesOf(spans: readonly Span[]): Cause[] {
   const leads = new Set<Span>();
   spans.forEach((span, index) => {
     const known = span.asked_seq > 0 ? ends.get(span.asked_seq) : undefined;
-    const from = known ?? (span.asked_seq > 0 ? null : lastBefore(spans, index));
+    const from = known ?? (span.asked_seq > 0 || isCutOff(span) ? null : lastBefore(spans, index));
     causes.push({ from, to: span });
     if (from) leads.add(from);
   });
@@ -79,6 +79,11 @@ export function causesOf(spans: readonly Span[]): Cause[] {
     }
   }
   return causes;
+}
+
+/** Whether it was begun before the events that are there, so that what led to it is not among them. */
+function isCutOff(span: Span): boolean {
+  return span.asked_at === null && span.kind !== "step" && span.kind !== "undo";
 }
 
 /** Of what nobody knows why it began, the one before it on its branch or on those around. */

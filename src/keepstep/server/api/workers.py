@@ -84,6 +84,8 @@ class DefinitionInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Its schema."""
     handlers: dict[str, Any]
     """Of a workflow: signals, queries and updates by name, each with its arguments and its result."""
+    receives: dict[str, Any]
+    """Of a workflow: schemas of the signals that its code receives by names that are written in it."""
     timeout: float | None
     version: str
     code: str
@@ -101,6 +103,7 @@ class DefinitionInfo(msgspec.Struct, frozen=True, kw_only=True):
             arguments=schema.get("arguments", []),
             result=schema.get("result", {}),
             handlers=schema.get("handlers", {}),
+            receives=schema.get("receives", {}),
             timeout=schema.get("timeout_seconds"),
             version=schema.get("version") or "",
             code=definition.code,
