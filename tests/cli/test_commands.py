@@ -413,7 +413,7 @@ def test_who_stops_waiting_for_a_result_is_told_that_the_run_goes_on(keepstep: C
 def test_help_and_version_need_no_database(keepstep: Command) -> None:
     shown = keepstep("--help").stdout
     for command in ("demo", "worker", "start", "list", "show", "history", "stream", "signal", "cancel", "terminate",
-                    "retry", "doctor"):  # fmt: skip
+                    "retry", "top", "doctor"):  # fmt: skip
         assert command in shown
         assert keepstep(command, "--help").returncode == 0
     assert "0.1.0" in keepstep("--version").stdout

@@ -62,6 +62,7 @@ def test_a_run_is_started_spoken_to_and_looked_at_from_elsewhere(here: Command) 
         assert far.json("schedules", "list") == []
         assert far("queues", "pause", "slow").returncode == 0
         assert far("doctor").returncode == 0
+        assert far.json("top")["newest"][0]["id"] == "o"
         assert far("start", "break_down", "--id", "b", "--wait").returncode == 1
         assert far.json("show", "b")["status"] == "failed"
         assert far("retry", "b").returncode == 0

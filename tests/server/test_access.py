@@ -83,7 +83,8 @@ LOOKS = {"query_run", "journal_ask_query", "preview_schedule"} | {
     f"journal_{word}"
     for word in (
         "read_run find_run list_runs count_runs search_runs count_found count_groups list_attributes list_definitions "
-        "list_leases list_queues find_place read_events read_state list_state read_messages read_audit"
+        "list_leases list_queues list_backlogs read_flow find_place read_events read_state list_state read_messages "
+        "read_audit"
     ).split()
 }
 """Calls that change nothing, although what they ask for stands in a body."""

@@ -53,6 +53,7 @@ _COMMANDS = {
     "reencrypt": "sealing",
     "sweep-blobs": "sealing",
     "new-key": "sealing",
+    "top": "top",
     "doctor": "doctor",
     "completion": "completion",
 }
@@ -88,6 +89,8 @@ def keepstep(context: click.Context) -> None:
 
     Exit codes: 0 done, 1 the thing asked about failed, 2 wrong use or something is missing.
     """
+    if os.environ.get("NO_COLOR"):  # https://no-color.org; rich minds it by itself
+        context.color = False
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(EXIT_WRONG_USE)

@@ -18,6 +18,7 @@ from keepstep.journal import Event, NotFound
 from keepstep.runtime import history
 from keepstep.worker.words import Wait
 
+from .colour import Coloured, state_of
 from .completion import run_argument
 from .database import client, database_option, existing, json_option, run
 from .file import write_whole
@@ -81,19 +82,15 @@ def _print_runs(infos: list[RunInfo]) -> None:
     print_table(tuple(columns), [tuple(cell(info) for cell in columns.values()) for info in infos])
 
 
-_COLUMNS: dict[str, Callable[[RunInfo], str]] = {
+_COLUMNS: dict[str, Callable[[RunInfo], str | Coloured]] = {
     "id": lambda info: info.id,
     "workflow": lambda info: info.type,
     "version": lambda info: info.version or "newest",
-    "status": lambda info: _state(info),
+    "status": state_of,
     "started": lambda info: ago(info.started_at),
     "closed": lambda info: ago(info.closed_at),
     "": lambda info: info.error or info.status_text,
 }
-
-
-def _state(info: RunInfo) -> str:
-    return f"{info.status.value} ({info.condition.value})" if info.condition else info.status.value
 
 
 def _as_data(info: RunInfo) -> dict[str, Any]:
@@ -127,7 +124,8 @@ async def _show(id: str, as_json: bool, url: str) -> None:
         if as_json:
             print_json({**_as_data(info), "forked_from": await _origin(engine, info), "progress": said})
             return
-        click.echo(f"{info.id}  {info.type}  {_state(info)}")
+        state = state_of(info)
+        click.echo(f"{info.id}  {info.type}  {click.style(state.text, fg=state.colour)}")
         click.echo(f"  run id    {info.run_id}")
         if version := await _version(engine, info):
             click.echo(f"  version   {version}")

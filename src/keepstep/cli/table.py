@@ -10,21 +10,24 @@ from typing import Any
 import click
 import msgspec
 
+from .colour import Coloured
+
 
 def print_json(value: Any) -> None:
     """Indented JSON; times in ISO format."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table as wide as its content on a pipe, and as the window on a terminal."""
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str | Coloured]]) -> None:
+    """A table as wide as its content on a pipe, and as the window on a terminal, which shows colours, too."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(*cell) if isinstance(cell, Coloured) else cell for cell in row))
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False, markup=False).print(table)
 

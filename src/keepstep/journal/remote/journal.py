@@ -18,11 +18,13 @@ from typing import Any, NoReturn, TypeVar, cast
 import msgspec
 
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.backlog import Backlog
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import AlreadyStarted, Conflict, InvalidInput, NotFound, RunClosed, StoreUnavailable
 from keepstep.journal.event import Event
 from keepstep.journal.field import Field
+from keepstep.journal.flow import Stretch, Window
 from keepstep.journal.hint import Listener
 from keepstep.journal.identifier import uuid7
 from keepstep.journal.lease import LeaseState
@@ -306,6 +308,13 @@ class RemoteJournal:
 
     async def list_queues(self) -> list[QueueState]:
         return (await self._ask("list_queues", words.Nothing(), words.FoundQueues)).queues
+
+    async def list_backlogs(self) -> list[Backlog]:
+        return (await self._ask("list_backlogs", words.Nothing(), words.FoundBacklogs)).backlogs
+
+    async def read_flow(self, namespace: str, window: Window) -> list[Stretch]:
+        said = words.ReadFlow(namespace=namespace, window=window)
+        return (await self._ask("read_flow", said, words.FoundFlow)).stretches
 
     async def find_place(self, run_id: str) -> PlaceInQueue | None:
         return (await self._ask("find_place", words.RunIs(run_id), words.FoundPlace)).place

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from keepstep.journal.attribute import Attribute
+from keepstep.journal.backlog import Backlog
 from keepstep.journal.commit import Commit, Committed, NewRun, Started
 from keepstep.journal.definition import Definition
 from keepstep.journal.errors import InvalidInput
 from keepstep.journal.event import Event, NewEvent
 from keepstep.journal.field import Field, Value
+from keepstep.journal.flow import Stretch, Window
 from keepstep.journal.lease import LeaseState
 from keepstep.journal.message import Message, NewMessage, Sent
 from keepstep.journal.port import AuditLine
@@ -123,6 +125,13 @@ class CountGroups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     where: Predicate
     field: Field
     groups_max: int
+
+
+class ReadFlow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many runs began and ended in each stretch of a window."""
+
+    namespace: str
+    window: Window
 
 
 class ReadEvents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -289,6 +298,18 @@ class FoundQueues(msgspec.Struct, frozen=True):
     """Queues of which something is kept."""
 
     queues: list[QueueState]
+
+
+class FoundBacklogs(msgspec.Struct, frozen=True):
+    """What waits on queues."""
+
+    backlogs: list[Backlog]
+
+
+class FoundFlow(msgspec.Struct, frozen=True):
+    """What happened in each stretch, in the order of time."""
+
+    stretches: list[Stretch]
 
 
 class FoundPlace(msgspec.Struct, frozen=True):

@@ -275,6 +275,19 @@ async def journal_list_queues(call: Call, query: JournalQuery, body: words.Nothi
     return words.FoundQueues(await _store(call, query).list_queues())
 
 
+@routes.post("/journal/list_backlogs", role=Role.READ)
+async def journal_list_backlogs(call: Call, query: JournalQuery, body: words.Nothing) -> words.FoundBacklogs:
+    """What waits on queues, whether something is kept of them or not."""
+    return words.FoundBacklogs(await _store(call, query).list_backlogs())
+
+
+@routes.post("/journal/read_flow", role=Role.READ)
+async def journal_read_flow(call: Call, query: JournalQuery, body: words.ReadFlow) -> words.FoundFlow:
+    """How many runs began and ended in each stretch of a window; full stretches are counted in part."""
+    body.window.check()
+    return words.FoundFlow(await _store(call, query).read_flow(body.namespace, body.window))
+
+
 @routes.post("/journal/find_place", role=Role.READ)
 async def journal_find_place(call: Call, query: JournalQuery, body: words.RunIs) -> words.FoundPlace:
     """Where on its queue a run waits, or null."""
