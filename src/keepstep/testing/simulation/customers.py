@@ -127,15 +127,20 @@ class Customer:
             await self._end(lambda engine: engine.get(self._start.workflow_id).cancel("a customer changed their mind"))
         elif dice < CANCELLED + TERMINATED:
             await self._end(lambda engine: engine.get(self._start.workflow_id).terminate("an operator had enough"))
-        await self._keep_promises()
+        await self.keep_promises()
+
+    async def begin(self) -> None:
+        """Only start the run."""
+        await self._ask(self._begin)
 
     async def visit_in_peace(self) -> None:
         """Only what the program needs to come to its end."""
         await self._ask(self._begin)
         self._listen()
-        await self._keep_promises(0.1)
+        await self.keep_promises(0.1)
 
-    async def _keep_promises(self, seconds: float = 3.0) -> None:
+    async def keep_promises(self, seconds: float = 3.0) -> None:
+        """Say all that the program waits for without an end."""
         musts = count_musts(self._start.program)
         changes = count_changes(self._start.program)
         self._promised = [

@@ -33,6 +33,8 @@ class Feature(StrEnum):
     """Steps whose end is waited for when they are cancelled."""
     HEADERS = "headers 209"
     """What starts carry goes with the steps of their runs, those of children and continuations included."""
+    RETENTION = "retention 230"
+    """In the end closed runs are removed, and some of them archived."""
 
 
 EVERYTHING = frozenset(Feature)

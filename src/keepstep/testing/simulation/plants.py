@@ -27,6 +27,7 @@ from keepstep.journal.memory import change as memory_change
 from keepstep.journal.memory.queueing import RUN_ITSELF, MemoryShelf
 from keepstep.journal.sqlite.deeds import Sandbox
 from keepstep.journal.sqlite.shelf import SqliteShelf
+from keepstep.retention.sweep import Sweeping
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
 from keepstep.runtime.handling import Handling
@@ -375,6 +376,26 @@ def _headers_left() -> list[Replacement]:
     return [(opening, "RemoteWorkWithHeaders", lambda headers, **work: RemoteWork(**work))]
 
 
+def _swept_early() -> list[Replacement]:
+    """Closed runs go two seconds before their time."""
+    make = Sweeping.__init__
+
+    def make_hasty(sweeping: Sweeping, journal: Any, codec: Any, namespace: Any, rules: Any, *more: Any) -> None:
+        hasty = {status: msgspec.structs.replace(each, keep=each.keep - 2_000_000) for status, each in rules.items()}
+        make(sweeping, journal, codec, namespace, hasty, *more)
+
+    return [(Sweeping, "__init__", make_hasty)]
+
+
+def _swept_unwritten() -> list[Replacement]:
+    """Runs are removed although nothing of them was written to the archive."""
+
+    async def write_nothing(*_: Any) -> None:
+        return None
+
+    return [(Sweeping, "_write", write_nothing)]
+
+
 def _firing_twice() -> list[Replacement]:
     """The id of what a schedule starts is not that of its time: a backfill repeats what has happened."""
     numbers = count()
@@ -514,6 +535,8 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "rate-forgotten": _rate_forgotten,
     "end-unawaited": _end_unawaited,
     "headers-left": _headers_left,
+    "swept-early": _swept_early,
+    "swept-unwritten": _swept_unwritten,
     "firing-twice": _firing_twice,
     "firing-early": _firing_early,
     "firing-forgotten": _firing_forgotten,

@@ -170,6 +170,35 @@ class Handout:
 
 
 @dataclass(slots=True)
+class KeepRule:
+    """For how long, in microseconds, runs that were closed with a status are kept, as somebody has asked for it."""
+
+    status: str
+    """Or ``all``."""
+    keep: int
+    asked: int
+    told: int | None = None
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Somebody had the rules carried out, and was told that this is done."""
+
+    asked: int
+    told: int
+    left: dict[str, str]
+
+
+@dataclass(slots=True)
+class Look:
+    """The runs that somebody has found."""
+
+    asked: int
+    told: int
+    there: frozenset[str]
+
+
+@dataclass(slots=True)
 class Record:
     """See the module's docstring."""
 
@@ -191,14 +220,19 @@ class Record:
     faults: Counter[str] = field(default_factory=Counter)
     handouts: list[Handout] = field(default_factory=list)
     """In the order in which the store told of them."""
+    rules: list[KeepRule] = field(default_factory=list)
+    sweeps: list[Sweep] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    archived: list[dict[str, Any]] | None = None
+    """The lines of the archive; None where nothing is to be archived."""
     disturbances: dict[int, list[int]] = field(default_factory=dict)
     """When something bad happened to each process: only that excuses a step that was done twice."""
     operator: list[str] = field(default_factory=list)
     """What a person had to do to let runs go on."""
     runs: dict[str, Loaded] = field(default_factory=dict)
-    """All runs as they stand at the end."""
+    """All runs as they stand at the end, or stood before they were removed."""
     schedules: dict[str, Loaded] = field(default_factory=dict)
-    """The runs of the journal that are schedules, as they stand at the end."""
+    """The runs of the journal that are schedules, or rules of retention, as they stand at the end."""
     effects: list[tuple[str, str, str]] = field(default_factory=list)
     """What transactional steps have left in their table at the end: run id, key and receipt."""
     leases_left: int = 0

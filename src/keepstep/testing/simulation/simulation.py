@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from .customers import ARRIVAL_SECONDS, Customer
 from .faults import Mischief, draw_faults_of_schedules
-from .features import draw_features
+from .features import Feature, draw_features
+from .janitor import Janitor
 from .language import FITTING
 from .operator import Operator
 from .planners import draw_planners
@@ -47,11 +48,14 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
     """
     chance = random.Random(f"{seed}/world")
     workers, runs = chance.randint(WORKERS_MIN, WORKERS_MAX), chance.randint(RUNS_MIN, RUNS_MAX)
+    features = draw_features(f"{seed}")
+    if features:  # so that a story takes no longer with them than without
+        runs = RUNS_MIN
 
     async def plot(world: World) -> None:
         fleet, trace = world.fleet, world.trace
         fleet.version = chance.choice(FITTING)
-        world.record.features = draw_features(world.seed)
+        world.record.features = features
         await asyncio.gather(*(fleet.fill(place) for place in range(workers)))
         customers = [Customer.draw(number, fleet, world.seed, trace) for number in range(runs)]
         calendar = random.Random(f"{seed}/schedules")
@@ -70,6 +74,10 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         await operator.deploy_newest()
         await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))
         await asyncio.gather(*(each.hear_the_end() for each in customers))
+        if Feature.RETENTION in features:
+            await operator.deploy_newest()
+            await Janitor(world).visit()
+            await operator.look_after_runs()
 
     record, violations = play(plot, f"{seed}", store, workers, write)
     return Report(

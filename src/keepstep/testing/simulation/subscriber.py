@@ -21,6 +21,7 @@ class Subscriber:
         self._record = record
         self._chance = random.Random(f"{seed}/subscriber")
         self._position = Position(0, 0)
+        self._reading = asyncio.Lock()
 
     async def run(self) -> None:
         """Read for ever, at odd moments and in pages of odd length."""
@@ -29,11 +30,12 @@ class Subscriber:
             await self._read(self._chance.randint(1, PAGE_MAX))
 
     async def _read(self, limit: int) -> int:
-        entries = await self._journal.read_log(self._position, limit)
-        if entries:
-            self._record.log.extend(entries)
-            self._position = entries[-1].position
-        return len(entries)
+        async with self._reading:
+            entries = await self._journal.read_log(self._position, limit)
+            if entries:
+                self._record.log.extend(entries)
+                self._position = entries[-1].position
+            return len(entries)
 
     async def read_to_the_end(self) -> None:
         while await self._read(PAGE_MAX):

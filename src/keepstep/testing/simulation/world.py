@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any
 
 from keepstep.journal import Loaded
+from keepstep.retention.guest import room_of as room_of_retention
 from keepstep.schedules.guest import room_of
 from keepstep.testing.virtual import Stuck
 
@@ -41,6 +42,18 @@ class World:
         self.record = record
         self.fleet = fleet
         self.trace = trace
+        self.auditor: Process
+        """Who looks at everything, without having any part in it."""
+        self.subscriber: Subscriber
+
+    async def take_stock(self) -> None:
+        """Read everything as it stands. What has been removed since the last time stays as it was then."""
+        record = self.record
+        await _load_runs(self.auditor, "default", record.runs)
+        if record.planned:
+            await _load_runs(self.auditor, room_of("default"), record.schedules)
+        if record.rules:
+            await _load_runs(self.auditor, room_of_retention("default"), record.schedules)
 
 
 Plot = Callable[[World], Awaitable[None]]
@@ -84,6 +97,7 @@ async def _play(plot: Plot, world: World) -> None:
     auditor = fleet.make()
     await auditor.open(fleet.is_surely_dead, has_worker=False)
     subscriber = Subscriber(auditor, world.record, world.seed)
+    world.auditor, world.subscriber = auditor, subscriber
     caller = Caller(fleet, world.seed)
     background = [asyncio.create_task(subscriber.run()), asyncio.create_task(caller.run())]
     await plot(world)
@@ -94,7 +108,7 @@ async def _play(plot: Plot, world: World) -> None:
     for task in background:
         task.cancel()
     await subscriber.read_to_the_end()
-    await _take_stock(auditor, world.record)
+    await world.take_stock()
     world.record.effects = fleet.store.read_effects()
     world.record.seconds = fleet.loop.time()
 
@@ -103,13 +117,6 @@ async def _count_leases(auditor: Process, fleet: Fleet) -> None:
     """By now the leases of all that died must have been taken over."""
     owners = [each.lease.process.pid for each in await auditor.engine.journal.list_leases()]
     fleet.record.leases_left = len(set(owners) - {each.number for each in fleet.alive()})
-
-
-async def _take_stock(auditor: Process, record: Record) -> None:
-    """Read everything as it stands at the end."""
-    await _load_runs(auditor, "default", record.runs)
-    if record.planned:
-        await _load_runs(auditor, room_of("default"), record.schedules)
 
 
 async def _load_runs(auditor: Process, namespace: str, runs: dict[str, Loaded]) -> None:
