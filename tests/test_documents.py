@@ -71,6 +71,23 @@ async def test_retrying(tmp_path: Path) -> None:
     assert example.stock == {"teapot": 0}
 
 
+async def test_by_name(tmp_path: Path) -> None:
+    example: Any = code_of("by-name.md", tmp_path)
+    url = f"sqlite:///{tmp_path}/names.db"
+    assert await example.main(url) == ["fetch of cards", "sort of cards"]
+
+    @keepstep.step(name="charge", queue="payments")
+    async def charge(order: str, cents: int) -> Any:
+        return example.Payment(f"payment of {order}", cents)
+
+    @keepstep.workflow(name="ship", queue="shipping")
+    async def ship(order: str) -> str:
+        return f"a parcel for {order}"
+
+    async with Engine(url, queues=("default", "payments", "shipping")) as engine:
+        assert await engine.run(example.buy, "order-7", 1999) == "payment of order-7 for a parcel for order-7"
+
+
 async def test_observability(tmp_path: Path) -> None:
     example: Any = code_of("observability.md", tmp_path)
     async with Engine(f"sqlite:///{tmp_path}/parcels.db") as engine:

@@ -37,6 +37,7 @@ from keepstep.runtime.ambient import (
     set_status,
     uuid4,
 )
+from keepstep.runtime.by_name import step_by_name, workflow_by_name
 from keepstep.runtime.callback import Callback, callback
 from keepstep.runtime.child import ChildHandle, start_child
 from keepstep.runtime.continuing import continue_as_new
@@ -158,6 +159,7 @@ __all__ = [
     "sleep",
     "start_child",
     "step",
+    "step_by_name",
     "step_info",
     "unsafe",
     "upcast",
@@ -166,5 +168,6 @@ __all__ = [
     "version",
     "wait_for",
     "workflow",
+    "workflow_by_name",
     "write_stream",
 ]

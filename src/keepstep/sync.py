@@ -43,6 +43,7 @@ from keepstep import (
     sleep,
     start_child,
     step,
+    step_by_name,
     step_info,
     unsafe,
     upcast,
@@ -51,6 +52,7 @@ from keepstep import (
     version,
     wait_for,
     workflow,
+    workflow_by_name,
     write_stream,
 )
 from keepstep.runtime.branch import Handle, gather, start, timeout
@@ -93,6 +95,7 @@ __all__ = [
     "start",
     "start_child",
     "step",
+    "step_by_name",
     "step_info",
     "timeout",
     "unsafe",
@@ -102,5 +105,6 @@ __all__ = [
     "version",
     "wait_for",
     "workflow",
+    "workflow_by_name",
     "write_stream",
 ]

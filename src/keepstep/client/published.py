@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from keepstep.journal import Definition, InvalidInput, Journal
+from keepstep.runtime.registry import ANY
 
 KEEP_SECONDS = 5.0
 """How old an answer may be; a deploy is seen after so long, a new workflow at once."""
@@ -43,6 +44,8 @@ class Published:
         await self._read()
         if name in (known := self._of_kind("workflow")):
             return known[name]
+        if ANY in known:
+            return known[ANY]
         if known:
             names = ", ".join(sorted(known))
             raise InvalidInput(f"no worker has published a workflow {name!r}; known are: {names}")

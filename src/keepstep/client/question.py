@@ -16,9 +16,9 @@ from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, RunClo
 from keepstep.runtime import history
 from keepstep.runtime.data import decode_failure, encode, encode_value, parse_json_inputs, reader, rebuild, within_limit
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
-from keepstep.runtime.handler import ANY, Handler, handler_name
+from keepstep.runtime.handler import Handler, handler_name
 from keepstep.runtime.heard import run_that_heard
-from keepstep.runtime.registry import find_code
+from keepstep.runtime.registry import ANY, find_code
 from keepstep.worker.last_event import last_event
 from keepstep.worker.reply import UPDATE, Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
 

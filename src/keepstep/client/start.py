@@ -26,7 +26,7 @@ from keepstep.runtime import history
 from keepstep.runtime.code_version import pinned_queue
 from keepstep.runtime.data import are_comparable, encode, encode_value, parse_json_inputs, within_limit
 from keepstep.runtime.data.signature import DIGEST_BYTES
-from keepstep.runtime.registry import definition_of, find_workflow
+from keepstep.runtime.registry import check_has_name, definition_of, find_workflow
 from keepstep.runtime.workflow import RunsSync, Workflow
 from keepstep.worker.publish import version_of
 
@@ -64,6 +64,7 @@ async def start_request(
     elif known is None:
         raise InvalidInput(f"start takes a function or class decorated with @workflow, or a name, not {workflow!r}")
     else:
+        check_has_name(known)
         request = _by_definition(known, args, kwargs)
     within_limit(request.arguments, "the arguments of workflow", request.name, published.value_bytes_max)
     return request

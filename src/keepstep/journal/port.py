@@ -189,7 +189,8 @@ class Journal(Protocol):
     async def claim_work(
         self, lease_id: str, queues: Sequence[str], kinds: Sequence[str], limit: int, types: Sequence[str] = ()
     ) -> Claimed:
-        """``claim_tasks``, and admit runs that wait on these queues and whose tickets have one of the keys ``types``.
+        """``claim_tasks``, and admit runs that wait on these queues and whose tickets have one of the keys ``types``;
+        ``ANY_TYPE`` among these means every run whose ticket has its type as its key.
 
         Queues keep to their limits (``journal.queue``), whoever claims and whatever has crashed. Runs that are admitted
         are owned by the lease.

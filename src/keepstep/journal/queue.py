@@ -20,6 +20,9 @@ from .task import NewTask, Task
 TICKET = "run"
 """Kind of the task by which a run waits on a queue, and then holds its slot. Its key says who may take the run."""
 
+ANY_TYPE = "*"
+"""Among the keys of tickets that a claim asks for: each that is its run's type, whatever that is."""
+
 HELD_BY_RUN = 0
 """Owner of a ticket whose run was admitted. No lease has this number."""
 

@@ -15,7 +15,7 @@ from .data import Duration, checked_name, plain_attributes, to_seconds, within_l
 from .execution import digest_of
 from .loop import WorkflowFuture
 from .operation import ChildOperation
-from .registry import definition_of
+from .registry import check_has_name, definition_of, find_workflow
 from .relative import OtherRun
 from .step import checked_priority
 from .waiting import limited
@@ -89,6 +89,19 @@ class ChildHandle(OtherRun, Generic[R]):
         return self._operation.future.__await__()
 
 
+def _definition(workflow: Any) -> Workflow[Any, Any]:
+    """Raises ``InvalidInput`` for what is no workflow, and for no name of one."""
+    if isinstance(workflow, str):
+        from .by_name import workflow_by_name  # which stands on what stands on children
+
+        return find_workflow(workflow) or workflow_by_name(workflow)
+    definition = definition_of(workflow)
+    if definition is None:
+        raise InvalidInput(f"start_child needs a workflow, or the name of one, not {workflow!r}")
+    check_has_name(definition)
+    return definition
+
+
 @overload
 async def start_child(
     workflow: Workflow[Any, R] | type[Runs[Any, R]],
@@ -104,6 +117,8 @@ async def start_child(
 ) -> ChildHandle[R]: ...
 @overload
 async def start_child(workflow: type[RunsSync[Any, R]], *args: Any, **options: Any) -> ChildHandle[R]: ...
+@overload
+async def start_child(workflow: str, *args: Any, **options: Any) -> ChildHandle[Any]: ...
 @waits_if_sync
 async def start_child(
     workflow: Any,
@@ -119,6 +134,7 @@ async def start_child(
 ) -> ChildHandle[Any]:
     """Start a workflow as a child of this run and go on; await the handle for its result.
 
+    :param workflow: or its name, where other processes have it; then ``queue`` is theirs (``docs/by-name.md``).
     :param id: the child's workflow id; by default made from this run's id and the call's place.
     :param queue: which workers run it. :param priority: on the queue; small numbers go first, and one that names none
         has 0. :param fairness_key: whose turn it is among those of the same priority.
@@ -131,9 +147,7 @@ async def start_child(
     whose types do not fit block this run, as those of ``set_attributes`` do.
     """
     execution = required("start_child")
-    definition = definition_of(workflow)
-    if definition is None:
-        raise InvalidInput(f"start_child needs a workflow, not {workflow!r}")
+    definition = _definition(workflow)
     if id is not None:
         checked_name(id, "the id of a child", WORKFLOW_ID_CHARS_MAX)
     if queue is not None:

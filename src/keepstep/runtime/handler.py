@@ -35,15 +35,12 @@ from keepstep.journal import InvalidInput
 
 from .data import Signature, checked_name
 from .guard import Wrapper
+from .registry import ANY
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-ANY = "*"
-"""The name of a handler of all names that no other handler of its kind has."""
 
 
 class Handler(Wrapper, Generic[P, R_co]):

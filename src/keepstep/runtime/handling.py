@@ -341,6 +341,8 @@ def begin(execution: Execution, args: Sequence[Any], kwargs: dict[str, Any]) -> 
         except Exception as error:
             return _fail(error)
         call = functools.partial(call, instance)
+    if workflow.is_of_any_name:
+        call = functools.partial(call, workflow.name)
     around = execution.interceptors.run
     if not around:
         return call(*args, **kwargs)

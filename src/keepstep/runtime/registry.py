@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 DEFINITION = "__keepstep_workflow__"
 """The attribute of a workflow class that holds its definition."""
 
+ANY = "*"
+"""The name of what serves every name that nothing else of its kind serves."""
+
 _definitions: defaultdict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
 """By kind, name and version, which steps and most workflows have none of."""
 
@@ -107,9 +110,18 @@ def _file_of(definition: Any) -> str:
 
 
 def find_workflow(name: str) -> Workflow[Any, Any] | None:
-    """The workflow of that name, if this process has it; of several versions the newest."""
-    versions = _definitions["workflow"].get(name, {})
-    return versions.get("") or max(versions.values(), key=lambda each: order_of(each.version), default=None)
+    """The workflow of that name, if this process has it; of several versions the newest. Else that of any name."""
+    versions = _definitions["workflow"].get(name)
+    found: Workflow[Any, Any] | None
+    if versions:
+        found = versions.get("") or max(versions.values(), key=lambda each: order_of(each.version))
+    else:
+        found = _named(_definitions["workflow"].get(ANY, {}).get(""), name)
+    return found
+
+
+def _named(of_any: Any, name: str) -> Any:
+    return None if of_any is None else of_any.named(name)
 
 
 def find_version(name: str, version: str) -> Workflow[Any, Any] | None:
@@ -124,6 +136,26 @@ def find_code(name: str, queue: str) -> Workflow[Any, Any] | None:
     return find_workflow(name) if version is None else find_version(name, version)
 
 
+def check_takes_name(definition: Any, function: Callable[..., Any], skip_first: int = 0) -> None:
+    """Raises ``InvalidInput`` for the function of a definition of any name that has no first parameter for it."""
+    first = list(inspect.signature(function).parameters.values())[skip_first : skip_first + 1]
+    if not first or first[0].kind not in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+        before = "self, " if skip_first else ""
+        raise InvalidInput(
+            f"{function.__qualname__} serves every {definition.__keepstep__} that nothing else serves, and must take "
+            f"its name: def {function.__name__}({before}name: str, ...)"
+        )
+
+
+def check_has_name(definition: Any) -> None:
+    """Raises ``InvalidInput`` for a definition of any name where one is needed."""
+    if definition.name == ANY:
+        raise InvalidInput(
+            f"{definition.__qualname__} serves every {definition.__keepstep__} that nothing else serves; say the name "
+            f"of one: keepstep.{definition.__keepstep__}_by_name(...)"
+        )
+
+
 def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
     """The definition of a decorated function or class, or None for what is neither."""
     found: Any = vars(workflow).get(DEFINITION) if isinstance(workflow, type) else workflow
@@ -131,8 +163,10 @@ def definition_of(workflow: Any) -> Workflow[Any, Any] | None:
 
 
 def find_step(name: str) -> Step[Any, Any] | None:
-    """The step of that name, if this process has it."""
-    return _definitions["step"].get(name, {}).get("")
+    """The step of that name, if this process has it; else that of any name."""
+    known = _definitions["step"].get(name, {}).get("")
+    found: Step[Any, Any] | None = known or _named(_definitions["step"].get(ANY, {}).get(""), name)
+    return found
 
 
 def workflows() -> tuple[Workflow[Any, Any], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overload
 
 import msgspec
@@ -19,7 +20,7 @@ from .execution import digest_of
 from .interceptor import Calling, checked_headers, through
 from .loop import WorkflowFuture
 from .operation import StepOperation
-from .registry import check_no_method, names_around, register
+from .registry import ANY, check_has_name, check_no_method, check_takes_name, names_around, register
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -73,9 +74,13 @@ class Step(Generic[P, R]):
         self.fn: Callable[..., Any] = fn
         self.name = name
         self.run_options = self.decorated_options = options
+        self.is_by_name = False
+        """Its code is elsewhere, with options of its own."""
         if options.transaction:
             _check_takes_connection(fn, name)
-        self.signature = Signature.of(fn, skip_first=options.transaction, names=names_around(fn))
+        if name == ANY:
+            _check_of_any_name(self)
+        self.signature = Signature.of(fn, skip_first=options.transaction or name == ANY, names=names_around(fn))
         self.is_async = inspect.iscoroutinefunction(fn)
         self.__name__ = name
         self.__qualname__ = getattr(fn, "__qualname__", name)
@@ -87,6 +92,8 @@ class Step(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
+        if self.name == ANY:
+            check_has_name(self)
         call = (InterceptedCall if execution.around_steps else StepCall)(execution, self, args, kwargs)
         crossing = execution.loop.crossing
         return call if crossing is None else crossing.wait(call)
@@ -94,6 +101,7 @@ class Step(Generic[P, R]):
     def start(self, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[R]:
         """Start the step now and return a handle to await later; in sync workflows call its ``result()``."""
         execution = required(f"{self.name}.start(...)")
+        check_has_name(self)
         call = (InterceptedCall if execution.around_steps else StepCall)(execution, self, args, kwargs)
         future = call.begin()
         return future if execution.loop.crossing is None else Handle(future, f"step {self.name}")  # type: ignore[return-value]
@@ -105,6 +113,14 @@ class Step(Generic[P, R]):
         copy: Step[P, R] = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy.run_options = merged_options(self.run_options, self.name, options)
+        return copy
+
+    def named(self, name: str) -> Step[P, R]:
+        """Of a step of any name: the step of that one."""
+        copy: Step[P, R] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.name = copy.__name__ = name
+        copy.fn = partial(self.fn, name)
         return copy
 
     def __repr__(self) -> str:
@@ -253,6 +269,16 @@ def _check_on_cancel(options: StepOptions, name: str) -> None:
         )
 
 
+def _check_of_any_name(step: Step[Any, Any]) -> None:
+    """It is called by ``step_by_name`` alone, and so from queues."""
+    check_takes_name(step, step.fn)
+    if step.run_options.once or step.run_options.transaction:
+        raise InvalidInput(
+            f"step {step.fn.__qualname__} serves every name, and so what comes from queues; leave out once= and "
+            "transaction="
+        )
+
+
 def _check_transactional(options: StepOptions, name: str) -> None:
     if options.once:
         raise InvalidInput(
@@ -282,7 +308,12 @@ def published_options(step: Step[Any, Any]) -> dict[str, Any] | None:
     options = step.run_options
     if options is step.decorated_options:
         return None
-    changed = {name: getattr(options, name) for name in _EXECUTED_BY}
+    said = step.decorated_options if step.is_by_name else None  # of what is not said here, the code elsewhere knows
+    changed = {
+        name: getattr(options, name)
+        for name in _EXECUTED_BY
+        if said is None or getattr(options, name) != getattr(said, name)
+    }
     if options.retry is not step.decorated_options.retry:
         changed["retry"] = options.retry.as_plain()
     if options.on_cancel != step.decorated_options.on_cancel:
@@ -292,7 +323,7 @@ def published_options(step: Step[Any, Any]) -> dict[str, Any] | None:
 
 def with_published_options(step: Step[Any, Any], changed: dict[str, Any]) -> Step[Any, Any]:
     """A copy of a step with options that came from ``published_options``."""
-    options = {name.removesuffix("_seconds"): changed[name] for name in _EXECUTED_BY}
+    options = {name.removesuffix("_seconds"): changed[name] for name in _EXECUTED_BY if name in changed}
     if "retry" in changed:
         options["retry"] = Retry(**changed["retry"])
     if "on_cancel" in changed:
@@ -332,7 +363,8 @@ def step(
 def step(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a function a step.
 
-    :param name: defaults to the function's name; unique among the steps of a process.
+    :param name: defaults to the function's name; unique among the steps of a process. ``"*"`` is for all steps that
+        come from a queue and that this process has no other code for; it gets the name first (``docs/by-name.md``).
     :param retry: how errors are retried; by default 3 attempts with back-off. A crash uses up none.
     :param timeout: per attempt. :param total_timeout: over all attempts.
     :param heartbeat_timeout: an attempt must call ``keepstep.heartbeat`` at least so often.

@@ -19,7 +19,15 @@ from .crossing import check_can_cross
 from .data import Duration, Signature, checked_name, to_seconds
 from .guard import scan
 from .handler import Handlers
-from .registry import DEFINITION, check_no_method, names_around, register
+from .registry import (
+    ANY,
+    DEFINITION,
+    check_has_name,
+    check_no_method,
+    check_takes_name,
+    names_around,
+    register,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,7 +74,11 @@ class Workflow(Generic[P, R]):
         self.versions_pinned = versions_pinned
         """The versions whose runs stay with this code; empty where runs have whatever is the newest."""
         self.is_guarded = guard
-        self.signature = Signature.of(self.fn, skip_first=cls is not None, names=names)
+        self.is_of_any_name = name == ANY
+        """Its function gets the run's type before the arguments."""
+        if self.is_of_any_name:
+            _check_of_any_name(self)
+        self.signature = Signature.of(self.fn, skip_first=(cls is not None) + self.is_of_any_name, names=names)
         self.handlers = Handlers(cls, names)
         self._takes_arguments = cls is not None and _takes_arguments(cls, self.signature)
         self.__name__ = name
@@ -92,7 +104,15 @@ class Workflow(Generic[P, R]):
         execution = current()
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
+        check_has_name(self)
         return made(ChildCall(execution, self, args, kwargs, {}))  # type: ignore[no-any-return]
+
+    def named(self, name: str) -> Workflow[P, R]:
+        """Of a workflow of any name: the workflow of that one."""
+        copy: Workflow[P, R] = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy.name = copy.__name__ = name
+        return copy
 
     def new_instance(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> object | None:
         """What one run's handlers are called on; None for a function. Raises what the class's own code raises."""
@@ -112,6 +132,12 @@ def _run_of(cls: type) -> Callable[..., Any]:
             f"workflow class {cls.__qualname__} needs a method: async def run(self, ...), or def run(self, ...)"
         )
     return run
+
+
+def _check_of_any_name(workflow: Workflow[Any, Any]) -> None:
+    check_takes_name(workflow, workflow.fn, skip_first=workflow.cls is not None)
+    if workflow.version:
+        raise InvalidInput(f"workflow {workflow.fn.__qualname__} serves every name, and can have no version of its own")
 
 
 def _check_colour(fn: Callable[..., Any]) -> None:
@@ -185,7 +211,8 @@ def workflow(
 
     A class may have methods that are called from outside: see ``keepstep.signal``, ``query`` and ``update``.
 
-    :param name: defaults to the function's name; unique among the workflows of a process.
+    :param name: defaults to the function's name; unique among the workflows of a process. ``"*"`` is for runs of all
+        types on its queues that this process has no other code for; it gets the type first (``docs/by-name.md``).
     :param queue: which workers run it, unless the start says otherwise.
     :param timeout: from start to end; a run that reaches it is cancelled, compensates, and ends as ``timed_out``.
     :param version: of its code, such as ``"2"`` or ``"2026-03-01"``. A process may have several versions of a workflow,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keepstep.runtime.code_version import order_of, pinned_queue, split_queue
-from keepstep.runtime.registry import find_code, workflows
+from keepstep.runtime.registry import ANY, find_code, workflows
 from keepstep.runtime.workflow import Workflow
 
 
@@ -42,6 +42,11 @@ class Served:
             served = self._queues[key] = (*queues, *dict.fromkeys(self._pinned(queues)))
         return served
 
+    @property
+    def is_of_any_name(self) -> bool:
+        """Whether it runs whatever is offered on its queues, but for what stays with versions that it has not."""
+        return ANY in self.names()
+
     def ticket_keys(self, queues: Sequence[str]) -> tuple[str, ...]:
         """Which tickets on these queues are those of runs that it can run."""
         return (*self.names(), *self.queues(queues)[len(queues) :])
@@ -63,4 +68,6 @@ class Served:
             return find_code(name, queue)
         version = split_queue(queue, name)[1]
         fitting = [each for each in self._given if each.name == name and each.runs_version(version)]
-        return fitting[-1] if fitting else None
+        if fitting or version is not None:
+            return fitting[-1] if fitting else None
+        return next((each.named(name) for each in self._given if each.name == ANY), None)

@@ -344,7 +344,7 @@ class Worker:
         """How long to wait for a hint before looking again; 0 or less if there is something to claim."""
         poll = self.options.poll_seconds
         types = self._claimable_types()
-        if not types or self._is_stopping:
+        if types == [] or self._is_stopping:
             return poll
         wake = await self.journal.next_wake(self.lease_id, types)
         return poll if wake is None else min((wake - self.journal.clock.now()) / 1e6, poll)
@@ -356,8 +356,10 @@ class Worker:
         await self._take_up(runs)
         return len(runs)
 
-    def _claimable_types(self) -> list[str]:
-        """Runs of guests are soon done with, and wait for no room among those of Python."""
+    def _claimable_types(self) -> list[str] | None:
+        """Runs of guests are soon done with, and wait for no room among those of Python. None: whatever there is."""
+        if self.served.is_of_any_name and self.room_for_runs() > 0:
+            return None
         return [*self.served.names(), *self._guest_types] if self.room_for_runs() > 0 else self._guest_types
 
     async def _take_up(self, owned: Sequence[Run]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from keepstep.journal.deciding.turn import Progress, Turn
 from keepstep.journal.errors import Fenced
 from keepstep.journal.queue import (
+    ANY_TYPE,
     PLACES_COUNTED_MAX,
     TICKET,
     Claimed,
@@ -77,7 +78,11 @@ class MemoryShelf:
 
     def _is_offered(self, task: TaskRow) -> bool:
         kind, key = task.task.kind, task.task.key
-        return is_visible(self._tx, task) and (kind in self._kinds or (kind == TICKET and key in self._types))
+        is_asked_for = kind in self._kinds or (kind == TICKET and (key in self._types or self._is_type_asked_for(task)))
+        return is_asked_for and is_visible(self._tx, task)
+
+    def _is_type_asked_for(self, task: TaskRow) -> bool:
+        return ANY_TYPE in self._types and task.task.key == self._tx.disk.runs[task.run_id].run.type
 
 
 def claim_work(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from keepstep.journal.queue import ANY_TYPE
+
 from .statement import Statement
 from .statements import shard_sql
 
@@ -91,10 +93,12 @@ WAITING_KEYS = Statement(
 )
 
 FIRST_OF_KEYS = Statement(
-    """
+    f"""
     SELECT wanted.key, first_ones.task FROM unnest($3) AS wanted(key) CROSS JOIN LATERAL (
         SELECT t.task FROM tasks AS t WHERE t.owner IS NULL AND t.queue = $1 AND t.priority = $2
-        AND t.fairness_key = wanted.key AND (t.kind = ANY($4) OR (t.kind = 'run' AND t.key = ANY($5)))
+        AND t.fairness_key = wanted.key AND (t.kind = ANY($4) OR (t.kind = 'run' AND (t.key = ANY($5)
+            OR ('{ANY_TYPE}' = ANY($5) AND t.key = (
+                SELECT r.type FROM runs AS r WHERE r.shard = t.shard AND r.run = t.run)))))
         AND t.visible_at <= $6 AND (t.deadline IS NULL OR t.deadline >= $6) ORDER BY t.task LIMIT $7) AS first_ones
     """,
     *("text", "int4", "text[]", "text[]", "text[]", "int8", "int8"),

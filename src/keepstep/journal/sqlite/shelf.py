@@ -7,6 +7,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from keepstep.journal.deciding.codes import from_json, json_text
+from keepstep.journal.queue import ANY_TYPE
 
 from . import statements as sql
 
@@ -24,6 +25,7 @@ class SqliteShelf:
             "queue": queue,
             "kinds": json_text(kinds),
             "types": json_text(types),
+            "any_type": ANY_TYPE in types,
             "now": now,
         }
 

@@ -425,7 +425,8 @@ SELECT json_group_array(key) FROM found WHERE key IS NOT NULL
 
 _OFFERED = """
     (kind IN (SELECT value FROM json_each(:kinds))
-        OR (kind = 'run' AND key IN (SELECT value FROM json_each(:types))))
+        OR (kind = 'run' AND (key IN (SELECT value FROM json_each(:types))
+            OR (:any_type AND key = (SELECT type FROM runs WHERE runs.run = tasks.run)))))
     AND visible_at <= :now AND (deadline IS NULL OR deadline >= :now)
 """
 
