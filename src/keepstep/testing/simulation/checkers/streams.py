@@ -18,6 +18,10 @@ from keepstep.runtime.stream import position_of
 from keepstep.testing.simulation.language import ACTS, CONTRADICTION, TOLD
 from keepstep.testing.simulation.programs import SPEAKING
 from keepstep.testing.simulation.record import Execution, Hearing, Record
+from keepstep.worker.inbox import STREAM
+
+Words = tuple[history.StreamWritten, ...]
+"""What a message of a step on a queue has."""
 
 Said = tuple[int, Any, Event]
 """Position and value, and the event that has it."""
@@ -58,6 +62,14 @@ def _check_told(name: str, loaded: Loaded) -> Iterator[str]:
         yield f"{name} has told {told}, and its trace is {trace}"
 
 
+def _unread(loaded: Loaded) -> set[Any]:
+    """What steps on queues had said when the run was ended by force, before anybody had read it."""
+    if loaded.run.status is not Status.TERMINATED:
+        return set()
+    said = [msgspec.msgpack.decode(each.data, type=Words) for each in loaded.messages if each.kind == STREAM]
+    return {msgspec.json.decode(payload) for words in said for each in words for payload in each.payloads}
+
+
 def _check_acts(name: str, loaded: Loaded, executions: list[Execution]) -> Iterator[str]:
     said = _said(loaded, ACTS)
     counted = Counter(value for _, value, _ in said)
@@ -67,8 +79,9 @@ def _check_acts(name: str, loaded: Loaded, executions: list[Execution]) -> Itera
             yield f"{name} has {times} times what execution {number} has said once"
         if number not in by_number:
             yield f"{name} has what execution {number} has said, which is none of its own"
+    unread = _unread(loaded)
     for each in executions:
-        if each.is_said and each.number not in counted:
+        if each.is_said and each.number not in counted and each.number not in unread:
             yield f"{each} was told that what it said is durable, and it is not there"
     results = {
         (event.key, history.unpack(event.type, event.data).payload): event.seq
