@@ -1,4 +1,4 @@
-"""Namespace: which names it may have, and the rooms beside it in which its schedules and its retention are kept."""
+"""Namespace: which names it may have, and the rooms beside it for its schedules, its retention, and its views."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ KEYS_ROOM = ":keys"
 """In which the keys of the whole database are; no namespace can reach it."""
 
 
+def views_room(namespace: str) -> str:
+    """In which the views of a namespace are kept (``views``)."""
+    return f"{namespace}:views"
+
+
 def rooms_of(namespace: str) -> tuple[str, ...]:
     """The namespaces beside one, of runs of other languages, which belong to it."""
-    return schedules_room(namespace), retention_room(namespace)
+    return schedules_room(namespace), retention_room(namespace), views_room(namespace)
 
 
 def checked_namespace(name: str) -> str:
@@ -24,6 +29,6 @@ def checked_namespace(name: str) -> str:
     checked_name(name, "the name of a namespace", NAMESPACE_CHARS_MAX)
     rooms = (*rooms_of(""), KEYS_ROOM)
     if not name.isprintable() or name.endswith(rooms):
-        endings = " or ".join(map(repr, rooms))
-        raise InvalidInput(f"a namespace has printable signs and does not end with {endings}: not {name!r:.100}")
+        endings = ", ".join(map(repr, rooms))
+        raise InvalidInput(f"a namespace has printable signs and ends with none of {endings}: not {name!r:.100}")
     return name

@@ -7,13 +7,14 @@ from datetime import datetime
 
 from keepstep.client.info import moment, run_info
 from keepstep.client.queues import QueueInfo, Queues
+from keepstep.client.views import QUEUE as VIEWS
 from keepstep.journal import Journal, NotFound, is_surely_dead
 from keepstep.journal.backlog import Backlog
 from keepstep.retention.guest import QUEUE as RETENTION
 from keepstep.schedules.guest import QUEUE as SCHEDULES
 
-OF_GUESTS = (SCHEDULES, RETENTION)
-"""Queues of what workers do beside workflows."""
+OF_GUESTS = (SCHEDULES, RETENTION, VIEWS)
+"""Queues of what is kept as runs, and is no workflow."""
 
 
 class QueueLoad(QueueInfo, frozen=True, kw_only=True):

@@ -185,6 +185,19 @@ async def test_who_may_only_read_sees_no_token_that_completes_something(engine: 
     assert task["token"] in str(await api.get("/runs/ada"))
 
 
+async def test_views_are_saved_for_everybody_shown_and_deleted(api: Api) -> None:
+    assert await api.get("/views") == {"views": []}
+    await api.post("/views", {"name": "failed / today", "filter": "Status = 'failed'"})
+    [view] = (await api.get("/views"))["views"]
+    assert (view["name"], view["filter"], view["by"]) == ("failed / today", "Status = 'failed'", "")
+    wrong = await api.ask("POST", "/views", json={"name": "x", "filter": "Status ="})
+    assert (wrong.status_code, wrong.json()["error"]["position"]) == (400, 9)
+    assert (await api.ask("DELETE", "/views/failed%20%2F%20today")).json() == {"views": []}
+    assert (await api.refusal("DELETE", "/views/failed%20%2F%20today"))[:2] == (404, "not_found")
+    assert (await api.get("/namespaces"))["namespaces"] == ["default"]
+    assert "views" not in str(await api.get("/queues"))
+
+
 def lines(answer: httpx2.Response) -> list[dict[str, Any]]:
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson"), answer.text
     return [json.loads(line) for line in answer.text.splitlines()]

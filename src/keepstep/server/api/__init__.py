@@ -19,6 +19,7 @@ from . import (
     session,
     streams,
     timeline,
+    views,
     workers,
 )
 
@@ -37,6 +38,7 @@ _NOUNS = (
     workers,
     attributes,
     people,
+    views,
     overview,
     namespaces,
     changes,
