@@ -76,6 +76,26 @@ export class Api {
     return this.#ask(method, this.address(path), body, signal) as Promise<T>;
   }
 
+  /** A call whose answer comes line by line, each of them JSON; a line that is a refusal is raised. */
+  async lines<T>(path: string, body: unknown, online: (line: T) => void, signal: AbortSignal): Promise<void> {
+    const headers = { Accept: "application/x-ndjson, application/json", "Content-Type": "application/json" };
+    const answer = await this.#reach(this.address(path), { method: "POST", headers, body: JSON.stringify(body), signal });
+    if (!answer.ok || answer.body === null) throw refusal(answer.status, parsed(await answer.text()));
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      const whole = (rest + (value ?? "")).split("\n");
+      rest = done ? "" : whole.pop()!;
+      for (const text of whole.filter((each) => each !== "")) {
+        const line = JSON.parse(text) as T & { error?: unknown };
+        if (line.error !== undefined) throw refusal(500, line);
+        online(line);
+      }
+      if (done) return;
+    }
+  }
+
   get<T>(path: string, query: Query, signal?: AbortSignal): Promise<T> {
     return this.#ask("GET", this.address(path, query), undefined, signal) as Promise<T>;
   }
