@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import signal
+import ssl
 import time
 from pathlib import Path
 
+import click
 import httpx2
 import pytest
 
+from keepstep.cli.keys import keys_command
 from keepstep.cli.listening import is_loopback
+from keepstep.cli.server import server_command
 from tests.cli.command import Command, free_port
+from tests.server.certificates import write_certificate
 
 
 @pytest.fixture
@@ -50,6 +56,51 @@ def test_an_address_that_others_reach_is_refused_while_there_is_no_key(command: 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "keepstep keys create" in refused.stderr
     assert "--allow-anonymous" in refused.stderr
+    assert "--oidc-issuer" in refused.stderr
+
+
+OIDC = ("--oidc-issuer", "https://idp.example", "--oidc-client-id", "keepstep")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--tls-cert", "cert.pem"), "go together"),
+        (("--tls-cert", "no.pem", "--tls-key", "no.pem"), "no certificate with its key"),
+        (("--require-keys", "--allow-anonymous"), "leave one out"),
+        ((*OIDC, "--allow-anonymous"), "leave one out"),
+        (OIDC, "--oidc-role"),
+        ((*OIDC, "--oidc-role", "root=x"), "ROLE=GROUP"),
+        (("--oidc-role", "admin=x"), "need --oidc-issuer"),
+        ((*OIDC, "--oidc-role", "admin=x", "--oidc-client-secret-file", "nowhere"), "cannot be read"),
+        ((*OIDC, "--oidc-role", "admin=x", "--http", "0.0.0.0:8710"), "--public-url must begin with https"),
+        (("--oidc-issuer", "http://idp.example", "--oidc-client-id", "x", "--oidc-role", "admin=x"), "with https"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(command: Command, options: tuple[str, ...], why: str) -> None:
+    refused = command("server", "--http", str(free_port()), *options)
+    assert (refused.returncode, refused.stdout, why in refused.stderr) == (2, "", True), refused.stderr
+
+
+def test_it_starts_while_the_identity_provider_is_away_and_speaks_tls(command: Command, tmp_path: Path) -> None:
+    chain, key = write_certificate(tmp_path, "here")
+    base = f"https://127.0.0.1:{(port := free_port())}"
+    command.environment["PYTHONUNBUFFERED"] = "1"
+    command.environment["KEEPSTEP_OIDC_CLIENT_SECRET"] = "hush"
+    tls = ("--tls-cert", str(chain), "--tls-key", str(key))
+    issuer = f"http://127.0.0.1:{free_port()}"
+    oidc = ("--oidc-issuer", issuer, "--oidc-client-id", "keepstep", "--oidc-role", "admin@shop=shopkeepers")
+    server = command.begin("server", "--http", str(port), *tls, *oidc)
+    try:
+        assert server.stdout is not None
+        assert f"{base}; callers show keys or log in at {issuer}" in server.stdout.readline()
+        with httpx2.Client(base_url=base, timeout=20, verify=ssl.create_default_context(cafile=str(chain))) as web:
+            assert web.get("/readyz").text == "ok\n"
+            assert web.get("/api/v1/session").json()["log_in"] == {"name": issuer[7:], "path": "login/oidc"}
+            assert (web.get("/api/v1/runs").status_code, web.get("/login/oidc").status_code) == (401, 503)
+    finally:
+        server.kill()
+        server.wait()
 
 
 @pytest.mark.parametrize(
@@ -118,3 +169,15 @@ def test_callbacks_are_taken_that_are_signed_with_a_secret_of_the_file(command: 
 
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def test_the_document_of_access_names_options_that_there_are() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
+    named = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", document))
+    there = {each for command in (server_command, keys_command.commands["create"]) for each in options_of(command)}
+    assert named - there == set()
+    assert {each for each in there if each.startswith(("--oidc", "--tls"))} - named == set()
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts}

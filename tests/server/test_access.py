@@ -228,17 +228,58 @@ async def test_a_browser_shows_its_key_once_and_its_pages_alone_can_use_it(house
     assert wrong[:2] == (401, "unauthenticated")
     answer = await house.api.ask("POST", "/session", json={"key": house.keys[Role.OPERATE]})
     cookie = answer.headers["set-cookie"]
-    assert "; Path=/; HttpOnly; SameSite=Strict" in cookie
+    assert "; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict" in cookie
+    assert house.keys[Role.OPERATE] not in cookie
     shown = {"Cookie": cookie.partition(";")[0]}
     session = (await house.api.ask("GET", "/session", headers=shown)).json()
     assert (session["name"], session["role"]) == ("operate", "operate")
-    assert (await house.api.ask("POST", "/runs", headers=shown, json={"type": "x"})).status_code == 201
+    own = {**shown, "Origin": "http://127.0.0.1:8710"}
+    assert (await house.api.ask("POST", "/runs", headers=own, json={"type": "x"})).status_code == 201
     elsewhere = {**shown, "Origin": "https://example.org"}
     for method, path in (("POST", "/runs"), ("DELETE", "/session"), ("POST", "/runs/x/queries/y")):
         assert (await house.api.refusal(method, path, headers=elsewhere, json={"type": "x"}))[0] == 403
+    assert (await house.api.refusal("POST", "/runs", headers=shown, json={"type": "x"}))[0] == 403
     gone = await house.api.ask("DELETE", "/session", headers=shown)
     assert (gone.json()["name"], "Max-Age=0" in gone.headers["set-cookie"]) == ("", True)
-    assert (await web.get("/api/v1/runs", headers={"Cookie": "keepstep_key="})).status_code == 401
+    ended = await house.api.refusal("GET", "/runs", headers=shown)
+    assert (ended[0], "log in again" in ended[2]) == (401, True)
+    assert (await web.get("/api/v1/runs", headers={"Cookie": "keepstep_session="})).status_code == 401
+
+
+async def test_a_session_counts_no_longer_than_the_key_that_began_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard_module, "KEEP_SECONDS", 0.0)
+    answer = await house.api.ask("POST", "/session", json={"key": house.keys[Role.READ]})
+    shown = {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+    assert (await house.api.ask("GET", "/runs", headers=shown)).status_code == 200
+    await house.ring.revoke("read")
+    assert (await house.api.ask("GET", "/runs", headers=shown)).status_code == 401
+
+
+async def test_over_tls_cookies_go_over_nothing_else_and_come_from_this_host_alone(house: House) -> None:
+    web = house.api.client
+    answer = await web.post("https://127.0.0.1:8710/api/v1/session", json={"key": house.keys[Role.READ]})
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-keepstep_session=")
+    assert cookie.endswith("; Secure")
+    planted = {"Cookie": f"keepstep_session={'x' * 43}; " + cookie.partition(";")[0]}
+    assert (await house.api.ask("GET", "/runs", headers=planted)).status_code == 200
+
+
+async def test_log_ins_that_fail_and_those_that_do_not_are_in_the_audit_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "keepstep.audit")
+    await house.api.ask("POST", "/session", json={"key": "ks_abcdefgh_" + "A" * 43})
+    await house.api.ask("POST", "/session", json={"key": house.keys[Role.READ]})
+    shown = {"Authorization": f"Bearer {house.keys[Role.READ]}"}
+    await house.api.ask("POST", "/runs", headers=shown, json={"type": "x"})
+    assert [(each.__dict__["caller"], each.__dict__["status"]) for each in caplog.records] == [
+        ("anonymous", 401),
+        ("read", 200),
+        ("read", 403),
+    ]
 
 
 async def test_without_keys_a_session_says_that_none_is_needed() -> None:

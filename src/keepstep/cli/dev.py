@@ -16,9 +16,10 @@ from keepstep.journal.namespace import DEFAULT
 
 from .command import EXIT_FAILED, complain
 from .database import database_option, namespace, run
+from .door import Door
 from .listening import base_url, is_loopback, parse_address
 from .reloading import Reloading
-from .serving import Door, serving
+from .serving import serving
 
 GRACE_SECONDS = 3.0
 """What requests, and a worker that is replaced, have to end in."""
@@ -80,7 +81,7 @@ async def _develop(
 ) -> int:
     changes = _changes(places)
     options = {"workers": False, "callback_url": base_url(*address), "namespace": namespace(), "label": "keepstep dev"}
-    async with serving(url, address, Door(needs_keys=False, hosts=()), GRACE_SECONDS, options) as lifetime:
+    async with serving(url, address, Door(), GRACE_SECONDS, options) as lifetime:
         where = "" if namespace() == DEFAULT else f", namespace {namespace()}"
         _say(f"{base_url(*address)} shows every run; {url}{where}; Ctrl-C ends it")
         if is_opened:

@@ -27,6 +27,7 @@ RUNS_LOOKED_AT_MAX = 10_000
 
 EXTRAS = {
     "server": ("starlette", "uvicorn", "httpx2"),
+    "oidc": ("jwt", "cryptography", "httpx2"),
     "remote": ("httpx2",),
     "pydantic": ("pydantic",),
     "crypto": ("cryptography",),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keepstep.client.engine import Engine
     from keepstep.server.listener import Listener
     from keepstep.server.signing import Signatures
+    from keepstep.server.tls import Certificate
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -47,10 +48,10 @@ def parse_address(text: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, scheme: str = "http") -> str:
     """Where others reach a listener: by this machine's name if it listens on every address."""
     name = socket.gethostname() if host in EVERY_ADDRESS else host
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -61,12 +62,14 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-async def listen(app: Any, host: str, port: int, grace_seconds: float) -> Listener:
+async def listen(
+    app: Any, host: str, port: int, grace_seconds: float, certificate: Certificate | None = None
+) -> Listener:
     """Serve an ASGI application there. Raises ``InvalidInput`` if the address cannot be had."""
     try:
         from keepstep.server.listener import Listener
     except ImportError as error:
         raise InvalidInput(f"--http needs more packages ({error.name}): pip install 'keepstep[server]'") from error
-    listener = Listener(app, host, port, grace_seconds=grace_seconds)
+    listener = Listener(app, host, port, grace_seconds=grace_seconds, certificate=certificate)
     await listener.start()
     return listener

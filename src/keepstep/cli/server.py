@@ -11,11 +11,12 @@ from keepstep.journal import InvalidInput
 from keepstep.runtime.registry import steps, workflows
 
 from .database import database_option, namespace, run
+from .door import Door, door_options
 from .lifetime import GRACE_SECONDS
-from .listening import base_url, callback_option, parse_address
+from .listening import base_url, parse_address
 from .logs import log_options
 from .module import import_interceptors, import_module, interceptor_option
-from .serving import Door, door_of, serving
+from .serving import serving
 
 
 @click.command("server")
@@ -23,11 +24,8 @@ from .serving import Door, door_of, serving
 @click.option("--app", metavar="MODULE", help="Run the workflows and steps of this module, too, as a worker does.")
 @click.option("--queue", "queues", multiple=True, default=("default",), show_default=True, help="With --app.")
 @click.option("--callback-url", metavar="URL", help="Base of the URLs handed out; by default the --http address.")
-@callback_option
-@click.option("--require-keys", is_flag=True, help="Ask for keys on the loopback address, too.")
-@click.option("--allow-anonymous", is_flag=True, help="Let everybody who reaches the address do everything.")
-@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="By which browsers may call it, too.")
 @click.option("--grace-seconds", type=click.FloatRange(min=0), default=GRACE_SECONDS, show_default=True)
+@door_options
 @interceptor_option
 @log_options
 @database_option
@@ -36,23 +34,21 @@ def server_command(
     app: str | None,
     queues: tuple[str, ...],
     callback_url: str | None,
-    callback_secrets: str | None,
-    require_keys: bool,
-    allow_anonymous: bool,
-    hosts: tuple[str, ...],
     grace_seconds: float,
+    door: Door,
     interceptors: tuple[str, ...],
     url: str,
 ) -> int:
     """Serve the REST API under /api/v1, the web UI, and callbacks.
 
     On the loopback address, which is the default, nobody is asked who they are. On any other one callers show a key,
-    which `keepstep keys create` makes; while there is none, such an address is refused.
+    which `keepstep keys create` makes, or log in at an identity provider, which --oidc-issuer names; while there is
+    neither, such an address is refused.
 
     SIGTERM and Ctrl-C stop it gracefully; a second one stops it at once.
     """
     host, port = parse_address(http)
-    door = door_of(host, hosts, callback_secrets, require_keys=require_keys, allow_anonymous=allow_anonymous)
+    door = door.at(host, port)
     if app is not None:
         import_module(app)
         if not workflows() and not steps():
@@ -60,7 +56,7 @@ def server_command(
     options = {
         "workers": app is not None,
         "queues": queues,
-        "callback_url": callback_url or base_url(host, port),
+        "callback_url": callback_url or base_url(host, port, door.scheme),
         "namespace": namespace(),
         "label": app or "",
         "interceptors": import_interceptors(interceptors),
@@ -70,8 +66,7 @@ def server_command(
 
 async def _serve(url: str, address: tuple[str, int], door: Door, grace_seconds: float, options: dict[str, Any]) -> int:
     async with serving(url, address, door, grace_seconds, options) as lifetime:
-        asked = "callers show keys" if door.needs_keys else "nobody is asked who they are"
-        click.echo(f"keepstep server {os.getpid()}: {base_url(*address)}; {asked}; {url}")
+        click.echo(f"keepstep server {os.getpid()}: {base_url(*address, door.scheme)}; {door.says}; {url}")
         await lifetime.wait()
         click.echo("keepstep server: stopping; a second signal stops at once")
     return 0

@@ -13,6 +13,12 @@ NAMESPACE_CHARS_MAX = 200
 KEYS_ROOM = ":keys"
 """In which the keys of the whole database are; no namespace can reach it."""
 
+SESSIONS_ROOM = ":sessions"
+"""In which those are who have logged in to a server of it."""
+
+OWNERLESS_ROOMS = (KEYS_ROOM, SESSIONS_ROOM)
+"""Which belong to no namespace."""
+
 
 def views_room(namespace: str) -> str:
     """In which the views of a namespace are kept (``views``)."""
@@ -27,7 +33,7 @@ def rooms_of(namespace: str) -> tuple[str, ...]:
 def checked_namespace(name: str) -> str:
     """The name of a namespace, if it can be one. Raises ``InvalidInput``."""
     checked_name(name, "the name of a namespace", NAMESPACE_CHARS_MAX)
-    rooms = (*rooms_of(""), KEYS_ROOM)
+    rooms = (*rooms_of(""), *OWNERLESS_ROOMS)
     if not name.isprintable() or name.endswith(rooms):
         endings = ", ".join(map(repr, rooms))
         raise InvalidInput(f"a namespace has printable signs and ends with none of {endings}: not {name!r:.100}")

@@ -48,6 +48,7 @@ def server_app(engines: Engines, guard: Guard | None = None, signatures: Signatu
         routes=[
             *_api(desk),
             *callback_routes(engines.first, signatures),
+            *_log_in(desk.guard),
             Address("/healthz", healthz, methods=["GET"]),
             Address("/readyz", _readyz(engines), methods=["GET"]),
             *(_guarded(each, desk) for each in metrics_routes(engines.first)),
@@ -59,6 +60,14 @@ def server_app(engines: Engines, guard: Guard | None = None, signatures: Signatu
     app.router.redirect_slashes = False
     app.state.desk = desk
     return app
+
+
+def _log_in(guard: Guard) -> list[BaseRoute]:
+    if guard.provider is None:
+        return []
+    from .oidc.login import log_in_routes
+
+    return log_in_routes(guard)
 
 
 def _api(desk: Desk) -> list[BaseRoute]:

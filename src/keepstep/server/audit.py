@@ -1,7 +1,7 @@
 """Audit: one line in the log ``keepstep.audit`` for every call that changes something, or tried to.
 
-The line has who called, what, where, from which address, and what came of it; with ``--log-format json`` each of them
-is a field of its own. It has no values and no keys.
+Log-ins and log-outs are among them. The line has who called, what, where, from which address, and what came of it; with
+``--log-format json`` each of them is a field of its own. It has no values and no keys.
 """
 
 from __future__ import annotations
@@ -30,19 +30,28 @@ class AuditLine:
 
     def write(self, status: int) -> None:
         """It was answered."""
-        if self.route is None or not self.route.changes:
-            return
-        client = self._scope.get("client")
-        fields = {
-            "caller": UNKNOWN if self.caller is None else self.caller.name,
-            "call": self.route.name,
-            "address": self._scope["path"],
-            "in_namespace": self.namespace,
-            "client": client[0] if client else "",
-            "status": status,
-        }
-        logger.info(
-            "%(caller)s: %(call)s at %(address)s in namespace %(in_namespace)r, from %(client)s: %(status)d",
-            fields,
-            extra=fields,
-        )
+        if self.route is not None and self.route.changes:
+            _write(self._scope, self.route.name, self.caller, self.namespace, status)
+
+
+def record_log_in(scope: Scope, caller: Caller | None, status: int) -> None:
+    """Somebody has come back from the identity provider."""
+    _write(scope, "log_in", caller, "", status)
+
+
+def _write(scope: Scope, call: str, caller: Caller | None, namespace: str, status: int) -> None:
+    client = scope.get("client")
+    fields = {
+        "caller": UNKNOWN if caller is None else caller.name,
+        "subject": "" if caller is None else caller.subject,
+        "call": call,
+        "address": scope["path"],
+        "in_namespace": namespace,
+        "client": client[0] if client else "",
+        "status": status,
+    }
+    logger.info(
+        "%(caller)s: %(call)s at %(address)s in namespace %(in_namespace)r, from %(client)s: %(status)d",
+        fields,
+        extra=fields,
+    )

@@ -27,10 +27,14 @@ class Call:
         self.engine = engine
         """Of the namespace that is asked."""
         self.caller = caller
+        """A log-in puts in its place who that was."""
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         """Of the request, their names in small letters."""
         self.root_path = str(scope.get("root_path", ""))
         self.is_secure = scope.get("scheme") == "https"
+        client = scope.get("client")
+        self.client = str(client[0]) if client else ""
+        """The address that it comes from."""
         self.status: int | None = None
         """Of the answer, where it is not the route's usual one."""
         self.cookie = ""

@@ -54,6 +54,7 @@ class Endpoint:
             return
         except Exception as error:
             refusal = refusal_of(error)
+            line.caller = line.caller or refusal.caller
             status, body = refusal.status, refusal.body()
             headers = [_JSON, *((name.lower().encode(), text.encode()) for name, text in refusal.headers.items())]
         line.write(status)
@@ -78,6 +79,7 @@ class Endpoint:
                 given["body"] = decode_body(await read_body(scope, receive, route.body_bytes_max), route.body)
             call = Call(self._desk, engine, caller, scope)
             answer = await route.handle(call, **given)
+            line.caller = call.caller
         if not route.is_json:
             return route.statuses[0], [], cast(ASGIApp, answer)
         return call.status or route.statuses[0], self._headers(call), msgspec.json.encode(answer)

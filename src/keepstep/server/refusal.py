@@ -46,6 +46,8 @@ from keepstep.journal import (
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 from keepstep.search import FilterError
 
+from .caller import Caller
+
 logger = logging.getLogger("keepstep.server")
 
 RETRY_AFTER_SECONDS = 2
@@ -83,9 +85,12 @@ class Refusal(Exception):
         position: int = 0,
         kind: str = "",
         headers: Mapping[str, str] | None = None,
+        caller: Caller | None = None,
     ) -> None:
+        """``caller``: who is refused, for the audit log, where that is known."""
         super().__init__(message)
         self.status = status
+        self.caller = caller
         self.detail = ErrorDetail(code=code, message=message, field=field, position=position, kind=kind)
         self.headers = dict(headers or {})
 

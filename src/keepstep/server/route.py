@@ -94,7 +94,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changes(self) -> bool:
         """Whether it can change anything, so that it belongs into the audit log."""
-        return self.role not in (Role.PUBLIC, Role.READ)
+        return self.role not in (Role.PUBLIC, Role.READ) or (self.role is Role.PUBLIC and self.method != "GET")
 
 
 class Routes:

@@ -26,7 +26,7 @@ from starlette.routing import BaseRoute, Route
 
 STATIC: Final = Path(__file__).parent / "static"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
-NOT_PAGES: Final = ("api", "callbacks", "assets", "metrics", "healthz", "readyz")
+NOT_PAGES: Final = ("api", "callbacks", "login", "assets", "metrics", "healthz", "readyz")
 """First parts of addresses that machines ask for: what is not found below them is no page of the UI."""
 
 NOT_BUILT: Final = """<!doctype html>

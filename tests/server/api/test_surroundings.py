@@ -13,7 +13,7 @@ import pytest
 
 import keepstep
 from keepstep import Engine, workflow
-from keepstep.client.access import Role
+from keepstep.client.access import Grant, Role
 from keepstep.server.app import server_app
 from keepstep.server.caller import Caller
 from keepstep.server.engines import Engines
@@ -46,7 +46,7 @@ class Reader(Guard):
     """Takes everybody for somebody who may only read."""
 
     async def admit(self, *_: Any, **__: Any) -> Caller:
-        return Caller(name="reader", role=Role.READ)
+        return Caller(name="reader", grants=(Grant(role=Role.READ),))
 
 
 async def test_a_queue_is_limited_paused_and_reset(api: Api) -> None:

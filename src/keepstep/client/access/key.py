@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from .grant import Grant
 from .role import Role
 
 PREFIX = "ks_"
@@ -32,15 +33,25 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     namespaces: tuple[str, ...] = ()
     """Where it may be used; everywhere, if there are none."""
+    decodes: bool = False
+    """Whether encrypted values are opened for its owner where the server has the keys of the codec."""
     digest: str
     created_at: int
     """Engine time in microseconds."""
     expires_at: int | None = None
 
+    @property
+    def grant(self) -> Grant:
+        """What its owner may do."""
+        return Grant(role=self.role, namespaces=self.namespaces, decodes=self.decodes)
+
+    def counts(self, now: int) -> bool:
+        """Whether it has not expired."""
+        return self.expires_at is None or now < self.expires_at
+
     def fits(self, secret: str, now: int) -> bool:
         """Whether that is its secret, and it still counts."""
-        is_it = hmac.compare_digest(self.digest, digest_of(secret))
-        return is_it and (self.expires_at is None or now < self.expires_at)
+        return hmac.compare_digest(self.digest, digest_of(secret)) and self.counts(now)
 
 
 def make_secret(random_bytes: Callable[[int], bytes]) -> tuple[str, str]:

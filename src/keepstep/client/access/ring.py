@@ -51,17 +51,23 @@ class KeyRing:
     """The keys of a store. ``random_bytes`` and ``make_id`` are where chance comes from."""
 
     def __init__(self, store: Journal, random_bytes: Callable[[int], bytes], make_id: Callable[[], str]) -> None:
-        self._store = store
-        self._random_bytes = random_bytes
-        self._make_id = make_id
+        self.store = store
+        self.random_bytes = random_bytes
+        self.make_id = make_id
 
     async def list(self) -> list[Key]:
         """All that were not revoked, expired ones too, in the order in which they were made."""
-        run = await self._store.find_run(KEYS_ROOM, ID)
+        run = await self.store.find_run(KEYS_ROOM, ID)
         return [] if run is None else list(_read(run).keys.values())
 
     async def create(
-        self, name: str, role: Role, namespaces: tuple[str, ...] = (), expires_after_seconds: float | None = None
+        self,
+        name: str,
+        role: Role,
+        namespaces: tuple[str, ...] = (),
+        expires_after_seconds: float | None = None,
+        *,
+        decodes: bool = False,
     ) -> tuple[Key, str]:
         """A new key, and the text that its owner shows, which nobody can ever read again. Raises ``InvalidInput``."""
         checked_name(plain_text(name, "the name of a key"), "the name of a key", NAME_CHARS_MAX)
@@ -71,13 +77,14 @@ class KeyRing:
             raise InvalidInput(f"a key is for {NAMESPACES_MAX} namespaces at most; leave them out for all")
         if role is Role.PUBLIC:
             raise InvalidInput("what is public needs no key; the roles of keys are read, operate and admin")
-        now = self._store.clock.now()
-        id, secret = make_secret(self._random_bytes)
+        now = self.store.clock.now()
+        id, secret = make_secret(self.random_bytes)
         key = Key(
             id=id,
             name=name,
             role=role,
             namespaces=tuple(map(checked_namespace, namespaces)),
+            decodes=decodes,
             digest=digest_of(secret),
             created_at=now,
             expires_at=None if expires_after_seconds is None else now + round(expires_after_seconds * 1e6),
@@ -90,7 +97,7 @@ class KeyRing:
                 raise InvalidInput(f"there are {KEYS_MAX} keys already; revoke those that nobody uses")
             return {**keys, id: key}
 
-        await self._change(add, f"create {id}: {name} ({role.value})")
+        await self._change(add, f"create {id}: {name} ({role.value}{', decodes' if decodes else ''})")
         return key, write_key(id, secret)
 
     async def revoke(self, name_or_id: str) -> Key:
@@ -108,7 +115,7 @@ class KeyRing:
 
     async def _change(self, edit: Callable[[dict[str, Key]], dict[str, Key]], audit: str) -> None:
         for _ in range(TRIES_MAX):
-            run = await self._store.find_run(KEYS_ROOM, ID)
+            run = await self.store.find_run(KEYS_ROOM, ID)
             if run is None:
                 edit({})  # what cannot be is refused before anything is written
                 await self._begin()
@@ -122,7 +129,7 @@ class KeyRing:
                 audit=audit,
             )
             try:
-                await self._store.commit(commit)
+                await self.store.commit(commit)
                 return
             except Conflict:
                 continue
@@ -130,10 +137,10 @@ class KeyRing:
 
     async def _begin(self) -> None:
         """A ring without keys. No worker is ever offered it."""
-        now = self._store.clock.now()
-        await self._store.start(
+        now = self.store.clock.now()
+        await self.store.start(
             NewRun(
-                run_id=self._make_id(),
+                run_id=self.make_id(),
                 workflow_id=ID,
                 namespace=KEYS_ROOM,
                 language=LANGUAGE,

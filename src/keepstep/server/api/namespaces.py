@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from keepstep.client.access.role import Role
-from keepstep.client.namespace import KEYS_ROOM, rooms_of
+from keepstep.client.namespace import OWNERLESS_ROOMS, rooms_of
 from keepstep.journal import Journal
 from keepstep.server.call import Call
 from keepstep.server.route import Query, Routes
@@ -40,7 +40,7 @@ async def _read(store: Journal) -> list[str]:
 
 def _owner(name: str) -> str:
     """The namespace that a name is, or is a room of; "" for what belongs to none."""
-    if name == KEYS_ROOM:
+    if name in OWNERLESS_ROOMS:
         return ""
     for ending in rooms_of(""):
         name = name.removesuffix(ending)
