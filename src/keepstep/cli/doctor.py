@@ -14,10 +14,13 @@ import click
 from keepstep.client.engine import Engine
 from keepstep.journal import Condition, LeaseState, SchemaTooNew, StoreUnavailable, is_surely_dead
 
+from .access_findings import look_at_access, look_at_ui
 from .command import EXIT_FAILED, EXIT_WRONG_USE
 from .database import client, database_option, json_option, run
 from .file_findings import file_of, look_at_file
 from .finding import Finding
+from .operation_findings import look_at_operation
+from .postgres_findings import is_postgres, look_at_postgres
 from .sealing_findings import look_at_codec
 from .table import print_json, span
 
@@ -26,12 +29,16 @@ RUNS_LOOKED_AT_MAX = 10_000
 """Open runs, newest first, whose queues and parked steps are looked at."""
 
 EXTRAS = {
-    "server": ("starlette", "uvicorn", "httpx2"),
+    "server": ("starlette", "uvicorn", "httpx2", "watchfiles"),
     "oidc": ("jwt", "cryptography", "httpx2"),
+    "postgres": ("psycopg",),
+    "sync": ("greenlet",),
     "remote": ("httpx2",),
     "pydantic": ("pydantic",),
     "crypto": ("cryptography",),
     "s3": ("obstore",),
+    "metrics": ("prometheus_client",),
+    "otel": ("opentelemetry",),
 }
 """What each extra brings."""
 
@@ -48,7 +55,7 @@ def doctor_command(as_json: bool, url: str) -> int:
 
 async def _examine(as_json: bool, url: str) -> int:
     file = file_of(url)
-    findings = [*_installation(), *look_at_codec()]
+    findings = [*_installation(), *look_at_ui(), *look_at_codec()]
     if any(each.level == "problem" for each in findings):
         _print(findings, as_json)
         return EXIT_FAILED
@@ -56,7 +63,10 @@ async def _examine(as_json: bool, url: str) -> int:
     try:
         async with client(url) as engine:
             findings += [] if file is None else look_at_file(file)
+            findings += look_at_postgres(url) if is_postgres(url) else []
             findings += [each async for each in _database(engine)]
+            findings += [each async for each in look_at_operation(engine)]
+        findings += [each async for each in look_at_access(url)]
     except (StoreUnavailable, SchemaTooNew) as error:
         findings.append(Finding("problem", str(error)))
     _print(findings, as_json)
