@@ -268,6 +268,59 @@ def test_an_attempt_that_has_lost_its_run_hears_that_when_it_speaks(queue: str |
     assert all("of the step any more" in each or "another worker" in each for each in on_an_engine(program))
 
 
+@step(queue="default", retry=Retry(max_attempts=1))
+async def speak_behind_a_pause() -> None:
+    stage.told.append("begun")
+    await stage.may_go_on.wait()
+    await keepstep.write_stream("words", "one")
+    await keepstep.write_stream("words", "two")
+    stage.told.append("said")
+
+
+@workflow
+async def be_paused_while_it_speaks() -> None:
+    await speak_behind_a_pause()
+
+
+async def end_what_is_paused(engine: Engine, *, restarts: bool) -> None:
+    """A run that is paused records nothing; what its steps have said meanwhile is there all the same when it ends."""
+    global stage
+    stage = Stage()
+    handle = await engine.start(be_paused_while_it_speaks, id="paused")
+    run_id = handle.run_id
+    assert run_id is not None
+    while not stage.told:
+        await asyncio.sleep(0.01)
+    await handle.pause()
+    while (await handle.describe()).condition != "paused":
+        await asyncio.sleep(0.01)
+    stage.may_go_on.set()
+    while len(stage.told) < 2:
+        await asyncio.sleep(0.01)
+    assert await read_now(handle) == []
+    if restarts:
+        await engine.start(be_paused_while_it_speaks, id="paused", if_running="restart")
+    else:
+        await handle.terminate("enough")
+    said = [(each.value, each.step, each.attempt) async for each in engine.get("paused", run_id).stream("words")]
+    assert said == [("one", "speak_behind_a_pause", 1), ("two", "speak_behind_a_pause", 1)]
+    assert [event.type async for event in engine.get("paused", run_id).history()][-1] == "workflow_terminated"
+    assert not [each.kind for each in await engine.journal.read_messages(run_id) if each.kind == "stream"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_step_has_said_is_recorded_when_its_run_is_ended_by_force(restarts: bool, tmp_path: Path) -> None:
+    async def program(engine: Engine) -> None:
+        await end_what_is_paused(engine, restarts=restarts)
+
+    async def on_sqlite() -> None:
+        async with Engine(f"sqlite:///{tmp_path}/words.db") as engine:
+            await program(engine)
+
+    on_an_engine(program)
+    asyncio.run(on_sqlite())
+
+
 def test_a_worker_that_has_lost_the_task_of_a_step_cannot_speak_for_it() -> None:
     async def program(engine: Engine) -> list[tuple[int, str]]:
         global stage

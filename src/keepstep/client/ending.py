@@ -7,6 +7,7 @@ it was read is read again, a bounded number of times.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -27,6 +28,7 @@ from keepstep.runtime import history
 from keepstep.runtime.data import plain_text
 from keepstep.runtime.history import pack
 from keepstep.runtime.reopening import without_superseded
+from keepstep.worker.inbox import STREAM, words_in
 from keepstep.worker.kinship import words_after_termination
 from keepstep.worker.observer import Observers
 from keepstep.worker.said import Hearing
@@ -100,8 +102,9 @@ class _Ending:
     ) -> _Ending:
         """``restarted_as`` is the run that takes its place, if one does."""
         data = pack(history.WorkflowTerminated(reason, restarted_as, observers is not None))
-        event = NewEvent(history.WORKFLOW_TERMINATED, journal.clock.now(), None, data)
         of_children, hearing = await _read_history(journal, run, is_heard=observers is not None)
+        words, consume = await _read_words(journal, run)
+        event = NewEvent(history.WORKFLOW_TERMINATED, journal.clock.now(), None, data)
         send = words_after_termination(run.namespace, run.run_id, of_children)
         if run.parent_run_id is not None:
             told = pack(history.ChildClosed(Status.TERMINATED, b""))
@@ -111,16 +114,33 @@ class _Ending:
             version=run.version,
             seize=True,
             status=Status.TERMINATED,
-            events=(event,),
+            events=(*words, event),
+            consume=consume,
             send=tuple(send),
             audit=f"terminate: {reason}",
+            is_spoken=bool(words),
         )
         return cls(run, commit, hearing, observers)
 
     def tell(self) -> None:
         """It is durable."""
         if self._observers is not None:
-            tell_closed(self._observers, self._run, Status.TERMINATED, self.commit.events[0].time, self._hearing)
+            tell_closed(self._observers, self._run, Status.TERMINATED, self.commit.events[-1].time, self._hearing)
+
+
+async def _read_words(journal: Journal, run: Run) -> tuple[list[NewEvent], tuple[int, ...]]:
+    """What steps on queues have written to streams and the run has not recorded yet, as events, and their messages.
+
+    They were told that it is durable. Who says more meanwhile changes the run's version. What is sealed with keys that
+    are not here stays where it is.
+    """
+    words: list[NewEvent] = []
+    consume: list[int] = []
+    for message in await journal.read_messages(run.run_id):
+        with suppress(msgspec.DecodeError):
+            words += words_in(message, journal.clock.now()) if message.kind == STREAM else ()
+            consume += (message.n,) if message.kind == STREAM else ()
+    return words, tuple(consume)
 
 
 async def _read_history(

@@ -173,8 +173,13 @@ def _stream(resident: Resident, message: Message, events: list[NewEvent], _: lis
 
     It had the task when it said so: the code may have let go of the step meanwhile, but nobody has followed it.
     """
+    events.extend(words_in(message, resident.worker.journal.clock.now()))
+
+
+def words_in(message: Message, now: int) -> list[NewEvent]:
+    """The events that record what a step on a queue has written. Raises ``msgspec.DecodeError``."""
     said = msgspec.msgpack.decode(message.data, type=tuple[history.StreamWritten, ...])
-    events.extend(resident.event(history.STREAM_WRITTEN, None, pack(each)) for each in said)
+    return [NewEvent(history.STREAM_WRITTEN, now, None, pack(each)) for each in said]
 
 
 def told_of(events: Sequence[NewEvent]) -> dict[str, bool]:
