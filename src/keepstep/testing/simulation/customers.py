@@ -42,6 +42,9 @@ SPEAKING_TOO, SPOKEN, HEARD = 0.25, 0.3, 0.8
 RATED_RUNS = 0.4
 """Of the runs that are not spoken to, those that wait on a queue with rates, in stories with these."""
 
+PRIORITIES, DELAYED, DELAYS = (-1, 0, 0, 1), 0.2, (0.5, 2.0)
+"""Of runs on the queue of those that are spoken to; and, in seconds, of others, as many as that."""
+
 CHANGES_MAX = 3
 MUST = "must"
 """Updates whose names begin with it are waited for by the program."""
@@ -73,6 +76,10 @@ def _give_features(start: Start, features: frozenset[Feature], chance: random.Ra
     start.program = vary(start.program, features, chance)
     if Feature.RATES in features and start.type == WALK and chance.random() < RATED_RUNS:
         start.options |= {"queue": RATED_QUEUE, "fairness_key": rated_key_of(start.workflow_id)}
+    if Feature.TURNS in features and start.type == TALK:
+        start.options["priority"] = chance.choice(PRIORITIES)
+    elif Feature.TURNS in features and not start.options and chance.random() < DELAYED:
+        start.options["delay"] = chance.choice(DELAYS)
 
 
 class Customer:
@@ -178,8 +185,10 @@ class Customer:
 
     async def _begin(self, engine: Engine) -> None:
         start = self._start
+        start.asked = start.asked or self._fleet.now()
         handle: RunHandle[Any] = await engine.start(start.type, start.program, id=start.workflow_id, **start.options)
         start.is_acknowledged, start.run_id = True, start.run_id or handle.run_id
+        start.acknowledged = start.acknowledged or self._fleet.now()
         self._trace(f"{start.workflow_id} is acknowledged as {handle.run_id}")
 
     async def _say(self, n: int, name: str, seconds: float = 3.0) -> None:

@@ -33,6 +33,8 @@ class Feature(StrEnum):
     """Steps whose end is waited for when they are cancelled."""
     HEADERS = "headers 209"
     """What starts carry goes with the steps of their runs, those of children and continuations included."""
+    TURNS = "turns 258"
+    """Priorities, starts with a delay, and queues that are paused."""
     RETENTION = "retention 230"
     """In the end closed runs are removed, and some of them archived."""
 

@@ -25,8 +25,10 @@ from keepstep.journal.deciding import change as decided
 from keepstep.journal.deciding import rate, turn
 from keepstep.journal.memory import change as memory_change
 from keepstep.journal.memory.queueing import RUN_ITSELF, MemoryShelf
+from keepstep.journal.queue import Queue
 from keepstep.journal.sqlite.deeds import Sandbox
 from keepstep.journal.sqlite.shelf import SqliteShelf
+from keepstep.queues.waiting import WaitingOptions
 from keepstep.retention.sweep import Sweeping
 from keepstep.runtime import history
 from keepstep.runtime.execution import Execution
@@ -366,6 +368,24 @@ def _rate_forgotten() -> list[Replacement]:
     return [(rate.KeyRates, "note", lambda *_: {})]
 
 
+def _turn_reversed() -> list[Replacement]:
+    """Large numbers go first."""
+    priorities = MemoryShelf.priorities
+    return [(MemoryShelf, "priorities", lambda shelf, limit: priorities(shelf, limit)[::-1])]
+
+
+def _queue_unpaused() -> list[Replacement]:
+    """A queue goes on although it is paused."""
+    changed = Queue.changed
+    return [(Queue, "changed", lambda *said: msgspec.structs.replace(changed(*said), is_paused=False))]
+
+
+def _delay_cut_short() -> list[Replacement]:
+    """A delayed run begins half a second before its time."""
+    not_before = WaitingOptions.not_before
+    return [(WaitingOptions, "not_before", lambda waiting, now: max(not_before(waiting, now) - 500_000, 0))]
+
+
 def _end_unawaited() -> list[Replacement]:
     """Code that has cancelled a step goes on at once, also where it is to wait for the step's end."""
     return [(Execution, "have_it_end", lambda *_: False)]
@@ -533,6 +553,9 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "key-uncounted": _key_uncounted,
     "rate-too-many": _rate_too_many,
     "rate-forgotten": _rate_forgotten,
+    "turn-reversed": _turn_reversed,
+    "queue-unpaused": _queue_unpaused,
+    "delay-cut-short": _delay_cut_short,
     "end-unawaited": _end_unawaited,
     "headers-left": _headers_left,
     "swept-early": _swept_early,

@@ -183,7 +183,7 @@ class Process(Fate):
 
     def _note_handouts(self, claimed: Claimed, asked: float) -> None:
         """The store has handed something out to it, of which it may never hear."""
-        times = (round(asked * 1e6), self.loop.microseconds(), self.number)
+        times = (EPOCH_MICROSECONDS + round(asked * 1e6), EPOCH_MICROSECONDS + self.loop.microseconds(), self.number)
         for task in claimed.tasks:
             self.record.handouts.append(Handout(task.queue, task.run_id, task.key, *times))
         for run in claimed.runs:

@@ -49,7 +49,10 @@ class Start:
     is_to_be_ended: bool = False
     """Somebody has asked to cancel or to terminate it."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Whatever else the start says: a queue, a key."""
+    """Whatever else the start says: a queue, a key, a priority, a delay."""
+    asked: int | None = None
+    """When it was asked for first, and (``acknowledged``) when that was answered first."""
+    acknowledged: int | None = None
     told: Any = None
     """Of a program with chapters: what its first run's result was said to be."""
 
@@ -170,6 +173,15 @@ class Handout:
 
 
 @dataclass(slots=True)
+class QueuePause:
+    """A queue was paused at the latest from one moment on, and until another one at least."""
+
+    queue: str
+    paused: int
+    resumed: int | None = None
+
+
+@dataclass(slots=True)
 class KeepRule:
     """For how long, in microseconds, runs that were closed with a status are kept, as somebody has asked for it."""
 
@@ -220,6 +232,7 @@ class Record:
     faults: Counter[str] = field(default_factory=Counter)
     handouts: list[Handout] = field(default_factory=list)
     """In the order in which the store told of them."""
+    queue_pauses: list[QueuePause] = field(default_factory=list)
     rules: list[KeepRule] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .customers import ARRIVAL_SECONDS, Customer
 from .faults import Mischief, draw_faults_of_schedules
 from .features import Feature, draw_features
+from .foreman import Foreman
 from .janitor import Janitor
 from .language import FITTING
 from .operator import Operator
@@ -69,6 +70,8 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
             await operator.deploy_newest()  # customers wait for runs that older code could not go on with
 
         visits = [each.visit() for each in customers] + [each.visit() for each in planners]
+        if Feature.TURNS in features:
+            visits.append(Foreman(fleet, world.seed, trace).visit())
         await asyncio.gather(mischief_and_its_end(), *visits)
         trace("the operator takes over")
         await operator.deploy_newest()

@@ -24,6 +24,7 @@ from . import (
     streams,
     timers,
     transactions,
+    turns,
     updates,
     ways,
 )
@@ -40,6 +41,7 @@ CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     once.check,
     slots.check,
     rates.check,
+    turns.check,
     lingering.check,
     headers.check,
     retention.check,
