@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
-from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed
+from keepstep.journal import Condition, InvalidInput, JournalError, NotFound, RunClosed
 from keepstep.runtime.errors import Blocked, NoWorker, TimedOut, UpdateFailed, UpdateRejected, WorkflowFailed
 
 from .asking import Asking
@@ -24,7 +25,7 @@ from .language import ACTS, RATED_QUEUE, REFUSED, TALK, TOLD, WALK, WALK_IN_TIME
 from .listening import listen
 from .process import Died, Process
 from .programs import CHAPTERS, SPEAKING, Node, count_changes, count_musts, draw_chapters, draw_program
-from .record import Answer, Change, Hearing, Record, Signal, Start
+from .record import Answer, Change, Hearing, Record, RunPause, Signal, Start
 from .trace import Trace
 
 ARRIVAL_SECONDS = 6.0
@@ -44,6 +45,9 @@ RATED_RUNS = 0.4
 
 PRIORITIES, DELAYED, DELAYS = (-1, 0, 0, 1), 0.2, (0.5, 2.0)
 """Of runs on the queue of those that are spoken to; and, in seconds, of others, as many as that."""
+
+PAUSED = 0.4
+"""Of the runs that are paused, in stories with that."""
 
 CHANGES_MAX = 3
 MUST = "must"
@@ -96,6 +100,7 @@ class Customer:
         self._trace = trace
         self._ask = Asking(fleet, chance, through).ask
         self._promised: list[asyncio.Task[None]] = []
+        self._interrupting = random.Random(f"{fleet.seed}/{start.workflow_id}/interrupting")
         self._listening: list[asyncio.Task[None]] = []
         self._record.starts[start.workflow_id] = start
 
@@ -125,6 +130,8 @@ class Customer:
         await asyncio.sleep(chance.random() * ARRIVAL_SECONDS)
         await self._ask(self._begin)
         self._listen()
+        if Feature.PAUSES in self._record.features and self._interrupting.random() < PAUSED:
+            self._promised.append(asyncio.create_task(self._interrupt()))
         await asyncio.gather(*(self._say(n, "word") for n in range(chance.randint(0, WORDS_MAX))))
         if self._start.type == TALK:
             changes = (self._change(self._draw_change(n)) for n in range(chance.randint(0, CHANGES_MAX)))
@@ -150,7 +157,7 @@ class Customer:
         """Say all that the program waits for without an end."""
         musts = count_musts(self._start.program)
         changes = count_changes(self._start.program)
-        self._promised = [
+        self._promised += [
             asyncio.create_task(self._change(Promised(f"{MUST}-{n}", 0.0, False), seconds)) for n in range(changes)
         ]
         await asyncio.gather(*(self._say(n, "must", seconds) for n in range(musts)))
@@ -158,8 +165,33 @@ class Customer:
     async def wait_for_promises(self) -> None:
         """An update of a run that is parked has to wait until an operator has looked after that."""
         await asyncio.gather(*self._promised)
-        if self._promised:
+        if count_changes(self._start.program):
             await self._query()
+
+    async def _interrupt(self) -> None:
+        """Have the run stand still for a while."""
+        chance, pause = self._interrupting, RunPause(self._start.workflow_id)
+        ask = Asking(self._fleet, chance).ask
+        await asyncio.sleep(chance.random() * 3.0)
+        self._record.run_pauses.append(pause)
+
+        async def stop(engine: Engine) -> None:
+            with suppress(InvalidInput):  # nobody runs it
+                await engine.get(pause.workflow_id).pause()
+            described = await engine.get(pause.workflow_id).describe()
+            if described.condition is Condition.PAUSED:
+                pause.run_id, pause.seen = described.run_id, self._fleet.now()
+
+        async def go_on(engine: Engine) -> None:
+            with suppress(InvalidInput):  # an answer was lost, and it goes on already
+                await engine.get(pause.workflow_id).resume()
+            pause.told = self._fleet.now()
+
+        await ask(stop)
+        await asyncio.sleep(chance.random() * 2.0)
+        pause.resumed = self._fleet.now()
+        self._trace(f"{pause.workflow_id} goes on: {pause}")
+        await ask(go_on)
 
     async def hear_the_end(self) -> None:
         """Hear streams out, and ask for the result of a run that has continued, by the run that was begun with."""

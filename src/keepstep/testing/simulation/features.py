@@ -35,6 +35,8 @@ class Feature(StrEnum):
     """What starts carry goes with the steps of their runs, those of children and continuations included."""
     TURNS = "turns 258"
     """Priorities, starts with a delay, and queues that are paused."""
+    PAUSES = "pauses 494"
+    """Runs that are paused, and go on a while later."""
     RETENTION = "retention 230"
     """In the end closed runs are removed, and some of them archived."""
 

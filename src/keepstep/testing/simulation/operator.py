@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from keepstep.client.info import RunInfo
-from keepstep.journal import Condition, JournalError
+from keepstep.journal import Condition, InvalidInput, JournalError
 
 from .fleet import Fleet
 from .language import CONTRADICTING, NEWEST
@@ -99,6 +99,8 @@ class Operator:
         if info.condition is Condition.QUARANTINED:
             self._note(f"let {info.id} out of quarantine")
             await handle.retry()
+        if info.condition is Condition.PAUSED:
+            await self._have_go_on(process, info)
         for waiting in info.waiting_for:
             if waiting.parked == "uncertain":
                 self._note(f"said what became of {waiting.key} of {info.id}")
@@ -106,6 +108,19 @@ class Operator:
             elif waiting.parked == "undo_exhausted":
                 self._note(f"had {info.id} go on undoing")
                 await handle.retry()
+
+    async def _have_go_on(self, process: Process, info: RunInfo) -> None:
+        """A run that stands still although whoever has paused it had it go on."""
+        pauses = [each for each in self._fleet.record.run_pauses if each.workflow_id == info.id]
+        if any(each.told is None for each in pauses):
+            return
+        try:
+            await process.engine.get(info.id, info.run_id).resume()
+        except InvalidInput:  # it goes on by now
+            return
+        self._note(f"had {info.id} go on")
+        for each in pauses:
+            each.is_found = True
 
     def _note(self, what: str) -> None:
         self._fleet.record.operator.append(what)

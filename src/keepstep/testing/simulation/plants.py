@@ -17,13 +17,15 @@ from typing import Any
 
 import msgspec
 
+from keepstep.client import handle as handle_of_run
 from keepstep.client import streaming
 from keepstep.client.handle import RunHandle
 from keepstep.client.schedule import ScheduleHandle
-from keepstep.journal import Commit, Committed, Event, Message, NewMessage, Promise
+from keepstep.journal import Commit, Committed, Condition, Event, Message, NewMessage, Promise
 from keepstep.journal.deciding import change as decided
 from keepstep.journal.deciding import rate, turn
 from keepstep.journal.memory import change as memory_change
+from keepstep.journal.memory import disk as memory_disk
 from keepstep.journal.memory.queueing import RUN_ITSELF, MemoryShelf
 from keepstep.journal.queue import Queue
 from keepstep.journal.sqlite.deeds import Sandbox
@@ -41,7 +43,7 @@ from keepstep.schedules import runner as firer
 from keepstep.schedules import turn as firing
 from keepstep.schedules.runner import Runner as Firer
 from keepstep.schedules.standing import Pending, Standing, firing_id, first_standing
-from keepstep.worker import ending, inbox, opening
+from keepstep.worker import admission, ending, inbox, opening
 from keepstep.worker.attempt import AttemptRecord
 from keepstep.worker.lane import Lane
 from keepstep.worker.remote_work import RemoteWork
@@ -386,6 +388,23 @@ def _delay_cut_short() -> list[Replacement]:
     return [(WaitingOptions, "not_before", lambda waiting, now: max(not_before(waiting, now) - 500_000, 0))]
 
 
+def _pause_forgotten() -> list[Replacement]:
+    """A run that is paused is offered to workers, and goes on."""
+    return [
+        (memory_disk, "UNOFFERED", (Condition.QUARANTINED, Condition.QUEUED)),
+        (admission, "is_paused", lambda *_: False),
+    ]
+
+
+def _resume_lost() -> list[Replacement]:
+    """Who has a run go on is told that it does, and it does not."""
+
+    async def say_nothing(*_: Any) -> None:
+        return None
+
+    return [(handle_of_run, "resume", say_nothing)]
+
+
 def _end_unawaited() -> list[Replacement]:
     """Code that has cancelled a step goes on at once, also where it is to wait for the step's end."""
     return [(Execution, "have_it_end", lambda *_: False)]
@@ -556,6 +575,8 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "turn-reversed": _turn_reversed,
     "queue-unpaused": _queue_unpaused,
     "delay-cut-short": _delay_cut_short,
+    "pause-forgotten": _pause_forgotten,
+    "resume-lost": _resume_lost,
     "end-unawaited": _end_unawaited,
     "headers-left": _headers_left,
     "swept-early": _swept_early,

@@ -182,6 +182,22 @@ class QueuePause:
 
 
 @dataclass(slots=True)
+class RunPause:
+    """Somebody has paused a run, and had it go on a while later."""
+
+    workflow_id: str
+    run_id: str = ""
+    """Of the run that was seen."""
+    seen: int | None = None
+    """When it was seen to stand still; None if it never was."""
+    resumed: int = 0
+    """When it was asked to go on, and (``told``) when that was answered."""
+    told: int | None = None
+    is_found: bool = False
+    """Somebody found it paused after all that."""
+
+
+@dataclass(slots=True)
 class KeepRule:
     """For how long, in microseconds, runs that were closed with a status are kept, as somebody has asked for it."""
 
@@ -233,6 +249,7 @@ class Record:
     handouts: list[Handout] = field(default_factory=list)
     """In the order in which the store told of them."""
     queue_pauses: list[QueuePause] = field(default_factory=list)
+    run_pauses: list[RunPause] = field(default_factory=list)
     rules: list[KeepRule] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
