@@ -16,6 +16,7 @@ test("a run is offered what it can be asked for, and a closed one next to nothin
   assert.equal(of("running", "uncertain", "uncertain"), "resolve signal pause fork cancel terminate");
   assert.equal(of("running", "compensating", "undo_exhausted"), "resolve retry signal pause fork cancel terminate");
   assert.equal(of("running", "waiting", "", BASKET), "signal update query pause fork cancel terminate");
-  assert.equal(of("failed"), "retry fork");
-  assert.equal(of("completed", "", "", BASKET), "query fork");
+  assert.equal(of("failed"), "retry fork again");
+  assert.deepEqual(actionsFor({ status: "failed", condition: "", waiting_for: [], is_undone: true }), ["fork", "again"]);
+  assert.equal(of("completed", "", "", BASKET), "query fork again");
 });

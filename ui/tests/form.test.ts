@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { argumentsOf, argumentsSchema } from "../src/form/arguments.ts";
+import { argumentsOf, argumentsSchema, argumentsValue } from "../src/form/arguments.ts";
 import { problemsOf, Unfit, withoutGaps } from "../src/form/check.ts";
 import { beginning, lookOf, nameOf, type Schema } from "../src/form/schema.ts";
 import { jsonOf, numberOf, shownText, textOfJson } from "../src/form/typed.ts";
@@ -84,6 +84,13 @@ test("what was typed and is no value is a problem, and stays as it was typed", (
   assert.equal(shownText('{"a":1}', { a: 1 }, jsonOf, textOfJson), '{"a":1}');
 });
 
+test("numbers of which a browser has lost digits are not sent", () => {
+  assert.match(problems(JSON.parse("12345678901234567890"), { type: "integer" })[0]!, /not kept exactly/);
+  assert.match(problems([{ deep: JSON.parse("12345678901234567890") }], {})[0]!, /^0\.deep: .*not kept exactly/);
+  assert.deepEqual(problems(JSON.parse("1e300"), {}), []);
+  assert.deepEqual(problems(2 ** 60, { type: "number" }), []);
+});
+
 test("what was left out is not sent", () => {
   assert.deepEqual(withoutGaps({ a: undefined, b: [{ c: undefined, d: null }] }), { b: [{ d: null }] });
 });
@@ -110,4 +117,9 @@ test("arguments are sent as a list, without those that were left out at its end"
   assert.deepEqual(argumentsOf({ order: 1 }, ARGUMENTS), [1]);
   assert.deepEqual(argumentsOf({ order: 1, tip: 2, more: ["x", "y"] }, ARGUMENTS), [1, 2, "x", "y"]);
   assert.throws(() => argumentsOf({ order: 1, more: ["x"] }, ARGUMENTS), /tip is left out/);
+});
+
+test("a list of arguments is the same object again", () => {
+  assert.deepEqual(argumentsValue([1, 2, "x", "y"], ARGUMENTS), { order: 1, tip: 2, more: ["x", "y"] });
+  assert.deepEqual(argumentsValue([1], ARGUMENTS), { order: 1 });
 });

@@ -9,7 +9,16 @@ from playwright.sync_api import Locator, Page, expect
 
 from .conftest import DARK, PHONE, SEEN_MILLISECONDS_MAX, Visitor
 from .served import Served
-from .shop import BasketShown, LineShown, OrderShown, PickupShown, Wrapping, collect_shown, pay_out_shown
+from .shop import (
+    BasketShown,
+    LineShown,
+    OrderShown,
+    PickupShown,
+    Wrapping,
+    book_all_shown,
+    collect_shown,
+    pay_out_shown,
+)
 
 expect.set_options(timeout=SEEN_MILLISECONDS_MAX)
 
@@ -118,6 +127,28 @@ def test_an_update_is_given_its_arguments_and_a_query_shows_its_answer(visitor: 
     expect(page.get_by_role("region", name="About the run")).to_contain_text("It completed.")
     result = shop.do(shop.engine.get("basket").result())
     assert [line.sku for line in result.lines] == ["jam", "tea"]
+
+
+def test_a_run_that_has_ended_is_started_again_with_what_it_was_given(visitor: Visitor, shop: Served) -> None:
+    shop.do(shop.engine.run(book_all_shown, ["tea", "jam"], 4, id="again"))
+    first = shop.do(shop.engine.get("again").describe())
+    page = visitor.goes_to("/runs/again")
+    dialog = asks_for(page, "Start again")
+    expect(dialog.get_by_label("Id", exact=True)).to_have_value("again")
+    expect(dialog.get_by_label("2", exact=True)).to_have_value("jam")
+    dialog.get_by_label("pieces").fill("5")
+    dialog.get_by_text("The same from elsewhere").click()
+    expect(dialog.get_by_role("region", name="To copy")).to_contain_text("--input 5 --id again")
+    visitor.finds_no_barrier()
+    press(dialog, "Start")
+    expect(dialog).to_have_count(0)
+    assert shop.do(shop.engine.get("again").result()) == ["5 × tea booked", "5 × jam booked"]
+    page.get_by_role("link", name="Relatives").click()
+    origin = page.get_by_role("complementary", name="Where it is from")
+    expect(origin.get_by_role("listitem")).to_have_count(2)
+    origin.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("table", name="Differences").get_by_role("row").filter(has_text="input")).to_be_visible()
+    assert first.run_id in page.url
 
 
 def test_a_signal_that_a_function_receives_has_a_form_of_its_type(visitor: Visitor, shop: Served) -> None:

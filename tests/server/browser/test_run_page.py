@@ -131,7 +131,7 @@ def test_a_run_is_ended_with_the_reason_that_was_given(
     page = visitor.goes_to(f"/runs/{ends_as}-by-hand")
     act(page, action, lambda dialog: dialog.get_by_label("Reason").fill("ordered twice"))
     expect(header_of(page)).to_contain_text(f"It was {ends_as}: ordered twice")
-    expect(page.get_by_role("group", name="Actions").get_by_role("button")).to_have_text(["Fork"])
+    expect(page.get_by_role("group", name="Actions").get_by_role("button")).to_have_text(["Fork", "Start again"])
     assert shop.do(run.describe()).status == ends_as
 
 
@@ -157,8 +157,9 @@ def test_a_failed_run_shows_its_traceback_and_goes_on_when_it_is_retried(visitor
 def test_what_the_server_refuses_is_said_where_it_was_asked_for(visitor: Visitor, shop: Served) -> None:
     fail(shop, sell_shown, "c-undone", 4000.0, id="undone")
     page = visitor.goes_to("/runs/undone")
-    act(page, "Retry")
-    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("undone")
+    expect(page.get_by_role("group", name="Actions").get_by_role("button")).to_have_text(["Fork", "Start again"])
+    act(page, "Fork", lambda dialog: dialog.get_by_label("Last event that is kept").fill("5"))
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("had ended at seq 5")
 
 
 def test_the_timeline_shows_steps_errors_and_what_was_undone(visitor: Visitor, shop: Served) -> None:

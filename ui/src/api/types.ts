@@ -86,6 +86,8 @@ export interface RunDetail extends RunSummary {
   progress: string;
   children: { id: string; run_id: string; type: string; status: Status }[];
   owner: { lease_id: string; host: string; pid: number } | null;
+  /** A failed run has undone what it did, so that it cannot be retried. */
+  is_undone: boolean;
   blocked: Blocked | null;
   forked_from: ForkedFrom | null;
   /** Run id of the run of this id that it goes on with. */

@@ -61,6 +61,16 @@ export function argumentsOf(value: Readonly<Record<string, unknown>>, arguments_
   });
 }
 
+/** The object of a list of arguments, as they are recorded. */
+export function argumentsValue(list: readonly unknown[], arguments_: readonly Argument[]): Record<string, unknown> {
+  const value: Record<string, unknown> = {};
+  given(arguments_).forEach((each, index) => {
+    if (each.kind === "variadic" && list.length > index) value[each.name] = list.slice(index);
+    else if (list.length > index) value[each.name] = list[index];
+  });
+  return value;
+}
+
 function defaultOf({ schema }: Argument): unknown {
   return typeof schema === "object" ? schema["default"] : undefined;
 }

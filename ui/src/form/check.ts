@@ -32,8 +32,8 @@ export function problemsOf(value: unknown, schema: Schema, root: Schema = schema
   if (path.length > DEPTH_MAX) return [];
   if (schema === false) return [{ path, text: "Nothing is expected here.", isOfOtherKind: true }];
   if (value === undefined) return schema === true || lookOf(schema, root).kind === "any" ? [] : [{ path, text: "This is needed.", isOfOtherKind: false }];
-  const whole = resolved(schema, root);
-  if (typeof whole !== "object") return [];
+  const found = resolved(schema, root);
+  const whole: Words = typeof found === "object" ? found : {};
   const own = ownProblem(value, whole);
   if (own) return [{ path, ...own }];
   return [...ofAlternatives(value, whole, root, path), ...ofParts(value, whole, root, path)];
@@ -48,8 +48,16 @@ function ownProblem(value: unknown, schema: Words): Omit<Problem, "path"> | null
   if (choices && !choices.some((each) => JSON.stringify(each) === JSON.stringify(value))) {
     return { text: `One of these is expected: ${choices.map((each) => JSON.stringify(each)).join(", ")}.`, isOfOtherKind: true };
   }
+  if (isInexact(value) && !types.includes("number")) {
+    return { text: "So large a number is not kept exactly by browsers; give it on the command line.", isOfOtherKind: false };
+  }
   const why = typeof value === "number" ? limitOf(value, schema) : lengthOf(value, schema);
   return why ? { text: why, isOfOtherKind: false } : null;
+}
+
+/** Digits of a whole number that JSON has had and a browser has lost, or would. */
+function isInexact(value: unknown): boolean {
+  return typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21;
 }
 
 function isOf(value: unknown, type: string): boolean {

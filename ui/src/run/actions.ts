@@ -7,7 +7,7 @@ import { type Copies, commandLine, curlLine, pythonArguments, pythonProgram, pyt
 
 export type Plain = "pause" | "resume" | "retry" | "cancel" | "terminate";
 export type Spoken = "signal" | "update" | "query";
-export type Action = Plain | Spoken | "fork" | "resolve";
+export type Action = Plain | Spoken | "fork" | "resolve" | "again";
 
 interface What {
   word: string;
@@ -27,6 +27,7 @@ export const ACTIONS: Record<Action, What> = {
     means: "A new run begins with this one's history up to an event, and does anew what comes after. This one stays as it is.",
     done: "Forked.",
   },
+  again: { word: "Start again", means: "A new run begins with what this one was given.", done: "Started." },
   pause: { word: "Pause", means: "It begins nothing more, and what comes waits. Steps that are being executed end first.", done: "Paused." },
   resume: { word: "Resume", means: "It goes on where it stands.", done: "Resumed." },
   retry: { word: "Retry", means: "It goes on at the step that failed. What was done before is not done again.", done: "Retried." },
@@ -48,7 +49,7 @@ export const ACTIONS: Record<Action, What> = {
 
 export const isSpoken = (action: Action): action is Spoken => ["signal", "update", "query"].includes(action);
 
-type Asked = Pick<RunSummary, "status" | "condition" | "waiting_for">;
+type Asked = Pick<RunSummary, "status" | "condition" | "waiting_for"> & { is_undone?: boolean };
 
 /** What waits for a person to say what became of it. */
 export function parkedWaits(run: Asked): Wait[] {
@@ -58,8 +59,8 @@ export function parkedWaits(run: Asked): Wait[] {
 /** Those that the run can be asked for now, the most urgent first. */
 export function actionsFor(run: Asked, definition: Definition | null = null): Action[] {
   const query: Action[] = Object.keys(definition?.handlers.query ?? {}).length ? ["query"] : [];
-  const isFailed = run.status === "failed";
-  if (run.status !== "running") return [...(isFailed ? (["retry"] as const) : []), ...query, "fork"];
+  const mayGoOn = run.status === "failed" && run.is_undone !== true;
+  if (run.status !== "running") return [...(mayGoOn ? (["retry"] as const) : []), ...query, "fork", "again"];
   const parked = parkedWaits(run);
   const mayRetry = run.condition === "quarantined" || parked.some((wait) => wait.parked === "undo_exhausted");
   return [

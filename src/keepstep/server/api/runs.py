@@ -143,6 +143,8 @@ class RunDetail(RunSummary, frozen=True, kw_only=True):
     """The newest of them, up to 100."""
     owner: Owner | None
     """Of a run in a worker's memory."""
+    is_undone: bool
+    """A failed run has undone what it did, so that it cannot be retried."""
     blocked: Diff | None
     """Of a blocked run: what its history has, and what its code asks for instead, and where."""
     forked_from: ForkedFrom | None
@@ -220,6 +222,7 @@ async def describe_run(call: Call, id: str, query: RunQuery) -> RunDetail:
         progress="\n".join(progress(call.visible(info, "TOKEN"), around)),
         children=await _children(journal, run),
         owner=_owner(around),
+        is_undone=around.is_undone,
         blocked=None if info.detail.blocked is None else msgspec.convert(info.detail.blocked, Diff),
         continued_from=run.continued_from,
     )
