@@ -195,6 +195,39 @@ def test_what_a_dying_worker_did_not_read_is_read_by_the_next_before_it_begins(r
     keepstep.testing.run(main)
 
 
+@pytest.mark.parametrize("is_said_by_somebody_who_died", [False, True])
+def test_a_run_whose_worker_dies_before_it_reads_that_it_is_resumed_does_go_on(
+    is_said_by_somebody_who_died: bool,
+) -> None:
+    async def main() -> None:
+        world = World()
+        first = await world.open()
+        run = await first.start(take_one_by_one, id="x")
+        await asyncio.sleep(5)
+        await run.pause()
+        assert (await run.describe()).condition == "paused"
+        world.kill(first)
+        client = await world.open(workers=False)
+        handle = client.get("x")
+        if is_said_by_somebody_who_died:
+            await client.journal.send(NewMessage(run_id=run.run_id, kind="resume"))
+            second = await world.open()
+            assert await still_goes_on(second.get("x"))
+            await handle.resume()
+        else:
+            resuming = asyncio.create_task(handle.resume())
+            await asyncio.sleep(15)
+            assert not resuming.done()
+            await world.open()
+            await resuming
+        assert await handle.result(timeout=60) == 3
+        with pytest.raises(RunClosed):
+            await handle.resume()
+        await world.close()
+
+    keepstep.testing.run(main)
+
+
 def test_a_crash_at_any_commit_neither_loses_the_pause_nor_the_run() -> None:
     async def program(engine: Engine) -> str:
         run = await engine.start(hear_and_sleep, id="p")

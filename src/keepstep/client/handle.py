@@ -365,7 +365,11 @@ class RunHandle(Generic[R]):
         await pause(self._journal, self._current)
 
     async def resume(self) -> None:
-        """Let a paused run go on. Raises ``RunClosed``, and ``InvalidInput`` for one that is not paused."""
+        """Let a paused run go on.
+
+        Where its worker has died with steps of it, this waits until others know that. Raises ``RunClosed``,
+        ``InvalidInput`` for a run that is not paused, and ``TimedOut`` if its worker lives and hears nothing of it.
+        """
         await resume(self._journal, self._current)
 
     async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:

@@ -12,11 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from keepstep.journal import Commit, Condition, Conflict, InvalidInput, Journal, NewMessage, Run, RunClosed, Status
+from keepstep.runtime.errors import TimedOut
 from keepstep.worker.pause import PAUSE, RESUME, is_paused, of_pausing
 
 LOOKS_MAX = 40
 LOOK_PAUSE_SECONDS = 0.05
 """How long it is waited for the worker: about two seconds in all."""
+
+LATER_LOOKS_MAX = 120
+LATER_LOOK_PAUSE_SECONDS = 0.5
+"""How long it is waited then until a worker that says nothing is known to be dead: a minute, which is some leases."""
 
 ReadRun = Callable[[], Awaitable[Run]]
 
@@ -42,13 +47,17 @@ async def pause(journal: Journal, read: ReadRun) -> None:
 
 
 async def resume(journal: Journal, read: ReadRun) -> None:
-    """See ``RunHandle.resume``."""
+    """See ``RunHandle.resume``.
+
+    A worker that dies before it has read the word leaves a paused run behind that nobody is offered. So whoever has
+    said it looks until that worker is known to be dead, and then lets the run go on; and saying it again does the same.
+    """
     run = await _read_open(read)
     unread = of_pausing(await journal.read_messages(run.run_id))
-    if not is_paused(run.condition, unread):
+    if not is_paused(run.condition, unread) and run.condition is not Condition.PAUSED:
         raise InvalidInput(f"run {run.workflow_id!r} is not paused")
-    was_said = False
-    for _ in range(LOOKS_MAX):
+    was_said = bool(unread) and unread[-1].kind == RESUME
+    for look in range(LOOKS_MAX + LATER_LOOKS_MAX):
         if not was_said and (unread or run.owner is not None):
             await journal.send(NewMessage(run_id=run.run_id, kind=RESUME))
             was_said = True
@@ -57,7 +66,11 @@ async def resume(journal: Journal, read: ReadRun) -> None:
             return
         if run.owner is None and await _is_set(journal, run, Condition.NONE, "resume", wake_at=0):
             return
-        await asyncio.sleep(LOOK_PAUSE_SECONDS)
+        await asyncio.sleep(LOOK_PAUSE_SECONDS if look < LOOKS_MAX else LATER_LOOK_PAUSE_SECONDS)
+    raise TimedOut(
+        f"run {run.workflow_id!r} was told to go on, and its worker has not read that within a minute; "
+        "ask again, or stop that worker if it hangs"
+    )
 
 
 async def _read_open(read: ReadRun) -> Run:
