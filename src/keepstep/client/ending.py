@@ -104,7 +104,8 @@ class _Ending:
         data = pack(history.WorkflowTerminated(reason, restarted_as, observers is not None))
         of_children, hearing = await _read_history(journal, run, is_heard=observers is not None)
         words, consume = await _read_words(journal, run)
-        event = NewEvent(history.WORKFLOW_TERMINATED, journal.clock.now(), None, data)
+        ended_at = max(journal.clock.now(), run.started_at)  # one that is delayed would begin later only
+        event = NewEvent(history.WORKFLOW_TERMINATED, ended_at, None, data)
         send = words_after_termination(run.namespace, run.run_id, of_children)
         if run.parent_run_id is not None:
             told = pack(history.ChildClosed(Status.TERMINATED, b""))

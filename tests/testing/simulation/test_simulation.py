@@ -37,18 +37,20 @@ FOUND = (
     4020669,
     9236,
     6000835,
+    5000050,
 )
-"""Seeds that have failed: a run that was about to close was given back as one that waits, and slept for ever; an owning
-that was lost unheard stood in the way of the next one, and the run slept for as long as its worker lived; a sleeping
-run that did not fit its code refused updates and was never shown as blocked; a firing that took over from a run threw
-backfills away that waited; a run that timed out left what others had noted of its steps; a run that was to be ended by
-force went on, since only the commit was lost that was to end it, or since the message that said so came when it was
-about to close; a backfill skipped what it had to make up for because of what had happened; a worker that
+"""Seeds that have failed: a run that was about to close was given back as one that waits, and slept for ever; an
+owning that was lost unheard stood in the way of the next one, and the run slept for as long as its worker lived; a
+sleeping run that did not fit its code refused updates and was never shown as blocked; a firing that took over from a
+run threw backfills away that waited; a run that timed out left what others had noted of its steps; a run that was to
+be ended by force went on, since only the commit was lost that was to end it, or since the message that said so came
+when it was about to close; a backfill skipped what it had to make up for because of what had happened; a worker that
 had just given a run back went on with it, which it had read before that was done; what a step had written to a stream
 was left out, as the code had let go of the step meanwhile, or as its run was ended by force before it had recorded
-that. In five the checkers were wrong: they took one receipt for another, minded what code without the saga did not
-undo, missed a refusal that a deleted schedule could not hear, and what waited in vain, in the way of others or while
-later ones took over, since its schedule was deleted."""
+that; a run that was ended by force before its delay was over had its end before its beginning. In five the checkers
+were wrong: they took one receipt for another, minded what code without the saga did not undo, missed a refusal that a
+deleted schedule could not hear, and what waited in vain, in the way of others or while later ones took over, since its
+schedule was deleted."""
 
 FOUND_WITHIN = 200
 """Seeds that are tried for a planted bug; most need fewer than ten."""
