@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from keepstep import Engine
+from keepstep.client.address import open_journal
+from keepstep.journal import Journal
 from keepstep.server.app import server_app
 from keepstep.server.engines import Engines
+from keepstep.server.guard import Guard
 from keepstep.server.listener import Listener
 
 T = TypeVar("T")
@@ -32,8 +35,8 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path) -> Iterator[Served]:
-    """Serves a database in this folder."""
+def served(folder: Path, make_guard: Callable[[Journal, str], Guard] | None = None) -> Iterator[Served]:
+    """Serves a database in this folder. ``make_guard``: who is let in, by the store and the address."""
     ready = threading.Event()
     kept: list[Served] = []
     failed: list[BaseException] = []
@@ -42,16 +45,19 @@ def served(folder: Path) -> Iterator[Served]:
     async def serve() -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        async with Engine(f"sqlite:///{folder / 'runs.db'}") as engine:
-            app = server_app(Engines(engine))
+        url, address = f"sqlite:///{folder / 'runs.db'}", f"http://127.0.0.1:{port}"
+        store = await open_journal(url)
+        async with Engine(url, journal=store) as engine:
+            app = server_app(Engines(engine), None if make_guard is None else make_guard(store, address))
             listener = Listener(app, "127.0.0.1", port, grace_seconds=1)
             await listener.start()
             stop.append(asyncio.Event())
-            kept.append(Served(engine, asyncio.get_running_loop(), f"http://127.0.0.1:{port}"))
+            kept.append(Served(engine, asyncio.get_running_loop(), address))
             ready.set()
             await stop[0].wait()
             app.state.desk.close()
             await listener.stop()
+        await store.close()
 
     def run() -> None:
         try:

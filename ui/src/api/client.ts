@@ -26,6 +26,8 @@ export class Api {
   readonly namespace: string;
   /** Told of every question whether the server answered at all. */
   onreach: (isReached: boolean) => void = () => {};
+  /** Told when the server does not know who asks (any more). */
+  onunknown: () => void = () => {};
   readonly #fetch: Fetch;
 
   constructor(root: string, namespace: string, fetch_: Fetch = (address, options) => fetch(address, options)) {
@@ -111,6 +113,7 @@ export class Api {
     const text = await answer.text();
     const content = parsed(text);
     if (answer.ok) return content;
+    if (answer.status === 401 && !address.includes("/session?")) this.onunknown();
     throw refusal(answer.status, content);
   }
 
