@@ -15,7 +15,7 @@ PATIENT := --lease-seconds 10 --ending-seconds 300
 TESTS_AT_ONCE ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format ui bench bench-quick chaos chaos-postgres torture fuzz coverage mutants clean
+.PHONY: help demo test lint format ui bench bench-quick load ui-test chaos chaos-postgres torture fuzz coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -53,6 +53,14 @@ bench: $(VENV)/.for-tests $(PEERS)/.for-bench $(ORDERS)  ## all benchmarks, on S
 
 bench-quick: $(VENV)/.for-tests $(PEERS)/.for-bench $(ORDERS)  ## the same benchmarks at small sizes (up to 3 minutes); writes no file
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks --quick $(ARGS)
+
+load: $(VENV)/.for-tests  ## a server on one core beside 1,000,000 runs: reads, 1,000 live pages, starts, on both stores (a few minutes); writes docs/load.md
+	@echo "keepstep: loading a server; ARGS=--quick for small sizes"
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m benchmarks.load $(ARGS)
+
+ui-test: ui  ## the web UI's tests: its pure parts, all of its pages in a real browser, and what is served of it
+	@scripts/chromium.sh
+	@$(BIN)/python -m pytest -q tests/server/browser tests/server/test_ui.py $(ARGS)
 
 chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
 	@echo "keepstep: killing workers and clients; ARGS='--kills 10000' for a campaign, --help for the rest"

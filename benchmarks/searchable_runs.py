@@ -95,4 +95,6 @@ def _fill_postgres(database: PostgresDatabase, count: int) -> None:
                 "SELECT substr(workflow_id, 7)::int AS i, * FROM runs WHERE workflow_id LIKE 'order-_%') AS r, "
                 f"attributes AS a WHERE a.name = '{name}'".encode()
             )
+        # The numbers that were used are not given to those who start runs afterwards.
+        db.execute("SELECT setval('run_numbers', (SELECT max(run >> 10) FROM runs) + 1)")
         db.execute("VACUUM ANALYZE")

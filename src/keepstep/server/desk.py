@@ -16,6 +16,7 @@ from .engines import Engines
 from .guard import Guard
 from .refusal import overloaded
 from .route import Route
+from .shared import Shared
 
 CALLS_MAX = 1000
 """At work at a time, in one process. More are asked to come again, instead of all of them becoming slow."""
@@ -28,6 +29,7 @@ class Desk:
         self.engines = engines
         self.guard = guard
         self.changes = Changes(lambda: engines.store)
+        self.shared = Shared()
         self._calls_max = calls_max
         self._calls = 0
         self.readers = 0
