@@ -48,10 +48,13 @@ class Call:
         return self.caller.may(Role.OPERATE, self.engine.namespace)
 
     def signature(self, said: str) -> str:
-        """Who answers, for a history: the name of the key that they have shown, and who they say they are."""
+        """Who answers, for a history: who they say they are, and who they have shown to be, by a key or a log-in."""
+        name = self.caller.name
         if not self.desk.guard.needs_key:
             return said
-        return f"{said} (key {self.caller.name})" if said else self.caller.name
+        if said in ("", name):
+            return name
+        return f"{said} ({name})" if self.caller.subject else f"{said} (key {name})"
 
     def visible(self, info: RunInfo, token: str = "") -> RunInfo:
         """What the caller may see of a run. ``token`` stands in the place of tokens that must not be seen."""

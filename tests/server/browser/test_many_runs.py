@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -169,3 +170,17 @@ def test_everything_is_found_by_its_words_from_everywhere(visitor: Visitor, shop
     page.keyboard.type("theme")
     page.keyboard.press("Enter")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+def test_a_run_is_saved_as_one_file_that_needs_nothing_else(visitor: Visitor, shop: Served, tmp_path: Path) -> None:
+    start(shop, "kept/as a file")
+    page = visitor.goes_to("/runs/kept%2Fas%20a%20file")
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save as HTML").click()
+    assert saving.value.suggested_filename == "kept-as-a-file.html"
+    saving.value.save_as(tmp_path / "run.html")
+    page.goto((tmp_path / "run.html").as_uri())
+    expect(page.get_by_role("heading", name="kept/as a file")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="timer_started")).to_have_count(1)
+    visitor.finds_no_barrier()
+    visitor.hosts.discard("")  # the file itself
