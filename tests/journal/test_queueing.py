@@ -66,6 +66,26 @@ async def end(journal: Journal, workflow_id: str, lease_id: str = "L", **changes
     return run
 
 
+# who is given which run
+
+
+async def test_the_place_of_a_run_tells_its_priority_and_its_time(journal: Journal) -> None:
+    run = await start(journal, "later", not_before=START + SECOND, priority=-7, fairness_key="k")
+    place = await journal.find_place(run.run_id)
+    assert place is not None
+    assert (place.priority, place.fairness_key, place.not_before) == (-7, "k", START + SECOND)
+
+
+async def test_who_serves_every_type_is_given_each_run_by_its_type_and_none_by_another_key(journal: Journal) -> None:
+    await journal.open_lease(lease(queues=("gpu",)))
+    await start(journal, "mine", priority=1)
+    ticket = Ticket(queue="gpu", key="gpu (fulfil, version 2)", is_asked_for=True)
+    await journal.start(new_run("pinned", queue="gpu (fulfil, version 2)", ticket=ticket))
+    assert [run.workflow_id for run in (await journal.claim_work("L", ["gpu"], ["step"], 10, ["*"])).runs] == ["mine"]
+    also = (await journal.claim_work("L", ["gpu"], ["step"], 10, ["*", "gpu (fulfil, version 2)"])).runs
+    assert [run.workflow_id for run in also] == ["pinned"]
+
+
 # tasks
 
 

@@ -37,6 +37,7 @@ _COMMANDS = {
     "retry": "speak",
     "pause": "speak",
     "resume": "speak",
+    "move-start": "speak",
     "resolve": "speak",
     "fork": "fork",
     "check": "check",

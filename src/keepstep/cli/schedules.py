@@ -16,7 +16,7 @@ from keepstep.schedules.spec import spec_in_words
 
 from .completion import schedule_argument
 from .database import client, database_option, json_option, run
-from .table import ago, clock_time, print_json, print_table
+from .table import ago, clock_time, print_json, print_table, zoned_time
 
 SHOWN_MAX = 1000
 
@@ -180,23 +180,10 @@ async def _trigger(url: str, id: str, overlap: str | None) -> None:
         click.echo(await engine.get_schedule(id).trigger(overlap))
 
 
-def _moment(context: click.Context, option: click.Parameter, text: str) -> datetime:
-    """A time with its zone. Raises ``BadParameter``."""
-    try:
-        moment: datetime | None = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise click.BadParameter(
-            f"{text!r} is not a time with its zone, such as 2026-11-27T09:00+01:00 or 2026-11-27T08:00Z"
-        )
-    return moment
-
-
 @schedules_command.command("backfill")
 @schedule_argument
-@click.option("--from", "start", callback=_moment, metavar="TIME", required=True, help="Such as 2026-11-27T00:00Z.")
-@click.option("--to", "end", callback=_moment, metavar="TIME", required=True)
+@click.option("--from", "start", callback=zoned_time, metavar="TIME", required=True, help="Such as 2026-11-27T00:00Z.")
+@click.option("--to", "end", callback=zoned_time, metavar="TIME", required=True)
 @_overlap_option
 @database_option
 def backfill_command(id: str, start: datetime, end: datetime, overlap: str | None, url: str) -> int:

@@ -6,6 +6,7 @@ The first four can be said to all runs that fit a filter, too (``bulk``).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from .bulk import Many, Say, bulk_options, check_one_or_many, say_to_many
 from .command import EXIT_FAILED, complain
 from .completion import complete_first, run_argument
 from .database import client, database_option, existing, run
+from .table import zoned_time
 
 
 @click.command("signal")
@@ -104,6 +106,23 @@ def pause_command(id: str, url: str) -> int:
 def resume_command(id: str, url: str) -> int:
     """Let a paused run go on."""
     return run(_speak(url, id, lambda handle: handle.resume(), "goes on"))
+
+
+@click.command("move-start")
+@run_argument()
+@click.option("--delay", metavar="DURATION", help="It begins so long from now, such as 90s, 2h or 7d.")
+@click.option("--at", callback=zoned_time, metavar="TIME", help="It begins then, such as 2026-11-27T08:00Z.")
+@click.option("--now", is_flag=True, help="It begins as soon as its queue lets it.")
+@database_option
+def move_start_command(id: str, delay: str | None, at: datetime | None, now: bool, url: str) -> int:
+    """Let a run that waits on its queue, as one that was started with a delay does, begin at another time."""
+    if (delay is not None) + (at is not None) + now != 1:
+        raise InvalidInput("say when the run is to begin: --delay DURATION, --at TIME, or --now")
+
+    def say(handle: RunHandle[Any]) -> Awaitable[None]:
+        return handle.move_start(delay=0 if now else delay, start_at=at)
+
+    return run(_speak(url, id, say, "moved"))
 
 
 @click.command("resolve")

@@ -51,3 +51,18 @@ def span(seconds: float) -> str:
 def clock_time(moment: datetime) -> str:
     """Local date and time, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def zoned_time(context: click.Context, option: click.Parameter, text: str | None) -> datetime | None:
+    """An option's time, with its zone. Raises ``BadParameter``."""
+    if text is None:
+        return None
+    try:
+        moment: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise click.BadParameter(
+            f"{text!r} is not a time with its zone, such as 2026-11-27T09:00+01:00 or 2026-11-27T08:00Z"
+        )
+    return moment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
@@ -17,6 +18,7 @@ from keepstep.journal import (
     RunClosed,
     Status,
 )
+from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime import history
 from keepstep.runtime.data import Duration, checked_name, encode_value, plain_text, reader, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
@@ -33,6 +35,7 @@ from .ending import terminate
 from .following import follow
 from .forking import Fork, fork
 from .info import HistoryEvent, RunInfo, history_event, queued_info, run_info
+from .moving import move_start
 from .pausing import pause, resume
 from .question import Patience, Question, is_superseded, query, update
 from .retrying import retry
@@ -371,6 +374,27 @@ class RunHandle(Generic[R]):
         ``InvalidInput`` for a run that is not paused, and ``TimedOut`` if its worker lives and hears nothing of it.
         """
         await resume(self._journal, self._current)
+
+    async def move_start(self, *, delay: Duration | None = None, start_at: datetime | None = None) -> None:
+        """Let a run that waits on its queue, as one that was started with a delay does, begin at another time.
+
+        :param delay: so long from now. :param start_at: then; a time that has passed is now. Where its queue has limits
+            it may have to wait longer, and stands in line from this call on.
+
+        A run of another run id takes its place, and this handle goes on with that one; others of the same run find it
+        as they find a run that has continued. Raises ``InvalidInput`` for a run that has begun and for a child,
+        ``RunClosed``, ``NotFound``.
+        """
+        if (delay is None) == (start_at is None):
+            raise InvalidInput("say when the run is to begin: delay= or start_at=")
+        when = WaitingOptions(delay=delay, start_at=start_at)
+        run_id = await move_start(self._engine, self._current, when)
+        if self.run_id is not None:
+            self.run_id, self._is_fresh = run_id, False
+
+    async def start_now(self) -> None:
+        """Let a run that waits for its time begin as soon as its queue lets it; ``move_start(delay=0)``."""
+        await self.move_start(delay=0)
 
     async def resolve(self, key: str, value: Any = UNSET, error: BaseException | str | None = None) -> None:
         """Say what became of the *uncertain* step at ``key``: its ``value``, or the ``error`` that it ended with.

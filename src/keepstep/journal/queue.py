@@ -155,6 +155,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     holder: str | None
     """The workflow id of one that holds a slot of its key, where its key has no more."""
     is_paused: bool
+    priority: int = 0
+    """As its ticket has it: higher goes first."""
 
 
 def place_of(queue: Queue, waits: Ticket, before: int, key_slots_held: int, holder: str | None) -> Place:
@@ -167,6 +169,7 @@ def place_of(queue: Queue, waits: Ticket, before: int, key_slots_held: int, hold
         fairness_key=waits.fairness_key,
         holder=holder if per_key is not None and key_slots_held >= per_key else None,
         is_paused=queue.is_paused,
+        priority=waits.priority,
     )
 
 

@@ -102,6 +102,8 @@ class BlockingRunHandle(Blocking, Generic[R]):
     terminate = Derived(RunHandle.terminate)
     pause = Derived(RunHandle.pause)
     resume = Derived(RunHandle.resume)
+    move_start = Derived(RunHandle.move_start)
+    start_now = Derived(RunHandle.start_now)
     resolve = Derived(RunHandle.resolve)
     retry = Derived(RunHandle.retry)
 

@@ -256,7 +256,10 @@ def find_place(disk: MemoryDisk, run_id: str, now: int) -> Place | None:
     ]
     holders = [t for t in others if t.owner is not None and t.task.fairness_key == mine.task.fairness_key]
     kept = disk.queues.get(mine.task.queue)
-    waits = Ticket(queue=mine.task.queue, key="", fairness_key=mine.task.fairness_key, not_before=mine.task.visible_at)
+    task = mine.task
+    waits = Ticket(
+        queue=task.queue, key="", priority=task.priority, fairness_key=task.fairness_key, not_before=task.visible_at
+    )
     return place_of(
         Queue(name=mine.task.queue) if kept is None else kept.queue,
         waits,

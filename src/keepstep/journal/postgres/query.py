@@ -232,8 +232,8 @@ class Queries:
         found = db.ask(readings.FIND_PLACE, run_id, now, PLACES_COUNTED_MAX)
         if not found:
             return None
-        name, fairness_key, not_before, before, key_slots_held, holder, body = found[0]
-        waits = Ticket(queue=name, key="", fairness_key=fairness_key, not_before=not_before)
+        name, fairness_key, not_before, priority, before, key_slots_held, holder, body = found[0]
+        waits = Ticket(queue=name, key="", priority=priority, fairness_key=fairness_key, not_before=not_before)
         queue = Queue(name=name) if body is None else queue_of(body)
         return place_of(queue, waits, before, key_slots_held, holder)
 

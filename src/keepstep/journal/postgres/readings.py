@@ -81,7 +81,7 @@ LIST_QUEUES = Statement(
 
 FIND_PLACE = Statement(
     f"""
-    SELECT t.queue, t.fairness_key, t.visible_at,
+    SELECT t.queue, t.fairness_key, t.visible_at, t.priority,
         (SELECT count(*) FROM (SELECT FROM tasks AS o WHERE o.owner IS NULL AND o.queue = t.queue
             AND o.visible_at <= $2 AND (o.priority > t.priority OR (o.priority = t.priority AND o.task < t.task))
             LIMIT $3) AS earlier),

@@ -274,9 +274,9 @@ def find_place(db: Connection, run_id: str, now: int) -> PlaceInQueue | None:
     row = db.execute(sql.PLACE_OF_RUN, (run_id, now, PLACES_COUNTED_MAX)).fetchone()
     if row is None:
         return None
-    name, fairness_key, not_before, before, key_slots_held, holder, body = row
+    name, fairness_key, not_before, priority, before, key_slots_held, holder, body = row
     queue = Queue(name=name) if body is None else queue_of(bytes.fromhex(body))
-    waits = Ticket(queue=name, key="", fairness_key=fairness_key, not_before=not_before)
+    waits = Ticket(queue=name, key="", priority=priority, fairness_key=fairness_key, not_before=not_before)
     return place_of(queue, waits, before, key_slots_held, holder)
 
 

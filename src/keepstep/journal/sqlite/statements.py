@@ -465,7 +465,7 @@ SELECT json_group_array(json_array(run_id, type)) FROM runs AS r WHERE r.status 
 """
 
 PLACE_OF_RUN = f"""
-SELECT t.queue, t.fairness_key, t.visible_at,
+SELECT t.queue, t.fairness_key, t.visible_at, t.priority,
     (SELECT count(*) FROM (SELECT 1 FROM tasks AS o INDEXED BY tasks_claimable
         WHERE o.owner IS NULL AND o.queue = t.queue AND o.visible_at <= ?2
         AND (o.priority > t.priority OR (o.priority = t.priority AND o.task < t.task)) LIMIT ?3)),

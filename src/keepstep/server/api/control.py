@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from keepstep.client.access.role import Role
 from keepstep.client.handle import RunHandle
@@ -13,7 +14,7 @@ from keepstep.server.call import Call
 from keepstep.server.refusal import Refusal
 from keepstep.server.route import Routes
 
-from .runs import RunQuery, address_of
+from .runs import RunQuery, Time, address_of
 from .summary import RunSummary, summary_of
 
 routes = Routes("control")
@@ -34,6 +35,14 @@ class ForkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Other results for steps, children and callbacks, by key."""
     id: str | None = None
     """Of the new run; by default made from the old one's."""
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a run is to begin: one of both."""
+
+    delay: Time | None = None
+    """So long from now; 0 for as soon as its queue lets it."""
+    start_at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +90,16 @@ async def resume_run(call: Call, id: str, query: RunQuery) -> RunSummary:
     """Let a paused run go on."""
     handle = await call.handle(id, query.run_id)
     await handle.resume()
+    return await _now(handle)
+
+
+@routes.post("/runs/{id}/move-start", role=Role.OPERATE, refuses=(404, 409, 410))
+async def move_start(call: Call, id: str, query: RunQuery, body: Moved) -> RunSummary:
+    """Let a run that waits on its queue, as one that was started with a delay does, begin at another time."""
+    handle = await call.handle(id, query.run_id)
+    if (body.delay is None) == (body.start_at is None):
+        raise Refusal(400, "invalid_input", "the body: say when: either delay or start_at", field="delay")
+    await handle.move_start(delay=body.delay, start_at=body.start_at)
     return await _now(handle)
 
 
