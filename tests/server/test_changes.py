@@ -16,13 +16,18 @@ import pytest
 
 import keepstep
 from keepstep import Engine, step, workflow
+from keepstep.client.access import KeyRing, Role
 from keepstep.client.address import open_journal
-from keepstep.journal import StoreUnavailable
+from keepstep.journal import StoreUnavailable, uuid7
 from keepstep.server import changes as changes_module
+from keepstep.server import guard as guard_module
+from keepstep.server import stream as stream_module
 from keepstep.server.app import server_app
 from keepstep.server.engines import Engines
+from keepstep.server.guard import Guard
 from keepstep.server.listener import Listener
 from tests.cli.command import free_port
+from tests.server.test_access import random_bytes
 
 
 @step
@@ -77,8 +82,8 @@ class Stream:
 
 
 @asynccontextmanager
-async def server_of(engines: Engines) -> AsyncIterator[httpx2.AsyncClient]:
-    app, port = server_app(engines), free_port()
+async def server_of(engines: Engines, guard: Guard | None = None) -> AsyncIterator[httpx2.AsyncClient]:
+    app, port = server_app(engines, guard), free_port()
     listener = Listener(app, "127.0.0.1", port)
     await listener.start()
     try:
@@ -229,3 +234,72 @@ async def test_a_store_that_is_away_for_a_while_loses_nothing(
         await stream.until_told("r")
     assert was_refused >= 3
     assert "changes cannot be read now" in caplog.text
+
+
+@asynccontextmanager
+async def guarded_server() -> AsyncIterator[tuple[Engine, KeyRing, httpx2.AsyncClient]]:
+    """A server that asks for keys, and what keeps them."""
+    store = await open_journal("memory:")
+    ring = KeyRing(store, random_bytes, uuid7)
+    async with (
+        asyncio.timeout(30),
+        Engine("memory:", journal=store) as engine,
+        server_of(Engines(engine, None, store), Guard(ring, store.clock)) as web,
+    ):
+        yield engine, ring, web
+    await store.close()
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+async def test_a_stream_ends_when_its_key_counts_no_longer(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    monkeypatch.setattr(guard_module, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(stream_module, "ASK_SECONDS", 0.02)
+    async with guarded_server() as (engine, ring, web):
+        _, key = await ring.create("watcher", Role.READ, expires_after_seconds=2.0 if how == "expired" else None)
+        shown = {"Authorization": f"Bearer {key}"}
+        async with watching(web, headers=shown) as stream:
+            await engine.start(go_on_for_changes, id="while it counts")
+            await stream.until_told("while it counts")
+            if how == "revoked":
+                await ring.revoke("watcher")
+            with pytest.raises(StopAsyncIteration):
+                while True:
+                    await stream.next()
+        assert (await web.get("/api/v1/changes", headers=shown)).status_code == 401
+
+
+async def test_a_stream_goes_on_while_the_keys_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard_module, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(stream_module, "ASK_SECONDS", 0.01)
+    asked = 0
+
+    async def away() -> Any:
+        nonlocal asked
+        asked += 1
+        raise StoreUnavailable("gone for a moment")
+
+    async with guarded_server() as (engine, ring, web):
+        _, key = await ring.create("watcher", Role.READ)
+        async with watching(web, headers={"Authorization": f"Bearer {key}"}) as stream:
+            monkeypatch.setattr(ring, "list", away)
+            while asked < 3:
+                await asyncio.sleep(0.005)
+            await engine.start(go_on_for_changes, id="all the same")
+            await stream.until_told("all the same")
+
+
+async def test_a_run_that_another_process_parks_and_lets_go_on_is_told(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes_module, "PARKED_SECONDS", 0.02)
+    run = await engine.start(go_on_for_changes, id="parked elsewhere")
+    async with Engine(engine.url, workers=False) as looker, server_of(Engines(looker)) as web, watching(web) as stream:
+        while not (await run.describe()).waiting_for:
+            await asyncio.sleep(0.005)
+        for act, wanted in ((run.pause, "paused"), (run.resume, "waiting")):
+            before = stream.last_id
+            await act()
+            while (await run.describe()).condition != wanted:
+                await asyncio.sleep(0.005)
+            await stream.until_told("parked elsewhere")
+            assert stream.last_id.split(".")[0] == before.split(".")[0]

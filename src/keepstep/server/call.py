@@ -11,10 +11,11 @@ from keepstep.client.access.role import Role
 from keepstep.client.engine import Engine
 from keepstep.client.handle import RunHandle
 from keepstep.client.info import RunInfo
-from keepstep.journal import NotFound, Run
+from keepstep.journal import JournalError, NotFound, Run
 
 from .caller import Caller
 from .desk import Desk
+from .refusal import Refusal
 
 replace = msgspec.structs.replace
 
@@ -55,6 +56,17 @@ class Call:
         if said in ("", name):
             return name
         return f"{said} ({name})" if self.caller.subject else f"{said} (key {name})"
+
+    async def may_go_on(self, role: Role) -> bool:
+        """Whether who has called would still be let in, for what goes on after the call was. While the keys cannot be
+        read, they are taken to be as they were."""
+        try:
+            await self.desk.guard.admit(self.headers, role, self.engine.namespace, is_safe=True)
+        except Refusal as refusal:
+            return refusal.status not in (401, 403)
+        except JournalError:
+            return True
+        return True
 
     def visible(self, info: RunInfo, token: str = "") -> RunInfo:
         """What the caller may see of a run. ``token`` stands in the place of tokens that must not be seen."""

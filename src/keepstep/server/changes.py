@@ -10,7 +10,10 @@ Invariants
 * What waits to be told to a slow watcher is one set of run ids, of at most ``RUNS_MAX``; nothing grows.
 * A *mark* is a text with the log's positions. Whoever comes back with one is told what happened since.
 
-Changes that have no event, such as a run that another process has parked, are told where a hint names the run.
+Changes that have no event are told where a hint names the run. That another process has parked a run, or let it go on,
+is seen by looking at the runs that are parked (``PARKED``), of which there are few, every ``PARKED_SECONDS``; where
+there are more than ``PARKED_MAX`` of them in a namespace, the newest. That a run has come to wait in another process is
+not told.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 
-from keepstep.journal import Hint, Journal, JournalError, Position, PositionGone
+from keepstep.journal import Condition, Hint, Journal, JournalError, Position, PositionGone, Run
 
 from .refusal import Refusal
 
@@ -30,6 +33,14 @@ TROUBLE_SECONDS = 1.0
 RUNS_MAX = 500
 ENTRIES_MAX = 1000
 """Of the log of one shard that are read in one look."""
+
+PARKED = (
+    Condition.BLOCKED, Condition.UNCERTAIN, Condition.PAUSED, Condition.QUARANTINED, Condition.COMPENSATING,
+)  # fmt: skip
+"""Conditions in which a run does not go on by itself, or undoes what it did."""
+
+PARKED_SECONDS = 2.0
+PARKED_MAX = 200
 
 SHARDS_MAX = 4096
 MARK_CHARS_MAX = 32 * SHARDS_MAX
@@ -92,6 +103,9 @@ class Changes:
         self._places: Places = {}
         self._hinted: set[str] = set()
         self._hint = asyncio.Event()
+        self._parked: dict[str, dict[str, Run]] = {}
+        """Of each namespace that is watched, the runs that were parked when that was looked at last."""
+        self._parked_at = 0.0
 
     @property
     def watchers(self) -> int:
@@ -105,9 +119,12 @@ class Changes:
     async def watch(self, namespace: str, mark: str | None = None) -> Watcher:
         """Watch from now on, or from a mark on; ``leave`` is to be called at the end. Raises ``Refusal``."""
         since = None if mark is None else read_mark(mark)
+        parked = await self._read_parked(namespace)
         ends = await self._read_ends()
         if self._looking is None:
             self._places = ends
+            self._parked = {}
+        self._parked.setdefault(namespace, parked)
         watcher = Watcher(namespace, write_mark(self._places if since is None else since))
         self._watchers.add(watcher)
         if self._looking is None:
@@ -146,6 +163,7 @@ class Changes:
             self._hint.clear()
             try:
                 await self._look()
+                await self._look_at_parked()
                 pause = LOOK_SECONDS
             except JournalError as error:
                 if pause == LOOK_SECONDS:
@@ -161,6 +179,26 @@ class Changes:
             self._tell(self._watchers, runs, ends, is_all)
         self._places = ends
         self._hinted -= hinted
+
+    async def _look_at_parked(self) -> None:
+        """Tell of runs that are parked and were not, or otherwise, and of those that are not any more."""
+        now = asyncio.get_running_loop().time()
+        if now < self._parked_at + PARKED_SECONDS:
+            return
+        self._parked_at = now
+        watched = {each.namespace for each in self._watchers}
+        for namespace in set(self._parked) - watched:
+            del self._parked[namespace]
+        for namespace in watched:
+            here = await self._read_parked(namespace)
+            before = self._parked.get(namespace, here)
+            self._parked[namespace] = here
+            if changed := _changed(before, here):
+                self._tell(self._watchers, {namespace: changed}, self._places, is_all=False)
+
+    async def _read_parked(self, namespace: str) -> dict[str, Run]:
+        found = await self._store.list_runs(namespace, conditions=PARKED, limit=PARKED_MAX)
+        return {run.run_id: run for run in found}
 
     async def _catch_up(self, watcher: Watcher, since: Places, ends: Places) -> None:
         found, is_all = await self._read_between(since, ends)
@@ -203,6 +241,16 @@ class Changes:
         mark = write_mark(ends)
         for watcher in watchers:
             watcher.tell(mark, runs.get(watcher.namespace, {}), is_all=is_all)
+
+
+def _changed(before: dict[str, Run], here: dict[str, Run]) -> dict[str, str]:
+    """The run ids and workflow ids of those that are otherwise now. What is not among the newest any more, because
+    there are so many, is one of them."""
+    return {
+        run_id: run.workflow_id
+        for run_id, run in (before | here).items()
+        if run_id not in before or run_id not in here or before[run_id].version != run.version
+    }
 
 
 def write_mark(places: Places) -> str:

@@ -20,7 +20,7 @@ from keepstep.journal import JournalError
 from keepstep.runtime.data import reader
 
 from .desk import Desk
-from .stream import KEEP_ALIVE, KEEP_ALIVE_SECONDS, send_events, write
+from .stream import KEEP_ALIVE, KEEP_ALIVE_SECONDS, MayGoOn, send_events, write
 
 logger = logging.getLogger("keepstep.server")
 
@@ -31,17 +31,18 @@ POLL_SECONDS = 5.0
 class SpokenStream:
     """The answer to a call that reads along."""
 
-    def __init__(self, desk: Desk, namespace: str, run_id: str, name: str, after: int) -> None:
+    def __init__(self, desk: Desk, namespace: str, run_id: str, name: str, after: int, may_go_on: MayGoOn) -> None:
         self._desk = desk
         self._namespace = namespace
         self._run_id = run_id
         self._name = name
         self._after = after
+        self._may_go_on = may_go_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._desk.readers += 1
         try:
-            await send_events(scope, receive, send, self._desk.closing, self._send)
+            await send_events(scope, receive, send, self._desk.closing, self._may_go_on, self._send)
         finally:
             self._desk.readers -= 1
 

@@ -4,12 +4,16 @@ such events are sent.
 An event comes at once when nothing was told for ``PAUSE_SECONDS``, else when that is over, with all that has come
 meanwhile. A comment every ``KEEP_ALIVE_SECONDS`` keeps proxies from hanging up. What is sent waits for the caller to
 read it, so a slow one costs a set of ids and no more.
+
+Whether the caller may still read along is asked every ``ASK_SECONDS``: with a key that was revoked or has expired, the
+stream ends, and who comes back is told why.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -18,7 +22,11 @@ from .changes import Changes, News, Watcher
 
 PAUSE_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0
+ASK_SECONDS = 5.0
 KEEP_ALIVE = b": keep-alive\n\n"
+
+MayGoOn = Callable[[], Awaitable[bool]]
+"""Whether who has called would still be let in."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream"),
@@ -30,14 +38,15 @@ _HEADERS = [
 class EventStream:
     """The answer to a call that watches."""
 
-    def __init__(self, changes: Changes, watcher: Watcher, closing: asyncio.Event) -> None:
+    def __init__(self, changes: Changes, watcher: Watcher, closing: asyncio.Event, may_go_on: MayGoOn) -> None:
         self._changes = changes
         self._watcher = watcher
         self._closing = closing
+        self._may_go_on = may_go_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await send_events(scope, receive, send, self._closing, self._send)
+            await send_events(scope, receive, send, self._closing, self._may_go_on, self._send)
         finally:
             self._changes.leave(self._watcher)
 
@@ -61,10 +70,14 @@ def event_of(news: News) -> bytes:
 
 
 async def send_events(
-    scope: Scope, receive: Receive, send: Send, closing: asyncio.Event, go_on: Callable[[Send], Awaitable[None]]
-) -> None:
-    """Answer with server-sent events, until ``go_on`` has ended, the caller is gone, or the server stops."""
-    ends = [asyncio.ensure_future(until_gone(receive)), asyncio.ensure_future(closing.wait())]
+    scope: Scope, receive: Receive, send: Send, closing: asyncio.Event, may_go_on: MayGoOn,
+    go_on: Callable[[Send], Awaitable[None]],
+) -> None:  # fmt: skip
+    """Answer with server-sent events, until ``go_on`` has ended, the caller is gone or may read no longer, or the
+    server stops."""
+    ends: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(each) for each in (until_gone(receive), closing.wait(), _until_refused(may_go_on))
+    ]
     sending = asyncio.ensure_future(_begin(scope, send, go_on))
     try:
         await asyncio.wait((*ends, sending), return_when=asyncio.FIRST_COMPLETED)
@@ -84,6 +97,11 @@ async def _begin(scope: Scope, send: Send, go_on: Callable[[Send], Awaitable[Non
 
 async def write(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _until_refused(may_go_on: MayGoOn) -> None:
+    while await may_go_on():
+        await asyncio.sleep(ASK_SECONDS)
 
 
 async def until_gone(receive: Receive) -> None:

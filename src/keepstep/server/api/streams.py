@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -91,7 +92,8 @@ async def follow_stream(call: Call, id: str, name: str, query: LiveQuery) -> Spo
     run = await call.find_run(id, query.run_id)
     if call.desk.readers >= READERS_MAX:
         raise overloaded(f"{READERS_MAX} callers read streams already; try again later")
-    return SpokenStream(call.desk, query.namespace, run.run_id, name, _last_id(call, query.after))
+    may_go_on = partial(call.may_go_on, Role.READ)
+    return SpokenStream(call.desk, query.namespace, run.run_id, name, _last_id(call, query.after), may_go_on)
 
 
 def _last_id(call: Call, after: int) -> int:
