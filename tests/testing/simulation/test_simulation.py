@@ -38,6 +38,7 @@ FOUND = (
     9236,
     6000835,
     5000050,
+    6000818,
 )
 """Seeds that have failed: a run that was about to close was given back as one that waits, and slept for ever; an
 owning that was lost unheard stood in the way of the next one, and the run slept for as long as its worker lived; a
@@ -47,10 +48,10 @@ be ended by force went on, since only the commit was lost that was to end it, or
 when it was about to close; a backfill skipped what it had to make up for because of what had happened; a worker that
 had just given a run back went on with it, which it had read before that was done; what a step had written to a stream
 was left out, as the code had let go of the step meanwhile, or as its run was ended by force before it had recorded
-that; a run that was ended by force before its delay was over had its end before its beginning. In five the checkers
+that; a run that was ended by force before its delay was over had its end before its beginning. In six the checkers
 were wrong: they took one receipt for another, minded what code without the saga did not undo, missed a refusal that a
 deleted schedule could not hear, and what waited in vain, in the way of others or while later ones took over, since its
-schedule was deleted."""
+schedule was deleted, and what code that contradicts had not taken over yet from the chapter before."""
 
 FOUND_WITHIN = 200
 """Seeds that are tried for a planted bug; most need fewer than ten."""

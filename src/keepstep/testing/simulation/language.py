@@ -318,14 +318,20 @@ class Walk(Structures):
             return "child cancelled"
 
 
+def take_over(walk: Walk, program: list[Any]) -> None:
+    """Know what the chapters before have seen. Done before all else, so that whoever asks is told of it at once."""
+    if program[0] == CHAPTERS:
+        _, changes, trace = program[1:]
+        walk.changes += changes
+        walk.trace += trace
+
+
 async def walk_through(walk: Walk, program: list[Any]) -> None:
     """Walk a program, or the first of its chapters; then the run goes on as a new one, which knows what it has seen."""
     if program[0] != CHAPTERS:
         await walk.go(program)
         return
-    chapters, changes, trace = program[1:]
-    walk.changes += changes
-    walk.trace += trace
+    chapters = program[1]
     await walk.go(chapters[0])
     walk.trace.append(CHAPTER_ENDS)
     if len(chapters) > 1:
@@ -349,6 +355,7 @@ def _deploy(version: int) -> tuple[Workflow[Any, Any], ...]:
     from .walking_in_sync import WalkInSync
 
     async def go_through(walk: Walk, program: list[Any]) -> list[str]:
+        take_over(walk, program)
         if version == CONTRADICTING:
             await walk.go(["step", CONTRADICTION, 0.0, False])
         await walk_through(walk, program)
