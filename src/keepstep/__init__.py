@@ -59,7 +59,7 @@ from keepstep.runtime.errors import (
 from keepstep.runtime.guard import Nondeterminism, unsafe
 from keepstep.runtime.handler import Query, Signal, Update, query, signal, update
 from keepstep.runtime.human_task import HumanTask, human_task
-from keepstep.runtime.interceptor import Calling, Executing, Interceptor, Running, Sending
+from keepstep.runtime.interceptor import Calling, Executing, Interceptor, Running, Sending, StartingChild
 from keepstep.runtime.marker import deprecate_patch, patched, version
 from keepstep.runtime.note import note
 from keepstep.runtime.relative import OtherRun, get_run
@@ -115,6 +115,7 @@ __all__ = [
     "SchemaTooNew",
     "Sending",
     "Signal",
+    "StartingChild",
     "StatementRefused",
     "Step",
     "StepFailed",

@@ -13,6 +13,7 @@ from .call import DurableCall, required
 from .crossing import waits_if_sync
 from .data import Duration, checked_name, plain_attributes, to_seconds, within_limit
 from .execution import digest_of
+from .interceptor import StartingChild, checked_headers, through
 from .loop import WorkflowFuture
 from .operation import ChildOperation
 from .registry import check_has_name, definition_of, find_workflow
@@ -52,17 +53,108 @@ class ChildCall(DurableCall[Any]):
         self.operation: ChildOperation | None = None
 
     def begin(self) -> WorkflowFuture:
+        operation = self._new_operation()
+        self.execution.add(operation)
+        return operation.future
+
+    def _new_operation(self) -> ChildOperation:
         identity = self.execution.known_as
         workflow_id = self.options.get("id") or f"{identity.workflow_id}/{self.key}"
         digest = digest_of(self.workflow.name, self.arguments)
         self.operation = ChildOperation(
             self.execution, self.key, digest, self.workflow, self.arguments, workflow_id, self.options
         )
-        self.execution.add(self.operation)
-        return self.operation.future
+        return self.operation
+
+    async def start(self) -> ChildHandle[Any]:
+        """Its handle, when its start is recorded."""
+        self.begin()
+        return await self._started()
+
+    async def _started(self) -> ChildHandle[Any]:
+        operation = self.operation
+        assert operation is not None
+        try:
+            await operation.started
+        except asyncio.CancelledError:  # nobody will hold a handle to it
+            operation.future.cancel()
+            raise
+        return ChildHandle(operation)
 
     def __repr__(self) -> str:
         return f"<call of workflow {self.workflow.name} as {self.key}>"
+
+
+class InterceptedChild(ChildCall):
+    """A call with interceptors around it, which see it when it is awaited. Its key is fixed when it is written down."""
+
+    __slots__ = ("_args", "_kwargs")
+
+    def __init__(
+        self,
+        execution: Execution,
+        workflow: Workflow[Any, Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any],
+    ) -> None:
+        super().__init__(execution, workflow, args, kwargs, options)
+        self._args = args
+        self._kwargs = kwargs
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self._awaiting is not None:
+            raise RuntimeError(f"{self!r} was awaited already")
+        self._awaiting = awaiting = self._run().__await__()
+        return awaiting
+
+    def begin(self) -> WorkflowFuture:
+        """Go through the interceptors in a task of its own, which stands for the child's future."""
+        task: WorkflowFuture = self.execution.loop.create_task(self)
+        return task
+
+    async def _run(self) -> Any:
+        return await (await self.start())
+
+    async def start(self) -> ChildHandle[Any]:
+        call = StartingChild(
+            workflow=self.workflow,
+            args=self._args,
+            kwargs=self._kwargs,
+            headers=dict(self.execution.headers),
+            key=self.key,
+        )
+        handle = await through(self.execution.interceptors.start_child, call, self._make)
+        if not isinstance(handle, ChildHandle):
+            raise InvalidInput(f"an interceptor returns the handle of the child that it lets start, not {handle!r:.60}")
+        return handle
+
+    async def _make(self, call: StartingChild) -> ChildHandle[Any]:
+        """Start it, as the interceptors have left the call."""
+        execution, workflow = self.execution, self.workflow
+        if call.workflow is not workflow:
+            raise InvalidInput(f"an interceptor may not start {call.workflow!r} in the place of {workflow!r}")
+        if self.operation is not None:
+            raise InvalidInput(f"an interceptor starts the child {workflow.name!r} once; start_child starts another")
+        encoded = workflow.signature.encode_args(call.args, call.kwargs)
+        self.arguments = within_limit(encoded, "the arguments of workflow", workflow.name, execution.value_bytes_max)
+        operation = self._new_operation()
+        if call.headers != execution.headers:
+            operation.headers = checked_headers(call.headers)
+        execution.add(operation)
+        return await self._started()
+
+
+def child_call(
+    execution: Execution,
+    workflow: Workflow[Any, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: dict[str, Any],
+) -> ChildCall:
+    """A call of a workflow inside a workflow."""
+    kind = InterceptedChild if execution.interceptors.start_child else ChildCall
+    return kind(execution, workflow, args, kwargs, options)
 
 
 class ChildHandle(OtherRun, Generic[R]):
@@ -167,13 +259,4 @@ async def start_child(
         "attributes": plain_attributes(attributes),
         "timeout_seconds": None if timeout is None else to_seconds(timeout),
     }
-    call = ChildCall(execution, definition, args, kwargs, options)
-    call.begin()
-    operation = call.operation
-    assert operation is not None
-    try:
-        await operation.started
-    except asyncio.CancelledError:  # nobody will hold a handle to it
-        operation.future.cancel()
-        raise
-    return ChildHandle(operation)
+    return await child_call(execution, definition, args, kwargs, options).start()

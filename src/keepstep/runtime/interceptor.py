@@ -5,13 +5,13 @@
             call.headers["tenant"] = TENANT.get()
             return await call_next(call)
 
-Four moments have a method each: something is *sent* by a client, a workflow's code *runs*, it *calls* a step, a step is
-*executed*. Each gets the call, which it may change, and who comes next. The first interceptor of an engine is the
-outermost.
+Five moments have a method each: something is *sent* by a client, a workflow's code *runs*, it *calls* a step or *starts
+a child*, a step is *executed*. Each gets the call, which it may change, and who comes next. The first interceptor of an
+engine is the outermost.
 
-What stands around a run's code is part of it: ``run`` and ``call`` happen again at every replay, obey the rules of
-workflow code, and what they change is what is recorded. An interceptor costs nothing at moments whose method it leaves
-as it is.
+What stands around a run's code is part of it: ``run``, ``call`` and ``start_child`` happen again at every replay, obey
+the rules of workflow code, and what they change is what is recorded. An interceptor costs nothing at moments whose
+method it leaves as it is.
 
 *Headers* are text that a start carries. They go with the run, to its steps wherever those are executed, to its children
 and to the runs as which it continues; they are no part of what decides whether a start is the same as another one.
@@ -30,6 +30,7 @@ from .data import checked_name, plain_text
 
 if TYPE_CHECKING:
     from .step import Step
+    from .workflow import Workflow
 
 HEADERS_BYTES_MAX = 16_384
 """Names and values of one call's headers together: they are stored with every run and every step on a queue."""
@@ -77,6 +78,19 @@ class Calling(msgspec.Struct, kw_only=True):
     """Its place in the run's history."""
 
 
+class StartingChild(msgspec.Struct, kw_only=True):
+    """A child that workflow code starts, by itself or by awaiting a workflow."""
+
+    workflow: Workflow[Any, Any]
+    """Another one cannot be put in its place."""
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    headers: dict[str, str]
+    """Those of the run; what is changed is what the child carries."""
+    key: str
+    """Its place in the run's history."""
+
+
 class Executing(msgspec.Struct, kw_only=True):
     """One attempt of a step. ``step_info()`` says which."""
 
@@ -110,6 +124,13 @@ class Interceptor:
         """
         return await call_next(call)
 
+    async def start_child(self, call: StartingChild, call_next: CallNext[StartingChild]) -> Any:
+        """Around each start of a child in workflow code, under the same rules. What is recorded is what goes on.
+
+        ``call_next`` gives the child's handle when its start is durable; await that for its result.
+        """
+        return await call_next(call)
+
     async def execute(self, call: Executing, call_next: CallNext[Executing]) -> Any:
         """Around each attempt of a step, on the worker's event loop, within the attempt's limits of time.
 
@@ -131,6 +152,7 @@ class Interceptors:
         self.send = _with_own(interceptors, "send")
         self.run = _with_own(interceptors, "run")
         self.call = _with_own(interceptors, "call")
+        self.start_child = _with_own(interceptors, "start_child")
         self.execute = _with_own(interceptors, "execute")
 
 

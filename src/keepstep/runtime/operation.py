@@ -130,7 +130,7 @@ class CallbackOperation(Operation):
 class ChildOperation(Operation):
     """A child run. ``future`` resolves when it closes, ``started`` when its start is recorded."""
 
-    __slots__ = ("arguments", "options", "run_id", "started", "workflow", "workflow_id")
+    __slots__ = ("arguments", "headers", "options", "run_id", "started", "workflow", "workflow_id")
 
     kind = "child"
 
@@ -151,6 +151,7 @@ class ChildOperation(Operation):
         self.options = options
         self.run_id: str | None = None
         self.started = execution.loop.future()
+        self.headers: Mapping[str, str] = execution.headers
 
     @property
     def name(self) -> str:

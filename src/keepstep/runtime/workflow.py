@@ -13,7 +13,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 from keepstep.journal import InvalidInput
 
 from .call import current, made
-from .child import ChildCall
+from .child import child_call
 from .code_version import VERSION_CHARS_MAX, pinned_queue
 from .crossing import check_can_cross
 from .data import Duration, Signature, checked_name, to_seconds
@@ -105,7 +105,7 @@ class Workflow(Generic[P, R]):
         if execution is None:
             return self.fn(*args, **kwargs)  # type: ignore[no-any-return]
         check_has_name(self)
-        return made(ChildCall(execution, self, args, kwargs, {}))  # type: ignore[no-any-return]
+        return made(child_call(execution, self, args, kwargs, {}))  # type: ignore[no-any-return]
 
     def named(self, name: str) -> Workflow[P, R]:
         """Of a workflow of any name: the workflow of that one."""

@@ -139,7 +139,7 @@ class Opening:
                 waiting=WaitingOptions(priority=options.get("priority"), fairness_key=options.get("fairness_key")),
                 attributes=options.get("attributes", {}),
                 own_timeout_seconds=options.get("timeout_seconds"),
-                headers=self.resident.execution.headers,
+                headers=operation.headers,
                 if_closed=IfClosed.RESTART,  # of an earlier run of its parent's id, or of whoever had its name
             )
         )
