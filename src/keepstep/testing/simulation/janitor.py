@@ -51,6 +51,7 @@ class Janitor:
         with ExitStack() as stack:
             if self._chance.random() < ARCHIVING:
                 self._archive = stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=MEMORY))
+                self._record.archive = self._archive
             await self._world.subscriber.read_to_the_end()
             await self._world.take_stock()
             newcomers = [self._newcomer(number) for number in range(NEWCOMERS)]

@@ -253,6 +253,8 @@ class Record:
     rules: list[KeepRule] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    archive: str = "nowhere"
+    """The folder in which runs are archived, whose name is another one each time."""
     archived: list[dict[str, Any]] | None = None
     """The lines of the archive; None where nothing is to be archived."""
     disturbances: dict[int, list[int]] = field(default_factory=dict)
