@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { RunDetail, Span } from "../src/api/types.ts";
 import { LINES_MAX, linesOf, merged, pairsOf, textOf, type Told } from "../src/run/diff.ts";
+import { isSealed } from "../src/run/sealed.ts";
 
 const span = (key: string, seq: number, more: Partial<Span> = {}) =>
   ({ kind: "step", key, name: key, seq, asked_at: "2026-01-01T00:00:00Z", started_at: null, ended_at: "2026-01-01T00:00:02Z", outcome: "completed", attempts: 1, superseded: false, ...more }) as Span;
@@ -34,6 +35,14 @@ test("an error is the same if it says the same, whatever its traceback", () => {
   const failed = (traceback: string) => told([], [], { status: "failed", failure: { type: "E", message: "no", traceback } });
   assert.equal(pairsOf(failed("line 1"), failed("line 2")).at(-1)!.isOther, false);
   assert.match(textOf({ type: "E", message: "no", traceback: "line 1" }), /^E: no\nline 1$/);
+});
+
+test("what nobody here can read is not said to be the same", () => {
+  const one = told([span("a", 2), span("b", 3)], [[2, "<encrypted with key 'k1', 80 bytes>"], [3, "<b> 3 bytes"]]);
+  const pairs = pairsOf(one, one);
+  assert.deepEqual(pairs.map((pair) => pair.isSealed), [false, true, false, false]);
+  assert.equal(pairs.some((pair) => pair.isOther), false);
+  assert.deepEqual(["<encrypted with key 'k1'>", "<kept as blob 12ab…>", "<40 bytes>", "<encrypted>", "40 bytes", 7].map(isSealed), [true, true, true, false, false, false]);
 });
 
 test("both lists are there whole, each in its order", () => {

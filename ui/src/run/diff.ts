@@ -2,6 +2,7 @@
 
 import type { HistoryEvent, RunDetail, Span } from "../api/types.ts";
 import { timeOf } from "../words/time.ts";
+import { isSealed } from "./sealed.ts";
 
 export interface Side {
   outcome: string;
@@ -21,6 +22,8 @@ export interface Pair {
   other: Side | null;
   /** Whether they came to another end: another outcome, result or error. Times and attempts are none. */
   isOther: boolean;
+  /** What one of them came to cannot be read, and so not be compared. */
+  isSealed: boolean;
 }
 
 export interface Told {
@@ -71,8 +74,9 @@ function sideOf(span: Span, values: ReadonlyMap<number, unknown>): Side {
 }
 
 function pairOf(key: string, kind: string, name: string, one: Side | null, other: Side | null): Pair {
-  const isOther = one === null || other === null || one.outcome !== other.outcome || said(one.value) !== said(other.value);
-  return { key, kind, name, one, other, isOther };
+  const unread = isSealed(one?.value) || isSealed(other?.value);
+  const isOther = one === null || other === null || one.outcome !== other.outcome || (!unread && said(one.value) !== said(other.value));
+  return { key, kind, name, one, other, isOther, isSealed: unread };
 }
 
 /** Tracebacks differ by lines that mean nothing. */
