@@ -100,7 +100,7 @@ def test_the_graph_follows_a_run_that_goes_on_and_groups_a_long_one(visitor: Vis
 def test_the_relatives_are_a_tree_that_is_read_page_by_page(visitor: Visitor) -> None:
     page = visitor.goes_to("/runs/raised?view=family")
     tree = page.get_by_role("table", name="Relatives")
-    expect(tree.get_by_role("link", name="raised/number_sold_shown", exact=True)).to_be_visible()
+    expect(tree.get_by_role("link", name="raised/grow_up_shown", exact=True)).to_be_visible()
     expect(tree).to_have_attribute("aria-rowcount", "103")  # the head, the run, a page of children, and what reads on
     visitor.finds_no_barrier()
     assert tree.get_by_role("row").count() < 60
@@ -111,8 +111,8 @@ def test_the_relatives_are_a_tree_that_is_read_page_by_page(visitor: Visitor) ->
         page.wait_for_function("() => new Promise(requestAnimationFrame)")
     more.click()
     expect(tree).to_have_attribute("aria-rowcount", str(1 + 1 + CHILDREN))
-    expect(tree.get_by_role("link", name=f"raised/number_sold_shown#{CHILDREN}", exact=True)).to_be_visible()
-    tree.get_by_role("link", name=f"raised/number_sold_shown#{CHILDREN}", exact=True).click()
+    expect(tree.get_by_role("link", name=f"raised/grow_up_shown#{CHILDREN}", exact=True)).to_be_visible()
+    tree.get_by_role("link", name=f"raised/grow_up_shown#{CHILDREN}", exact=True).click()
     rows = tree.get_by_role("row")
     expect(rows.nth(1)).to_contain_text("raised")
     expect(rows.nth(2)).to_have_attribute("aria-current", "true")
