@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.server.oidc.identity import CLIENT, SECRET, Identity
 
 from .conftest import PHONE, SEEN_MILLISECONDS_MAX, Visitor
 from .served import Served, served
+from .shop import approve_shown
 
 expect.set_options(timeout=SEEN_MILLISECONDS_MAX)
 
@@ -29,6 +31,7 @@ class House(NamedTuple):
     served: Served
     identity: Identity
     key: str
+    key_to_read: str
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with served(tmp_path_factory.mktemp("house"), make_guard) as found:
         _, key = found.do(rings[0].create("browser", Role.OPERATE))
         found.do(identity.start())
-        yield House(found, identity, key)
+        _, key_to_read = found.do(rings[0].create("looker", Role.READ))
+        yield House(found, identity, key, key_to_read)
         found.do(identity.stop())
 
 
@@ -98,9 +102,8 @@ def test_somebody_logs_in_at_the_provider_starts_a_run_and_is_led_there_to_log_o
     page.get_by_role("link", name=re.compile("Log in with")).click()
     is_inside(page, "ann@example.org")
     expect(page).to_have_url(re.compile(r"/\?filter="))
-    told = page.evaluate(
-        "fetch('api/v1/runs', {method: 'POST', body: JSON.stringify({type: 'x'})}).then((answer) => answer.text())"
-    )
+    body = json.dumps({"type": approve_shown.name, "input": ["a desk"]})
+    told = page.evaluate("(body) => fetch('api/v1/runs', {method: 'POST', body}).then((answer) => answer.text())", body)
     assert '"status":"running"' in told
     page.get_by_role("button", name="Log out").click()
     expect(page).to_have_url(re.compile(re.escape(house.identity.issuer) + "/logout"))
@@ -112,6 +115,26 @@ def test_somebody_whose_session_has_ended_meanwhile_is_asked_to_log_in_again(gue
     is_inside(page, "ann@example.org")
     page.context.clear_cookies()
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+
+
+def test_what_somebody_may_not_do_is_not_offered(guest: Visitor, house: House) -> None:
+    page = guest.goes_to("/queues")
+    page.get_by_label("Key", exact=True).fill(house.key_to_read)
+    page.keyboard.press("Enter")
+    is_inside(page, "looker")
+    expect(page.get_by_role("row").filter(has_text="default")).to_be_visible()
+    for button in ("Pause default", "Limits of default"):
+        expect(page.get_by_role("button", name=button)).to_have_count(0)
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Schedules").click()
+    expect(page.get_by_text("There is no schedule yet")).to_be_visible()
+    expect(page.get_by_role("button", name="New schedule")).to_have_count(0)
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("Key", exact=True).fill(house.key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="New schedule")).to_be_visible()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Queues").click()
+    expect(page.get_by_role("button", name="Pause default")).to_be_visible()
+    expect(page.get_by_role("button", name="Limits of default")).to_have_count(0)
 
 
 @pytest.mark.parametrize("guest", [PHONE], indirect=True)

@@ -3,6 +3,9 @@
 import type { Api } from "../api/client.ts";
 import { isOutside, logIn, logOut, readSession, type Session } from "../api/session.ts";
 
+/** Each may do what those before it may. */
+const ROLES = ["public", "read", "operate", "admin"];
+
 class SessionState {
   /** Nothing until the server has said who is here; the pages do not wait for that. */
   value = $state.raw<Session | null>(null);
@@ -10,6 +13,12 @@ class SessionState {
 
   get isOutside(): boolean {
     return this.value !== null && isOutside(this.value);
+  }
+
+  /** Whether somebody may do what needs that role, as far as is known here; the server has the last word. */
+  may(role: "operate" | "admin"): boolean {
+    if (this.value === null || !this.value.needs_key) return true;
+    return ROLES.indexOf(this.value.role) >= ROLES.indexOf(role);
   }
 
   /** Asks once, however many want to know. */
