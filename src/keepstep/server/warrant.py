@@ -145,6 +145,8 @@ def _check_python(run: Run, change: Change) -> None:
     if change.status is not None and ends_as is None:
         raise InvalidInput(f"that a run is {change.status} is said by its worker")
     written = [each.type for each in change.events]
+    if change.status is Status.CONTINUED and run.epoch:
+        raise InvalidInput("another run takes the place of one that has not begun; how it goes on else, its code says")
     is_copied = run.epoch == 0 and change.status is None and not set(written) & history.CLOSING
     if not is_copied and written != [ends_as] * (ends_as is not None):
         raise InvalidInput("what happens in a run is recorded by its worker")

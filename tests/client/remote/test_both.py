@@ -63,6 +63,11 @@ async def far_order(order: FarOrder) -> FarOrder:
 
 
 @workflow
+async def far_parent(item: str) -> FarOrder:
+    return await far_order(FarOrder(item, Decimal(1)))
+
+
+@workflow
 async def far_asking(title: str) -> str:
     return await keepstep.human_task(title, form=str, assignee="ada")
 
@@ -269,6 +274,12 @@ async def test_a_failed_run_goes_on_and_a_run_is_forked(engine: Engine) -> None:
     with pytest.raises(WorkflowFailed):
         await run.result()
     assert [e.type async for e in run.history()].count("workflow_reopened") == 1
+    with pytest.raises(WorkflowFailed):
+        await engine.run(far_parent, "nothing", id="parent")
+    parent = engine.get("parent")
+    await parent.retry()
+    with pytest.raises(WorkflowFailed):
+        await parent.result()
     forked = await run.fork(replace={"far_charge": Decimal(9)}, id="forked")
     assert await forked.result() == FarOrder("nothing", Decimal(9))
     with pytest.raises(InvalidInput, match="no result with the key"):
@@ -372,6 +383,12 @@ async def test_queues_are_paused_and_limited(engine: Engine) -> None:
 async def test_starts_wait_debounce_and_deduplicate(engine: Engine) -> None:
     later = await engine.start(far_rounds, 0, id="later", start_at=datetime.now(UTC) + timedelta(hours=1))
     assert (await later.describe()).condition == "queued"
+    await later.start_now()
+    moved = engine.get("later")
+    while (await moved.describe()).condition != "waiting":
+        await asyncio.sleep(0.005)
+    await moved.signal("next")
+    assert await later.result() == "the last round"
     first = await engine.start(far_rounds, 0, dedup="key")
     assert (await engine.start(far_rounds, 5, dedup="key")).run_id == first.run_id
     for n in range(3):

@@ -212,6 +212,10 @@ FORGED_CHANGES: dict[str, dict[str, Any]] = {
     "an event without its end": {
         "events": (NewEvent(history.WORKFLOW_TERMINATED, 1, None, history.pack(history.WorkflowTerminated(""))),)
     },
+    "the end of one that has begun, as if another took its place": {
+        "status": Status.CONTINUED,
+        "events": (NewEvent(history.WORKFLOW_CONTINUED, 1, None, history.pack(history.WorkflowContinued("x"))),),
+    },
     "a condition that is the worker's to find": {"condition": Condition.QUARANTINED},
     "what it waits for": {"detail": b"{}"},
     "a worker's word to another": {"send": (NewMessage(kind="step_result", name="x", run_id="x"),)},

@@ -119,7 +119,6 @@ class RemoteJournal:
         self._watch = Watch(transport)
         self.clock = RemoteClock()
         self.value_bytes_max = 0
-        self.is_remote = True
         self._committing: dict[str, asyncio.Task[None]] = {}
         """Of each run, the last commit that is on its way."""
 
