@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 ORDERS := .benchmarks/.has-orders
-SOURCES := src tests examples benchmarks hatch_build.py
+SOURCES := src tests examples benchmarks docs hatch_build.py
 
 # Torture of a fleet on a PostgreSQL server of its own; the patient have the default lease and time to come to an end.
 CHAOS := PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.chaos --store postgres
@@ -15,7 +15,7 @@ PATIENT := --lease-seconds 10 --ending-seconds 300
 TESTS_AT_ONCE ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format ui bench bench-quick load ui-test chaos chaos-postgres torture fuzz coverage mutants clean
+.PHONY: help demo test lint format ui bench bench-quick load ui-test docs chaos chaos-postgres torture fuzz coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -61,6 +61,10 @@ load: $(VENV)/.for-tests  ## a server on one core beside 1,000,000 runs: reads, 
 ui-test: ui  ## the web UI's tests: its pure parts, all of its pages in a real browser, and what is served of it
 	@scripts/chromium.sh
 	@$(BIN)/python -m pytest -q tests/server/browser tests/server/test_ui.py $(ARGS)
+
+docs: $(VENV)/.for-tests  ## the documents as a site in build/site: tutorial, how-tos, reference made from the code, internals
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+	@echo "keepstep: the site is in build/site/index.html"
 
 chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
 	@echo "keepstep: killing workers and clients; ARGS='--kills 10000' for a campaign, --help for the rest"

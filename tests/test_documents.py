@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import re
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,24 @@ def code_of(document: str, folder: Path) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+async def test_tutorial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example: Any = code_of("tutorial.md", tmp_path)
+    url = f"sqlite:///{tmp_path}/workshop.db"
+    assert [await example.estimate_once(url) for _ in range(2)] == [70, 70]
+    assert capsys.readouterr().out == "looking at tandem\ntandem: that will be 70 euros\n"
+    assert await example.try_to_repair(url, "tandem") == "payment for tandem"
+    assert "wreck" in await example.try_to_repair(url, "wreck")
+    assert capsys.readouterr().out.splitlines()[-1] == "giving 65 euros back"
+
+
+def test_the_tests_of_the_tutorial_pass(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (DOCUMENTS / "tutorial.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "workshop.py").write_text("\n\n".join(blocks))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "workshop.py"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, "2 passed" in ran.stdout) == (0, True), ran.stdout
 
 
 async def test_transactions(tmp_path: Path) -> None:
@@ -185,7 +204,7 @@ async def test_namespaces(tmp_path: Path) -> None:
 
 
 async def test_search(tmp_path: Path) -> None:
-    example: Any = code_of("search.md", tmp_path)
+    example: Any = code_of("searching.md", tmp_path)
     assert await example.main(f"sqlite:///{tmp_path}/orders.db") == ["order-1"]
     async with Engine(f"sqlite:///{tmp_path}/orders.db", workers=False) as engine:
         assert (await example.prepare(engine)).items() >= {

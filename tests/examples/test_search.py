@@ -1,4 +1,4 @@
-"""The example of docs/search.md finds what it should, on every store."""
+"""The example of docs/searching.md finds what it should, on every store."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def list_command(
     It compares (=, !=, <, <=, >, >=, IN, BETWEEN, STARTS_WITH, IS NULL, with NOT) what every run has (WorkflowId,
     WorkflowType, RunId, Status, Condition, StartTime, CloseTime, ExecutionDuration, Queue, Language, HistoryLength,
     ParentWorkflowId, ParentRunId) and attributes, which `keepstep attributes list` names. Text and times stand in
-    quotes; NOW - '2h' is two hours ago. See docs/search.md.
+    quotes; NOW - '2h' is two hours ago. See docs/searching.md.
     """
     if count_by is not None:
         return run(_count(count_by, filter, as_json, url))

@@ -36,7 +36,7 @@ PROGRESS_SECONDS = 2.0
 @click.option("--dedup", metavar="KEY", help="Instead of --id: attach to the open run of that key on the queue.")
 @click.option("--timeout", metavar="DURATION", help="How long it may take; by default the workflow's own.")
 @click.option(
-    "--attribute", "attributes", multiple=True, metavar="NAME=JSON", help="To be found by; see docs/search.md."
+    "--attribute", "attributes", multiple=True, metavar="NAME=JSON", help="To be found by; see docs/searching.md."
 )
 @click.option("--if-running", type=POLICY, default="attach", show_default=True, help="If a run of that id is open.")
 @click.option("--if-closed", type=POLICY, default="attach", show_default=True, help="If the newest one is closed.")

@@ -551,7 +551,7 @@ class Engine:
         ``"WorkflowType = 'fulfil_order' AND Status = 'running' AND customer = 'c7' ORDER BY StartTime DESC"``.
 
         It sees everything that was acknowledged before it is asked. For the language, and what can be searched by, see
-        ``docs/search.md``. Raises ``FilterError``, which names the place in the filter and what was expected there.
+        ``docs/searching.md``. Raises ``FilterError``, which names the place in the filter and what was expected there.
         """
         return list_found(self.journal, self.namespace, filter, limit)
 
@@ -718,7 +718,7 @@ class Engine:
     def human_tasks(self, filter: str | None = None, limit: int = 1000) -> AsyncIterator[HumanTask]:
         """Open tasks for people, oldest first. Complete one with ``complete_callback(task.token, answer)``.
 
-        They have the fields ``Assignee``, ``Title`` and ``Due``; for the language see ``docs/search.md``. Raises
+        They have the fields ``Assignee``, ``Title`` and ``Due``; for the language see ``docs/searching.md``. Raises
         ``FilterError``.
         """
         wanted = read_task_filter(filter, self.journal.clock.now())

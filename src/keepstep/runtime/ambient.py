@@ -59,7 +59,7 @@ def set_status(text: str) -> None:
 
 
 def set_attributes(**attributes: Any) -> None:
-    """Set attributes of the run, by which it can be found (``docs/search.md``). None removes one.
+    """Set attributes of the run, by which it can be found (``docs/searching.md``). None removes one.
 
     Text, numbers, truth, times and lists of text can be searched by; other JSON values are only shown. An attribute has
     the type of the first value that any run gave it, and a run that sets another one is *blocked*, which says so.

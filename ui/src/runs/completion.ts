@@ -1,4 +1,4 @@
-// What may come next in a filter that is being typed. The language (docs/search.md) is understood by the server alone;
+// What may come next in a filter that is being typed. The language (docs/searching.md) is understood by the server alone;
 // this knows its words and their order, and may be wrong about what is odd without harm: nothing is put in unasked.
 
 export type FieldType = "keyword" | "int" | "double" | "bool" | "datetime" | "keyword_list" | "duration" | "status" | "condition";

@@ -1,4 +1,4 @@
-// What the page itself puts into a filter. The language (docs/search.md) is understood by the server alone.
+// What the page itself puts into a filter. The language (docs/searching.md) is understood by the server alone.
 
 /** A text as the language writes it. */
 export function quoted(text: string): string {
