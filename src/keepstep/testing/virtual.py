@@ -122,7 +122,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 self._tell_stuck()
             delay = scheduled[0][0] - now
             if delay > 0:
-                self.advance(delay if delay < JUMP_SECONDS_MAX else JUMP_SECONDS_MAX)
+                self._microseconds += _whole_microseconds(delay if delay < JUMP_SECONDS_MAX else JUMP_SECONDS_MAX)
                 now = self._microseconds / 1_000_000
         if not scheduled:
             return
@@ -157,11 +157,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def advance(self, seconds: float) -> None:
         """Let time pass, rounded up to a microsecond. Called by the loop; by a test, to simulate a stall."""
-        microseconds = seconds * 1_000_000
-        whole = int(microseconds)
-        rest = microseconds - whole
-        if microseconds > 0:  # less than half a nanosecond too much is the error of a number, and no time
-            self._microseconds += whole if rest < 0.0005 else whole + 1
+        if seconds > 0:
+            self._microseconds += _whole_microseconds(seconds)
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         """Run a function on this very thread, in a later iteration. The executor is not used."""
@@ -198,6 +195,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if threading.get_ident() != self._thread:
             refuse("a thread that calls back")
         return self.call_soon(callback, *args, context=context)
+
+
+def _whole_microseconds(seconds: float) -> int:
+    """Rounded up; less than half a nanosecond too much is the error of a number, and no time."""
+    microseconds = seconds * 1_000_000
+    whole = int(microseconds)
+    return whole if microseconds - whole < 0.0005 else whole + 1
 
 
 def refuse(what: str) -> NoReturn:

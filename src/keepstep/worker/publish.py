@@ -20,6 +20,9 @@ from keepstep.runtime.workflow import Workflow
 SOURCES_KEPT_MAX = 4096
 """Functions whose source is kept: finding it means reading and parsing its file."""
 
+SCHEMAS_KEPT_MAX = 4096
+"""Workflows and steps whose schema is kept, for the next worker that is started here."""
+
 
 def definitions_of(namespace: str, now: int, served_workflows: Iterable[Workflow[Any, Any]]) -> list[Definition]:
     """The workflows that a worker serves, and all steps of this process."""
@@ -32,12 +35,17 @@ def definitions_of(namespace: str, now: int, served_workflows: Iterable[Workflow
             kind=each.__keepstep__,
             name=each.name,
             queue=_queue_of(each),
-            schema=msgspec.json.encode(_schema_of(each)),
+            schema=_encoded_schema_of(each),
             code=code,
             published_at=now,
         )
         for each in served
     ]
+
+
+@lru_cache(maxsize=SCHEMAS_KEPT_MAX)
+def _encoded_schema_of(definition: Any) -> bytes:
+    return msgspec.json.encode(_schema_of(definition))
 
 
 def _schema_of(definition: Any) -> dict[str, Any]:

@@ -75,15 +75,14 @@ class Flusher:
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         operations, self._queue = self._queue, []
         tx = self._begin()
-        self._answers = [self._apply(tx, operation, answer) for operation, answer in operations]
+        answers: list[Answer] = []
+        for operation, answer in operations:
+            try:
+                answers.append((answer, operation(tx), None))
+            except JournalError as refused:
+                answers.append((answer, None, refused))
+        self._answers = answers
         self._scheduled = loop.call_soon(self._reply, loop, tx)
-
-    @staticmethod
-    def _apply(tx: Transaction, operation: Operation, answer: asyncio.Future[Any]) -> Answer:
-        try:
-            return answer, operation(tx), None
-        except JournalError as refused:
-            return answer, None, refused
 
     def _reply(self, loop: asyncio.AbstractEventLoop, tx: Transaction) -> None:
         answers, self._answers = self._answers, []

@@ -9,7 +9,7 @@ the simulated process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
@@ -436,18 +436,19 @@ class MemoryJournal:
 
     # turns, flushes and their news
 
-    async def _write(self, operation: Callable[[Transaction], T]) -> T:
+    def _write(self, operation: Callable[[Transaction], T]) -> asyncio.Future[T]:
+        """To be awaited: what the operation returns. A dead process hears nothing."""
         self._check_usable()
         if self._crashed:
-            await _never()
-        return await self._flusher.submit(operation)
+            return asyncio.get_running_loop().create_future()
+        return self._flusher.submit(operation)
 
     async def _turn(self) -> None:
         """Let the loop go on once before a read, as a store on a disk would."""
         self._check_usable()
-        await asyncio.sleep(0)
+        await NEXT_ITERATION
         if self._crashed:
-            await _never()
+            await asyncio.get_running_loop().create_future()
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -482,9 +483,14 @@ class MemoryJournal:
             self.receive_news([Hint(HintKind.CLOCK_JUMPED, microseconds=moved)], [])
 
 
-async def _never() -> None:
-    """What an operation of a dead process returns: nothing, ever."""
-    await asyncio.get_running_loop().create_future()
+class _NextIteration:
+    """What ``asyncio.sleep(0)`` would be, without a coroutine."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
+NEXT_ITERATION = _NextIteration()
 
 
 def _made_up_process(number: int) -> ProcessIdentity:

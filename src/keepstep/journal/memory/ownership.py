@@ -105,8 +105,12 @@ def next_wake(disk: MemoryDisk, lease_id: str, types: Sequence[str] | None) -> i
     lease = disk.leases.get(lease_id)
     if lease is None:
         return None
-    times = (row.run.wake_at for row in claimable(disk, lease.lease, types))
-    return min((time for time in times if time is not None), default=None)
+    soonest: int | None = None
+    for row in claimable(disk, lease.lease, types):
+        wake_at = row.run.wake_at
+        if wake_at is not None and (soonest is None or wake_at < soonest):
+            soonest = wake_at
+    return soonest
 
 
 def probe(tx: Transaction, lease_id: str, run_id: str | None) -> None:

@@ -16,6 +16,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from enum import StrEnum
+from functools import cache
 from typing import Any, NoReturn
 
 from keepstep.journal import (
@@ -105,7 +106,7 @@ class TroubledJournal:
     def __getattr__(self, name: str) -> Any:
         """All other methods of the port; coroutines get their trouble."""
         method = getattr(self.inner, name)
-        if name in UNTROUBLED or not inspect.iscoroutinefunction(method):
+        if name in UNTROUBLED or not _is_coroutine_function(type(self.inner), name):
             return method
         if name == "claim_work":
             method = self._noting_handouts(method)
@@ -163,8 +164,9 @@ class TroubledJournal:
         seconds = self._chance.random() * (SLOW_ANSWER_SECONDS_MAX if self._temper.is_slow else ANSWER_SECONDS_MAX)
         if outcome is Outcome.TIMED_OUT:
             seconds += TIME_OUT_SECONDS
-        self._answered_at = max(self._loop.time() + seconds, self._answered_at + 1e-6)
-        return self._answered_at
+        answered_at, after_the_last = self._loop.time() + seconds, self._answered_at + 1e-6
+        self._answered_at = answered_at = answered_at if answered_at > after_the_last else after_the_last
+        return answered_at
 
     def _answer_time(self, outcome: Outcome = Outcome.FINE) -> asyncio.Future[None]:
         """To be awaited: the answer is on its way."""
@@ -231,6 +233,11 @@ class TroubledJournal:
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+@cache
+def _is_coroutine_function(kind: type[Any], name: str) -> bool:
+    return inspect.iscoroutinefunction(getattr(kind, name, None))
 
 
 def _arrive(arrived: asyncio.Future[None]) -> None:
