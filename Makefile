@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 ORDERS := .benchmarks/.has-orders
-SOURCES := src tests examples benchmarks docs hatch_build.py
+SOURCES := src tests examples benchmarks docs/*.py hatch_build.py
 
 # Torture of a fleet on a PostgreSQL server of its own; the patient have the default lease and time to come to an end.
 CHAOS := PYTHONUNBUFFERED=1 $(BIN)/python -m keepstep.testing.chaos --store postgres
