@@ -40,6 +40,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     oidc_client_id: str = ""
     oidc_client_secret_file: str = ""
     oidc_role: tuple[str, ...] = ()
+    oidc_decode: tuple[str, ...] = ()
     oidc_groups_claim: str = "groups"
     oidc_scope: tuple[str, ...] = ("openid", "profile", "email")
     oidc_audience: str = ""
@@ -54,7 +55,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidInput("--allow-anonymous lets in whom --require-keys and --oidc-issuer ask; leave one out")
         if bool(self.tls_cert) != bool(self.tls_key):
             raise InvalidInput("--tls-cert and --tls-key go together: a certificate, and its key")
-        if not self.oidc_issuer and (self.oidc_client_id or self.oidc_role or self.oidc_audience):
+        if not self.oidc_issuer and (self.oidc_client_id or self.oidc_role or self.oidc_decode or self.oidc_audience):
             raise InvalidInput("the other options of --oidc-… need --oidc-issuer: the address of the identity provider")
         asks = not self.allow_anonymous and (self.require_keys or bool(self.oidc_issuer) or not is_loopback(host))
         url = self.public_url or base_url(host, port, self.scheme)
@@ -95,6 +96,7 @@ def door_options(command: Callable[..., int]) -> Callable[..., int]:
     @click.option(
         "--oidc-role", multiple=True, metavar="ROLE[@NAMESPACE]=GROUP", help="Who is in that group has that role."
     )
+    @click.option("--oidc-decode", multiple=True, metavar="GROUP", help="Who is in it may see encrypted values, too.")
     @click.option("--oidc-groups-claim", metavar="NAME", default="groups", show_default=True)
     @click.option("--oidc-scope", multiple=True, default=("openid", "profile", "email"), show_default=True)
     @click.option("--oidc-audience", metavar="NAME", default="", help="Take access tokens for that, too.")
@@ -145,6 +147,7 @@ def _provider(door: Door, store: Journal) -> Provider:
         client_secret=_secret(door),
         public_url=door.public_url,
         rules=rules_of(door.oidc_role),
+        decoders=door.oidc_decode,
         groups_claim=door.oidc_groups_claim,
         scopes=tuple(dict.fromkeys(("openid", *door.oidc_scope))),
         audience=door.oidc_audience,

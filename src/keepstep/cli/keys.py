@@ -40,17 +40,20 @@ async def _ring(url: str, *, create: bool = False) -> AsyncIterator[KeyRing]:
 @click.argument("name")
 @click.option("--role", type=ROLES, required=True, help="What its owner may do.")
 @click.option("--namespace", "namespaces", multiple=True, metavar="NAME", help="Where; everywhere, if there is none.")
+@click.option("--decode", "decodes", is_flag=True, help="It may see encrypted values, where the server has the keys.")
 @click.option("--expires", metavar="TIME", help="It counts for so long, such as 90d; by default until it is revoked.")
 @store_option
-def create_key(name: str, role: str, namespaces: tuple[str, ...], expires: str | None, url: str) -> int:
+def create_key(name: str, role: str, namespaces: tuple[str, ...], expires: str | None, decodes: bool, url: str) -> int:
     """Make a key, and print it: this once, because only its digest is kept."""
-    return run(_create(name, Role(role), namespaces, expires, url))
+    return run(_create(name, Role(role), namespaces, expires, url, decodes=decodes))
 
 
-async def _create(name: str, role: Role, namespaces: tuple[str, ...], expires: str | None, url: str) -> None:
+async def _create(
+    name: str, role: Role, namespaces: tuple[str, ...], expires: str | None, url: str, *, decodes: bool
+) -> None:
     seconds = None if expires is None else to_seconds(expires)
     async with _ring(url, create=True) as ring:
-        _, text = await ring.create(name, role, namespaces, seconds)
+        _, text = await ring.create(name, role, namespaces, seconds, decodes=decodes)
     click.echo(text)
 
 
@@ -68,7 +71,7 @@ async def _list(as_json: bool, url: str) -> None:
     if as_json:
         print_json([_as_data(key) for key in keys])
     else:
-        print_table(("name", "id", "role", "namespaces", "made", "expires"), [_row(key) for key in keys])
+        print_table(("name", "id", "role", "decodes", "namespaces", "made", "expires"), [_row(key) for key in keys])
 
 
 def _as_data(key: Key) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def _as_data(key: Key) -> dict[str, Any]:
 def _row(key: Key) -> tuple[str, ...]:
     expires = "never" if key.expires_at is None else clock_time(moment(key.expires_at))
     where = ", ".join(key.namespaces) or "all"
-    return key.name, key.id, key.role.value, where, ago(moment(key.created_at)), expires
+    return key.name, key.id, key.role.value, "yes" if key.decodes else "no", where, ago(moment(key.created_at)), expires
 
 
 @keys_command.command("revoke")

@@ -14,6 +14,7 @@
 ``restraint``   leaves queues to others whose tasks cannot be read here
 ``view``        the same for a process that only looks   ``environment``   the codec of commands
 ``resealing``   all cells of a journal under the newest key   ``sweeping``   blobs that no cell refers to any more
+``witness``     whether something was decrypted on somebody's behalf
 ==============  =======================================================================================================
 
 A language writes and reads data as if there were no codecs. Everything of a user's passes the seam: event data,

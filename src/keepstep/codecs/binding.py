@@ -54,6 +54,11 @@ def of_input(namespace: str, workflow_id: str) -> Binding:
     return "input", namespace, workflow_id
 
 
+def is_of_input(binding: Binding) -> bool:
+    """Whether it is that of such a digest."""
+    return binding[0] == "input"
+
+
 def of_ask(ask: Ask) -> Binding:
     return of_question(ask.run_id, ask.kind, ask.name)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from keepstep.journal import Cell, InvalidInput, Unreadable, cell_of, seal_cell
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 
-from .binding import Binding, encode_binding
+from .binding import Binding, encode_binding, is_of_input
 from .compression import UNPACKED_BYTES_MAX, check_compression, is_compression, pack, unpack
 from .keys import Keys
+from .witness import note_opening
 
 if TYPE_CHECKING:
     from .blobs import BlobStore
@@ -118,6 +119,7 @@ class Codec:
     def _decrypted(self, cell: Cell, content: bytes, bindings: tuple[Binding, ...]) -> bytes:
         if self.keys is None:
             raise Unreadable(f"it is encrypted with key {cell.key_id!r}, and there are no keys here; give a codec keys")
+        note_opening()
         for binding in bindings:
             plain = self.keys.decrypt(cell.key_id, content, _bound(cell.encoding, cell.key_id, binding))
             if plain is not None:
@@ -131,6 +133,22 @@ class Codec:
         """True if sealing the same data again would use the same key. None: they are as a language wrote them."""
         key_id = "" if cell is None else cell.key_id
         return key_id == ("" if self.keys is None else self.keys.primary)
+
+
+class BlindCodec(Codec):
+    """Seals as another codec does, and opens nothing that is encrypted: for who may act, but not see what is in it.
+
+    The digest of an input is opened: it is compared with that of an input that the caller has said, and not shown.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.__dict__.update(codec.__dict__)
+
+    def _decrypted(self, cell: Cell, content: bytes, bindings: tuple[Binding, ...]) -> bytes:
+        if all(is_of_input(each) for each in bindings):
+            return super()._decrypted(cell, content, bindings)
+        raise Unreadable(f"it is encrypted with key {cell.key_id!r}, and who asks here may not see what is in it")
 
 
 def _bound(encoding: str, key_id: str, binding: Binding) -> bytes:

@@ -47,7 +47,7 @@ from keepstep.journal.hint import Relay
 from keepstep.journal.queue import Claimed
 
 from . import binding
-from .codec import Codec
+from .codec import BlindCodec, Codec
 from .opening import is_cell, readable
 from .ordering import Ordering
 from .outbox import SealedOutbox, SealedTransaction
@@ -82,6 +82,12 @@ def codec_of(journal: Journal) -> Codec:
     """What a journal seals with; for what is written elsewhere of what was read from it."""
     found = cast(Any, journal)
     return found.codec if isinstance(found, SealedJournal) else Codec()
+
+
+def blind_journal(journal: Journal) -> Journal:
+    """The same journal for who may not see what is encrypted: what they write is sealed as before."""
+    found = cast(Any, journal)
+    return sealed_journal(found._journal, BlindCodec(found.codec)) if isinstance(found, SealedJournal) else journal
 
 
 class SealedJournal(Reading):

@@ -1,4 +1,5 @@
-"""Audit: one line in the log ``keepstep.audit`` for every call that changes something, or tried to.
+"""Audit: one line in the log ``keepstep.audit`` for every call that changes something, or tried to,
+and for every one by which somebody was shown what is encrypted.
 
 Log-ins and log-outs are among them. The line has who called, what, where, from which address, and what came of it; with
 ``--log-format json`` each of them is a field of its own. It has no values and no keys.
@@ -27,11 +28,13 @@ class AuditLine:
         self.route: Route | None = None
         self.caller: Caller | None = None
         self.namespace = ""
+        self.decoded = 0
+        """How many encrypted values were opened for the caller."""
 
     def write(self, status: int) -> None:
         """It was answered."""
-        if self.route is not None and self.route.changes:
-            _write(self._scope, self.route.name, self.caller, self.namespace, status)
+        if self.route is not None and (self.route.changes or self.decoded):
+            _write(self._scope, self.route.name, self.caller, self.namespace, status, self.decoded)
 
 
 def record_log_in(scope: Scope, caller: Caller | None, status: int) -> None:
@@ -39,7 +42,7 @@ def record_log_in(scope: Scope, caller: Caller | None, status: int) -> None:
     _write(scope, "log_in", caller, "", status)
 
 
-def _write(scope: Scope, call: str, caller: Caller | None, namespace: str, status: int) -> None:
+def _write(scope: Scope, call: str, caller: Caller | None, namespace: str, status: int, decoded: int = 0) -> None:
     client = scope.get("client")
     fields = {
         "caller": UNKNOWN if caller is None else caller.name,
@@ -49,9 +52,11 @@ def _write(scope: Scope, call: str, caller: Caller | None, namespace: str, statu
         "in_namespace": namespace,
         "client": client[0] if client else "",
         "status": status,
+        "decoded": decoded,
     }
     logger.info(
-        "%(caller)s: %(call)s at %(address)s in namespace %(in_namespace)r, from %(client)s: %(status)d",
+        "%(caller)s: %(call)s at %(address)s in namespace %(in_namespace)r, from %(client)s: %(status)d"
+        + (", %(decoded)d encrypted values opened" if decoded else ""),
         fields,
         extra=fields,
     )

@@ -19,14 +19,19 @@ from .refusal import Refusal
 
 replace = msgspec.structs.replace
 
+HIDDEN = "<encrypted>"
+"""In the place of a value that the server has read, for who may not see it."""
+
 
 class Call:
     """What a handler is given beside what the address and the body say."""
 
-    def __init__(self, desk: Desk, engine: Engine, caller: Caller, scope: Scope) -> None:
+    def __init__(self, desk: Desk, acting: Engine, engine: Engine, caller: Caller, scope: Scope) -> None:
         self.desk = desk
         self.engine = engine
-        """Of the namespace that is asked."""
+        """Of the namespace that is asked. It opens encrypted values only for who may see them."""
+        self.acting = acting
+        """The same, which opens all: for what is done, and never for what is answered."""
         self.caller = caller
         """A log-in puts in its place who that was."""
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
@@ -92,9 +97,25 @@ class Call:
             raise NotFound(f"there is no run {which} in namespace {namespace!r}")
         return found
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the caller may see all that the server can read."""
+        return self.engine is self.acting
+
     async def handle(self, id: str, run_id: str | None = None) -> RunHandle[object]:
         """A handle of what ``find_run`` finds. Without a run id it stands for whichever run is the newest."""
+        return await self._handle(self.engine, id, run_id)
+
+    async def acting_handle(self, id: str, run_id: str | None = None) -> RunHandle[object]:
+        """The same, by which something is done."""
+        return await self._handle(self.acting, id, run_id)
+
+    async def _handle(self, engine: Engine, id: str, run_id: str | None) -> RunHandle[object]:
         found = await self.find_run(id, run_id)
         if run_id is None and found.workflow_id == id:
-            return self.engine.get(id)
-        return self.engine.get(found.workflow_id, found.run_id)
+            return engine.get(id)
+        return engine.get(found.workflow_id, found.run_id)
+
+    async def seen(self, handle: RunHandle[object]) -> RunInfo:
+        """What the caller may see of a run that something was done to."""
+        return await self.engine.get(handle.id, handle.run_id).describe()

@@ -42,8 +42,10 @@ class Desk:
         self.closing.set()
 
     @asynccontextmanager
-    async def admit(self, scope: Scope, route: Route, namespace: str) -> AsyncIterator[tuple[Engine, Caller]]:
-        """Let a call in. Raises ``Refusal`` and what is foreseen in ``refusal``."""
+    async def admit(self, scope: Scope, route: Route, namespace: str) -> AsyncIterator[tuple[Engine, Engine, Caller]]:
+        """Let a call in: the engine that acts, the one that its caller may look through, and who that is.
+
+        Raises ``Refusal`` and what is foreseen in ``refusal``."""
         headers = dict(scope["headers"])
         caller = await self.guard.admit(headers, route.role, namespace, is_safe=route.method == "GET")
         if self._calls >= self._calls_max:
@@ -51,6 +53,7 @@ class Desk:
         self._calls += 1
         try:
             async with self.engines.borrow(namespace) as engine:
-                yield engine, caller
+                seen = engine if caller.may_decode(namespace) else await self.engines.blind(engine)
+                yield engine, seen, caller
         finally:
             self._calls -= 1

@@ -24,7 +24,7 @@ MEANINGS = {
     403: "The key may not do that.",
     404: "It is not there.",
     408: "The body did not come in time.",
-    409: "It cannot be done as things stand.",
+    409: "It cannot be done as things stand, or what it needs is encrypted with keys that the caller may not use.",
     410: "The run has ended.",
     413: "The request is too large.",
     422: "The run's handler refused it or failed.",
@@ -37,7 +37,7 @@ MEANINGS = {
 def refusals_of(route: Route) -> frozenset[int]:
     """All statuses of refusals that a call may meet."""
     common = {400, 404, 413, 429, 503}
-    common |= {401, 403} if route.role is not Role.PUBLIC else set()
+    common |= {401, 403, 409} if route.role is not Role.PUBLIC else set()
     common |= {408} if route.body is not None else set()
     return route.refuses | common
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from keepstep.codecs.witness import witnessing
 from keepstep.journal import TooLarge
 from keepstep.journal.namespace import DEFAULT
 
@@ -48,6 +49,7 @@ class Endpoint:
         try:
             status, headers, body = await self._answer(scope, receive, line)
             if not isinstance(body, bytes):
+                line.write(status)
                 await body(scope, receive, send)
                 return
         except CallerGone:
@@ -72,14 +74,15 @@ class Endpoint:
         fields = read_fields(scope["query_string"])
         line.namespace = fields.get("namespace", DEFAULT)
         named = {name: read_text(text, name) for name, text in scope["path_params"].items()}
-        async with self._desk.admit(scope, route, line.namespace) as (engine, caller):
+        async with self._desk.admit(scope, route, line.namespace) as (acting, engine, caller):
             line.caller = caller
             given: dict[str, Any] = {**named, "query": read_query(fields, route.query)}
             if route.body is not None:
                 given["body"] = decode_body(await read_body(scope, receive, route.body_bytes_max), route.body)
-            call = Call(self._desk, engine, caller, scope)
-            answer = await route.handle(call, **given)
-            line.caller = call.caller
+            call = Call(self._desk, acting, engine, caller, scope)
+            with witnessing() as witness:
+                answer = await route.handle(call, **given)
+            line.caller, line.decoded = call.caller, witness.opened if call.decodes else 0
         if not route.is_json:
             return route.statuses[0], [], cast(ASGIApp, answer)
         return call.status or route.statuses[0], self._headers(call), msgspec.json.encode(answer)

@@ -3,8 +3,10 @@
 Invariants
 
 * The store is opened once and closed once; engines come and go on it.
-* There are never more than ``ENGINES_MAX``. The one that was not asked for longest goes first; one that somebody is
-  asking never goes.
+* Beside an engine stands one for those who may not see what is encrypted, on the same journal: it seals, and does not
+  open. Where there are no keys, they are one.
+* There are never more than ``ENGINES_MAX``, and as many beside them. The one that was not asked for longest goes first;
+  one that somebody is asking never goes.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from contextlib import asynccontextmanager
 
 from keepstep.client.engine import Engine
 from keepstep.client.namespace import checked_namespace
+from keepstep.codecs.journal import blind_journal, codec_of
 from keepstep.journal import Journal, NotFound, Overloaded
 
 ENGINES_MAX = 200
@@ -33,6 +36,7 @@ class Engines:
         self._store = store
         self._make = make
         self._open: OrderedDict[str, Engine] = OrderedDict()
+        self._blind: dict[str, Engine] = {}
         self._asking: dict[str, int] = {}
         self._changing = asyncio.Lock()
 
@@ -56,6 +60,18 @@ class Engines:
             if not self._asking[namespace]:
                 del self._asking[namespace]
 
+    async def blind(self, engine: Engine) -> Engine:
+        """The one that stands beside an engine that is borrowed."""
+        if codec_of(engine.journal).keys is None:
+            return engine
+        if engine.namespace not in self._blind:
+            async with self._changing:
+                if engine.namespace not in self._blind:
+                    journal = blind_journal(engine.journal)
+                    made = Engine(engine.url, journal=journal, namespace=engine.namespace, workers=False)
+                    self._blind[engine.namespace] = await made.__aenter__()
+        return self._blind[engine.namespace]
+
     async def _find(self, namespace: str) -> Engine:
         if namespace not in self._open:
             if self._make is None:
@@ -73,9 +89,16 @@ class Engines:
         idle = next((name for name in self._open if name not in self._asking), None)
         if idle is None:
             raise Overloaded(f"{ENGINES_MAX} namespaces are being asked already; try again later")
+        await self._close_blind(idle)
         await self._open.pop(idle).close()
+
+    async def _close_blind(self, namespace: str) -> None:
+        if (engine := self._blind.pop(namespace, None)) is not None:
+            await engine.close()
 
     async def close(self) -> None:
         """Close all but the first."""
+        for namespace in list(self._blind):
+            await self._close_blind(namespace)
         while self._open:
             await self._open.popitem()[1].close()

@@ -96,7 +96,7 @@ async def say_to_many(call: Call, query: Query, body: BulkBody) -> LineStream:
         raise Refusal(400, "invalid_input", "the body: only cancel and terminate have a reason", field="reason")
     id = call.engine.new_id() if body.id is None else body.id
     began_at = moment(call.engine.journal.clock.now()) if body.began_at is None else body.began_at
-    say = _words(call.engine.bulk, body)
+    say = _words((call.engine if body.dry_run else call.acting).bulk, body)
 
     async def carry_out(tell: Tell) -> None:
         report = await say(

@@ -10,8 +10,8 @@ from msgspec import UNSET, Meta, UnsetType
 from keepstep.client.access.role import Role
 from keepstep.journal import InvalidInput, NotFound
 from keepstep.runtime.callback import parse_token
-from keepstep.runtime.errors import TimedOut
-from keepstep.server.call import Call
+from keepstep.runtime.errors import TimedOut, UpdateFailed, UpdateRejected
+from keepstep.server.call import HIDDEN, Call
 from keepstep.server.refusal import Refusal
 from keepstep.server.route import Query, Routes
 
@@ -88,7 +88,7 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
 @routes.post("/runs/{id}/signals/{name}", role=Role.OPERATE, statuses=(202,), refuses=(404, 410))
 async def signal_run(call: Call, id: str, name: str, query: RunQuery, body: SignalBody) -> Sent:
     """Send a signal to a run. It is durable when this is answered."""
-    handle = await call.handle(id, query.run_id)
+    handle = await call.acting_handle(id, query.run_id)
     await handle.signal(name, body.value, id=body.id)
     return Sent(id=handle.id)
 
@@ -103,14 +103,19 @@ async def query_run(call: Call, id: str, name: str, query: RunQuery, body: Query
 @routes.post("/runs/{id}/updates/{name}", role=Role.OPERATE, refuses=(404, 409, 410, 422, 504))
 async def update_run(call: Call, id: str, name: str, query: RunQuery, body: UpdateBody) -> UpdateAnswer:
     """Have an update done by a run, and wait for its result."""
-    handle = await call.handle(id, query.run_id)
+    handle = await call.acting_handle(id, query.run_id)
     update_id = call.engine.new_id() if body.id is None else body.id
     try:
         result = await handle.update(name, *body.args, id=update_id, timeout=body.timeout)
     except TimedOut as error:
         again = f"it may be done yet: ask again with the id {update_id!r}"
         raise Refusal(504, "timed_out", f"{error}; {again}") from None
-    return UpdateAnswer(result=result, id=update_id)
+    except (UpdateFailed, UpdateRejected) as error:
+        if call.decodes:
+            raise
+        code = "update_failed" if isinstance(error, UpdateFailed) else "update_rejected"
+        raise Refusal(422, code, f"the run has refused it, or failed to do it; what it said is {HIDDEN}") from None
+    return UpdateAnswer(result=result if call.decodes else HIDDEN, id=update_id)
 
 
 @routes.post("/callbacks/{token}", role=Role.OPERATE, refuses=(404, 410))
@@ -125,7 +130,7 @@ async def complete_callback(call: Call, token: str, query: Query, body: Callback
         raise NotFound("no run has made this callback token") from None
     by = call.signature(body.by)
     if isinstance(body.error, UnsetType):
-        await call.engine.complete_callback(token, body.value, by=by)
+        await call.acting.complete_callback(token, body.value, by=by)
     else:
-        await call.engine.fail_callback(token, body.error, by=by)
+        await call.acting.fail_callback(token, body.error, by=by)
     return Completed(completed=True)

@@ -193,7 +193,7 @@ async def start_run(call: Call, query: Query, body: Start) -> RunSummary:
 
     Status 201 for a run that was started, 200 for one that was there.
     """
-    handle: RunHandle[object] = await call.engine.start(
+    handle: RunHandle[object] = await call.acting.start(
         body.type,
         *body.input,
         id=body.id,
@@ -209,7 +209,7 @@ async def start_run(call: Call, query: Query, body: Start) -> RunSummary:
     )
     call.status = 201 if handle.is_new else 200
     call.location = address_of(handle.id)
-    return summary_of(await handle.describe())
+    return summary_of(await call.seen(handle))
 
 
 @routes.get("/runs/{id}", role=Role.READ, refuses=(404,))

@@ -21,7 +21,7 @@ from keepstep.schedules.info import FiringInfo, ScheduleInfo
 from keepstep.schedules.preview import following
 from keepstep.schedules.spec import Spec, read_spec, spec_in_words, timing_of
 from keepstep.schedules.zone import local_time
-from keepstep.server.call import Call
+from keepstep.server.call import HIDDEN, Call
 from keepstep.server.refusal import Refusal
 from keepstep.server.route import Query, Routes
 
@@ -214,12 +214,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
     @classmethod
-    def of(cls, info: ScheduleInfo) -> Schedule:
+    def of(cls, info: ScheduleInfo, decodes: bool) -> Schedule:
+        """Where the journal is encrypted, who may not see into it sees the calendar, and no input or note."""
         action = info.action
+        given = shown_payload(action.arguments) if action.arguments else UNSET
         return cls(
             id=info.id,
             type=info.workflow,
-            input=shown_payload(action.arguments) if action.arguments else UNSET,
+            input=given if decodes or given is UNSET else HIDDEN,
             queue=info.queue,
             priority=info.priority,
             fairness_key=info.fairness_key,
@@ -230,7 +232,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             overlap=info.overlap,
             catchup=info.catchup_seconds,
             paused=info.paused,
-            note=info.note,
+            note=info.note if decodes or not info.note else HIDDEN,
             upcoming=_in_utc(info.upcoming),
             recent=list(map(Firing.of, info.recent)),
             running=list(info.running),
@@ -289,21 +291,21 @@ class Deleted(msgspec.Struct, frozen=True, kw_only=True):
 @routes.get("/schedules", role=Role.READ)
 async def list_schedules(call: Call, query: ScheduleQuery) -> ScheduleList:
     """List the schedules, the newest first."""
-    engine = call.engine
+    engine = call.acting
     before = None if query.cursor is None else _read_cursor(query.cursor)
     page = await engine.journal.list_runs(
         room_of(engine.namespace), statuses=(Status.RUNNING,), before=before, limit=query.limit
     )
     infos = [await describe(engine, run) for run in page]
     following = f"{page[-1].started_at}.{page[-1].run_id}" if len(page) == query.limit else None
-    return ScheduleList(schedules=list(map(Schedule.of, infos)), next=following)
+    return ScheduleList(schedules=[Schedule.of(each, call.decodes) for each in infos], next=following)
 
 
 @routes.post("/schedules", role=Role.OPERATE, statuses=(201,), refuses=(409,))
 async def create_schedule(call: Call, query: Query, body: NewSchedule) -> Schedule:
     """Start a workflow by the calendar. Said again with the same words it changes nothing."""
     given = _given(body, ("type", "input", "id", "paused", "note", "if_exists"))
-    handle = await call.engine.schedule(
+    handle = await call.acting.schedule(
         body.id,
         body.type,
         *([] if isinstance(body.input, UnsetType) else body.input),
@@ -313,7 +315,7 @@ async def create_schedule(call: Call, query: Query, body: NewSchedule) -> Schedu
         **given,
     )
     call.location = f"/schedules/{quote(handle.id, safe='')}"
-    return Schedule.of(await handle.describe())
+    return await _shown(call, handle.id)
 
 
 @routes.post("/schedule-preview", role=Role.READ)
@@ -327,57 +329,57 @@ async def preview_schedule(call: Call, query: Query, body: PreviewBody) -> Previ
 @routes.get("/schedules/{id}", role=Role.READ)
 async def describe_schedule(call: Call, id: str, query: Query) -> Schedule:
     """Tell what a schedule does, when it fires next, and what has become of its last firings."""
-    return Schedule.of(await call.engine.get_schedule(id).describe())
+    return await _shown(call, id)
 
 
 @routes.patch("/schedules/{id}", role=Role.OPERATE, refuses=(409,))
 async def change_schedule(call: Call, id: str, query: Query, body: Change) -> Schedule:
     """Change what is given, and leave the rest. With another time, it goes on from now."""
-    handle = call.engine.get_schedule(id)
+    handle = call.acting.get_schedule(id)
     given = _given(body, ("type", "input"))
     if not isinstance(body.type, UnsetType):
         given["workflow"] = body.type
     if not isinstance(body.input, UnsetType):
         given["args"] = tuple(body.input)
     await handle.update(**given)
-    return Schedule.of(await handle.describe())
+    return await _shown(call, handle.id)
 
 
 @routes.delete("/schedules/{id}", role=Role.OPERATE, refuses=(409,))
 async def delete_schedule(call: Call, id: str, query: Query) -> Deleted:
     """End a schedule. What it has started goes on; its id is free."""
-    await call.engine.get_schedule(id).delete()
+    await call.acting.get_schedule(id).delete()
     return Deleted(id=id)
 
 
 @routes.post("/schedules/{id}/pause", role=Role.OPERATE, refuses=(409,))
 async def pause_schedule(call: Call, id: str, query: Query, body: Note) -> Schedule:
     """Let nothing be started by the calendar until it is resumed; what would have been is left out, not made up."""
-    handle = call.engine.get_schedule(id)
+    handle = call.acting.get_schedule(id)
     await handle.pause(body.note)
-    return Schedule.of(await handle.describe())
+    return await _shown(call, handle.id)
 
 
 @routes.post("/schedules/{id}/resume", role=Role.OPERATE, refuses=(409,))
 async def resume_schedule(call: Call, id: str, query: Query, body: Note) -> Schedule:
     """Let a schedule go on, from now."""
-    handle = call.engine.get_schedule(id)
+    handle = call.acting.get_schedule(id)
     await handle.resume(body.note)
-    return Schedule.of(await handle.describe())
+    return await _shown(call, handle.id)
 
 
 @routes.post("/schedules/{id}/trigger", role=Role.OPERATE, statuses=(202,), refuses=(409,))
 async def trigger_schedule(call: Call, id: str, query: Query, body: Trigger) -> Triggered:
     """Fire once, now, also while the schedule is paused."""
-    return Triggered(run=await call.engine.get_schedule(id).trigger(body.overlap, id=body.id))
+    return Triggered(run=await call.acting.get_schedule(id).trigger(body.overlap, id=body.id))
 
 
 @routes.post("/schedules/{id}/backfill", role=Role.OPERATE, statuses=(202,), refuses=(409,))
 async def backfill_schedule(call: Call, id: str, query: Query, body: BackfillBody) -> Schedule:
     """Make up for the firings from `start` to `end`, both included, that have not happened."""
-    handle = call.engine.get_schedule(id)
+    handle = call.acting.get_schedule(id)
     await handle.backfill(body.start, body.end, body.overlap)
-    return Schedule.of(await handle.describe())
+    return await _shown(call, handle.id)
 
 
 @routes.get("/schedules/{id}/history", role=Role.READ, refuses=(409,))
@@ -396,6 +398,11 @@ async def read_history_of_schedule(call: Call, id: str, query: Query) -> History
         async for each in call.engine.get_schedule(id).history()
     ]
     return HistoryOfSchedule(events=events)
+
+
+async def _shown(call: Call, id: str) -> Schedule:
+    """A schedule, as the caller may see it."""
+    return Schedule.of(await call.acting.get_schedule(id).describe(), call.decodes)
 
 
 def _given(body: Change, apart: Sequence[str]) -> dict[str, Any]:
