@@ -11,7 +11,7 @@ import pytest
 import keepstep
 import keepstep.testing
 from keepstep import Engine, InvalidInput, RunClosed, TimedOut, step, workflow
-from keepstep.journal import Condition, NewMessage
+from keepstep.journal import Condition, Message, NewMessage
 from tests.runtime.crashing import World, crash_at_every_commit
 from tests.runtime.programs import on_an_engine
 
@@ -226,6 +226,26 @@ def test_a_run_whose_worker_dies_before_it_reads_that_it_is_resumed_does_go_on(
         await world.close()
 
     keepstep.testing.run(main)
+
+
+def test_a_pause_that_its_worker_reads_while_somebody_resumes_the_run_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def program(engine: Engine) -> int:
+        run = await engine.start(take_one_by_one)
+        await asyncio.sleep(5)
+        read_messages = engine.journal.read_messages
+
+        async def read_late(run_id: str) -> list[Message]:
+            await run.pause()
+            return await read_messages(run_id)
+
+        monkeypatch.setattr(engine.journal, "read_messages", read_late)
+        await run.resume()
+        monkeypatch.undo()
+        return await run.result(timeout=60)
+
+    assert on_an_engine(program) == 3
 
 
 def test_a_crash_at_any_commit_neither_loses_the_pause_nor_the_run() -> None:

@@ -54,8 +54,10 @@ async def resume(journal: Journal, read: ReadRun) -> None:
     """
     run = await _read_open(read)
     unread = of_pausing(await journal.read_messages(run.run_id))
-    if not is_paused(run.condition, unread) and run.condition is not Condition.PAUSED:
-        raise InvalidInput(f"run {run.workflow_id!r} is not paused")
+    if not is_paused(run.condition, unread):
+        run = await _read_open(read)  # its worker may have read that it is to pause between the two
+        if run.condition is not Condition.PAUSED:
+            raise InvalidInput(f"run {run.workflow_id!r} is not paused")
     was_said = bool(unread) and unread[-1].kind == RESUME
     for look in range(LOOKS_MAX + LATER_LOOKS_MAX):
         if not was_said and (unread or run.owner is not None):
