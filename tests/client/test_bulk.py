@@ -171,6 +171,28 @@ async def test_all_open_runs_that_fit_are_told_and_no_others(
         assert (other.status, other.error) == ("terminated", "terminated: not wanted")
 
 
+@pytest.mark.parametrize("store", ["memory", "sqlite", "postgres"])
+async def test_runs_that_wait_for_their_delay_are_told_too_unless_they_were_started_later(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "PAGE", 2)
+    url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/runs.db"}.get(store) or request.getfixturevalue(
+        "postgres_url"
+    )
+    async with Engine(url) as engine:
+        await engine.start(wait_for_bulk, id="at-once")
+        for n in range(3):
+            await engine.start(wait_for_bulk, id=f"delayed-{n}", delay="1h")
+        await engine.debounce(wait_for_bulk, "first", key="d", delay="1h")
+        await engine.debounce(wait_for_bulk, "second", key="d", delay="1h")
+        would = await engine.bulk.terminate("WorkflowType = 'wait_for_bulk'", dry_run=True)
+        assert (would.total, len(would.sample)) == (5, 5)
+        await engine.start(wait_for_bulk, id="later", delay="1h")
+        report = await engine.bulk.terminate("WorkflowType = 'wait_for_bulk'", id=would.id, began_at=would.began_at)
+        assert (report.total, report.done, report.refused) == (5, 5, 0)
+        assert [info.id async for info in engine.list("Status = 'running'")] == ["later"]
+
+
 def test_runs_that_are_cancelled_compensate_and_say_the_reason() -> None:
     async def main() -> Any:
         async with an_engine() as engine:

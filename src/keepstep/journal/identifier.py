@@ -17,3 +17,12 @@ def uuid7(now_ms: int | None = None, entropy: bytes | None = None) -> str:
     noise = int.from_bytes(os.urandom(10) if entropy is None else entropy[:10])
     value = (ms & (1 << 48) - 1) << 80 | 0x7 << 76 | (noise >> 62 & 0xFFF) << 64 | 0b10 << 62 | noise & (1 << 62) - 1
     return str(uuid.UUID(int=value))
+
+
+def made_at_ms(id: str) -> int | None:
+    """When a UUIDv7 was made, in Unix milliseconds; None for what is no UUIDv7."""
+    try:
+        value = uuid.UUID(id)
+    except ValueError:
+        return None
+    return value.int >> 80 if value.version == 7 else None

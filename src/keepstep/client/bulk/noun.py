@@ -200,12 +200,16 @@ class _Plan:
         self._at_once = at_once
 
     async def carry_out(self, dry_run: bool) -> BulkReport:
-        met = [each.search.where for each in self._stretches if each.of_continued is None]
-        total = sum([await self._journal.count_found(self._namespace, where) for where in met])
+        total = sum([await self._count(each) for each in self._stretches if each.of_continued is None])
         if dry_run:
             return await self._would_be(total)
         tally = await self._go_through(self.say, total)
         return tally.report(self.id, total, self._moment())
+
+    async def _count(self, stretch: Stretch) -> int:
+        if not stretch.is_of_delayed:
+            return await self._journal.count_found(self._namespace, stretch.search.where)
+        return sum([len(runs) async for runs in pages(self._journal, self._namespace, stretch)])
 
     async def _would_be(self, total: int) -> BulkReport:
         """What it would come to, and the first of its runs."""

@@ -17,16 +17,21 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
     search: Search
     began_at: int
+    is_of_delayed: bool = False
+    """Of runs whose start lies behind the bulk: those that were asked for before, and wait for their delay to be over.
+    When they were asked for is in their ids."""
     of_continued: Predicate | None = None
     """Of runs that have continued: what the run must fit that goes on (``continued``). Most of them were met before,
     when they were open; what is done already is not told again."""
 
 
 def open_runs(where: Predicate, began_at: int) -> tuple[Stretch, ...]:
-    """Those that are open, and those that have continued since then."""
+    """Those that are open, those that are to begin later, and those that have continued since then."""
+    later = All((OneOf(STATUS, (Status.RUNNING,)), where, Within(START_TIME, low=began_at, with_low=False)))
     continued = (OneOf(STATUS, (Status.CONTINUED,)), Within(CLOSE_TIME, low=began_at))
     return (
         Stretch(search=_search(began_at, OneOf(STATUS, (Status.RUNNING,)), where), began_at=began_at),
+        Stretch(search=Search(later, (Order(START_TIME, descending=False),)), began_at=began_at, is_of_delayed=True),
         Stretch(search=_search(began_at, *continued), began_at=began_at, of_continued=where),
     )
 

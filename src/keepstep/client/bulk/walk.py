@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from keepstep.journal import Error, Journal, NotFound, Run, RunClosed, StoreUnavailable
+from keepstep.journal.identifier import made_at_ms
 from keepstep.journal.search import Place
 
 from .continued import those_meant
@@ -30,7 +31,10 @@ async def pages(
     after: Place | None = None
     while True:
         page = await journal.search_runs(namespace, stretch.search, after=after, limit=limit or PAGE)
-        runs = [run for run in page.runs if run.continued_from is None or run.started_at < stretch.began_at]
+        if stretch.is_of_delayed:
+            runs = [run for run in page.runs if _was_asked_for(run, stretch.began_at)]
+        else:
+            runs = [run for run in page.runs if run.continued_from is None or run.started_at < stretch.began_at]
         if stretch.of_continued is not None:
             runs = await those_meant(journal, runs, stretch.of_continued)
         if runs:
@@ -38,6 +42,11 @@ async def pages(
         if page.after is None:
             return
         after = page.after
+
+
+def _was_asked_for(run: Run, began_at: int) -> bool:
+    made = made_at_ms(run.run_id)
+    return made is not None and made <= began_at // 1000
 
 
 async def say_to_all(runs: Sequence[Run], say: Word, at_once: int) -> list[BulkOutcome]:
