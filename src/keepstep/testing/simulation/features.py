@@ -37,6 +37,10 @@ class Feature(StrEnum):
     """Priorities, starts with a delay, and queues that are paused."""
     PAUSES = "pauses 494"
     """Runs that are paused, and go on a while later."""
+    PEOPLE = "people 1202"
+    """Tasks for people, who answer some of them twice."""
+    BULKS = "bulks 34"
+    """Several runs are cancelled by one word."""
     RETENTION = "retention 230"
     """In the end closed runs are removed, and some of them archived."""
 
@@ -82,5 +86,14 @@ def _lingering(name: str, chance: random.Random) -> Node:
 
 REPLACED = (["step"], ["retried"], ["threaded"], ["elsewhere"])
 
-KINDS: dict[Feature, Callable[[str, random.Random], Node]] = {Feature.RATES: _rated, Feature.PATIENCE: _lingering}
+
+def _asked(name: str, chance: random.Random) -> Node:
+    return ["asked", name, chance.choice((0.4, 2.0, 4.0)) + (int(name[1:]) + 0.25) * MILLISECOND]
+
+
+KINDS: dict[Feature, Callable[[str, random.Random], Node]] = {
+    Feature.RATES: _rated,
+    Feature.PATIENCE: _lingering,
+    Feature.PEOPLE: _asked,
+}
 """What leaves become in stories with a feature."""

@@ -83,6 +83,7 @@ HANDWRITTEN: dict[str, list[Any]] = {
     "a generator": ["generator", [A, FAILS, B]],
     "a step whose end is waited for": ["sequence", [["cancelled", 0.1, ["lingering", "l", 1.0, False]], A]],
     "a step on a queue whose end is waited for": ["timeout", 0.2, ["lingering", "l", 1.0, True]],
+    "a person who does not answer": ["sequence", [["asked", "p", 0.1], A]],
     "a saga that succeeds": ["saga", "saga", [A, B], False],
     "a saga that fails": ["sequence", [["saga", "saga", [A, B, C], True], D]],
     "a saga whose step fails": ["saga", "saga", [A, FAILS, C], False],

@@ -48,6 +48,9 @@ RATED = PREFIX + "act_rated"
 LINGERING, TIDYING_SECONDS = PREFIX + "act_lingering", 0.2
 """The step whose end is waited for, likewise, and how long it goes on when it is told to end."""
 
+ANSWERED = "answered "
+"""What code does that a person has answered begins with it."""
+
 AFTER = "after "
 """What a cancelled branch does when such a step has ended begins with it."""
 
@@ -245,6 +248,12 @@ class Walk(Structures):
         except asyncio.CancelledError:
             await act(f"{AFTER}{name}", self.receipt, 0.0, False)
             raise
+
+    async def asked(self, name: str, seconds: float) -> str:
+        """A person is asked for a number, and what they answer is told to the outside world."""
+        async with asyncio.timeout(seconds):
+            number = await keepstep.human_task(name, form=int, assignee="anybody")
+        return self.heard(await act(f"{ANSWERED}{number}", self.receipt, 0.0, False))
 
     async def sleep(self, seconds: float) -> str:
         before = keepstep.now()

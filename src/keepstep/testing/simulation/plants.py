@@ -17,8 +17,9 @@ from typing import Any
 
 import msgspec
 
+from keepstep.client import answer, streaming
 from keepstep.client import handle as handle_of_run
-from keepstep.client import streaming
+from keepstep.client.bulk import word
 from keepstep.client.handle import RunHandle
 from keepstep.client.schedule import ScheduleHandle
 from keepstep.journal import Commit, Committed, Condition, Event, Message, NewMessage, Promise
@@ -405,6 +406,31 @@ def _resume_lost() -> list[Replacement]:
     return [(handle_of_run, "resume", say_nothing)]
 
 
+def _form_unchecked() -> list[Replacement]:
+    """What a person answers is not held against the task's form."""
+
+    async def check_nothing(*_: Any) -> None:
+        return None
+
+    return [(answer, "_check_form", check_nothing)]
+
+
+def _bulk_again() -> list[Replacement]:
+    """A run that has been told by a bulk is told once more when that is repeated."""
+    numbers = count()
+    return [(word, "message_id", lambda bulk_id, run: f"{bulk_id}/{run.run_id}/{next(numbers)}")]
+
+
+def _bulk_forgotten() -> list[Replacement]:
+    """A bulk leaves out every third run, and counts it."""
+    numbers, send = count(), word.Letter.send
+
+    async def leave_out(letter: word.Letter, run: Any) -> str:
+        return "" if next(numbers) % 3 == 0 else await send(letter, run)
+
+    return [(word.Letter, "send", leave_out)]
+
+
 def _end_unawaited() -> list[Replacement]:
     """Code that has cancelled a step goes on at once, also where it is to wait for the step's end."""
     return [(Execution, "have_it_end", lambda *_: False)]
@@ -577,6 +603,9 @@ PLANTS: dict[str, Callable[[], list[Replacement]]] = {
     "delay-cut-short": _delay_cut_short,
     "pause-forgotten": _pause_forgotten,
     "resume-lost": _resume_lost,
+    "form-unchecked": _form_unchecked,
+    "bulk-again": _bulk_again,
+    "bulk-forgotten": _bulk_forgotten,
     "end-unawaited": _end_unawaited,
     "headers-left": _headers_left,
     "swept-early": _swept_early,

@@ -181,6 +181,35 @@ class QueuePause:
     resumed: int | None = None
 
 
+NONSENSE = "no number"
+"""What no person should be able to answer."""
+
+
+@dataclass(slots=True)
+class PersonsAnswer:
+    """What somebody has said to a task for people."""
+
+    token: str
+    value: int | str
+    """Nonsense is text."""
+    asked: int
+    told: int | None = None
+    """When it was acknowledged; None if it never was."""
+    is_refused: bool = False
+
+
+@dataclass(slots=True)
+class BulkCancel:
+    """Somebody has cancelled several runs by one word, as often as it took to get an answer."""
+
+    id: str
+    targets: list[str]
+    """Workflow ids."""
+    asked: int
+    told: int | None = None
+    refused: int = 0
+
+
 @dataclass(slots=True)
 class RunPause:
     """Somebody has paused a run, and had it go on a while later."""
@@ -249,6 +278,8 @@ class Record:
     handouts: list[Handout] = field(default_factory=list)
     """In the order in which the store told of them."""
     queue_pauses: list[QueuePause] = field(default_factory=list)
+    persons_answers: list[PersonsAnswer] = field(default_factory=list)
+    bulks: list[BulkCancel] = field(default_factory=list)
     run_pauses: list[RunPause] = field(default_factory=list)
     rules: list[KeepRule] = field(default_factory=list)
     sweeps: list[Sweep] = field(default_factory=list)

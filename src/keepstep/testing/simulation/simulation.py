@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .clerk import Clerk
 from .customers import ARRIVAL_SECONDS, Customer
 from .faults import Mischief, draw_faults_of_schedules
 from .features import Feature, draw_features
@@ -15,6 +16,7 @@ from .foreman import Foreman
 from .janitor import Janitor
 from .language import FITTING
 from .operator import Operator
+from .people import People
 from .planners import draw_planners
 from .world import World, digest_of, play
 
@@ -72,11 +74,17 @@ def simulate(seed: int, store: str = "memory", *, write: Callable[[str], None] |
         visits = [each.visit() for each in customers] + [each.visit() for each in planners]
         if Feature.TURNS in features:
             visits.append(Foreman(fleet, world.seed, trace).visit())
+        if Feature.BULKS in features:
+            visits.append(Clerk(fleet, world.seed, trace).visit())
+        people = People(fleet, world.seed) if Feature.PEOPLE in features else None
+        answering = [asyncio.create_task(people.run())] if people else []
         await asyncio.gather(mischief_and_its_end(), *visits)
         trace("the operator takes over")
         await operator.deploy_newest()
         await asyncio.gather(operator.look_after_runs(), *(each.wait_for_promises() for each in customers))
         await asyncio.gather(*(each.hear_the_end() for each in customers))
+        for task in answering:
+            task.cancel()
         if Feature.RETENTION in features:
             await operator.deploy_newest()
             await Janitor(world).visit()

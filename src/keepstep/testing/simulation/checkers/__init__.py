@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from keepstep.testing.simulation.record import Record
 
 from . import (
+    bulks,
     chapters,
     compensation,
     effects,
@@ -18,6 +19,7 @@ from . import (
     messages,
     once,
     pauses,
+    people,
     rates,
     replaying,
     retention,
@@ -44,6 +46,8 @@ CHECKERS: tuple[Callable[[Record], Iterator[str]], ...] = (
     rates.check,
     turns.check,
     pauses.check,
+    people.check,
+    bulks.check,
     lingering.check,
     headers.check,
     retention.check,
