@@ -85,6 +85,21 @@ async def test_a_restart_of_an_open_run_whose_answer_is_lost_starts_one_run(hous
         assert (await engine.get("again").describe()).run_id == second.run_id
 
 
+async def test_a_listing_of_failed_runs_asks_once_a_page(house: House) -> None:
+    network = Losing()
+    async with house.client(transport=network) as engine:
+        for n in range(12):
+            await engine.start(far_heard, 1, id=f"ended-{n}")
+            await engine.get(f"ended-{n}").terminate(f"reason {n}")
+        network.asked.clear()
+        found = {run.id: run.error async for run in engine.list("Status = 'terminated'")}
+        assert found == {f"ended-{n}": f"terminated: reason {n}" for n in range(12)}
+        assert network.asked.count("search_runs") == 1
+        assert "read_events" not in network.asked
+        run = engine.get("ended-3")
+        assert [each.seq async for each in run.history()] == [1, 2]
+
+
 async def test_a_signal_without_an_id_is_not_said_twice(house: House) -> None:
     async with house.client(transport=Losing("send")) as engine:
         run = await engine.start(far_heard, 1, id="unsure")

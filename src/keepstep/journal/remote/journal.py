@@ -119,6 +119,8 @@ class RemoteJournal:
         self._watch = Watch(transport)
         self.clock = RemoteClock()
         self.value_bytes_max = 0
+        self._endings: dict[tuple[str, int], Event] = {}
+        """Last events that came with the last page of runs, by run and seq, until they are asked for."""
         self._committing: dict[str, asyncio.Task[None]] = {}
         """Of each run, the last commit that is on its way."""
 
@@ -283,7 +285,9 @@ class RemoteJournal:
         self, namespace: str, search: Search, *, after: Place | None = None, limit: int = 100
     ) -> Page:
         said = words.SearchRuns(namespace=namespace, search=search, after=after, limit=limit)
-        return (await self._ask("search_runs", said, words.FoundPage)).page
+        found = await self._ask("search_runs", said, words.FoundPage)
+        self._endings = {(each.run_id, each.event.seq): each.event for each in found.endings}
+        return found.page
 
     async def count_found(self, namespace: str, where: Predicate) -> int:
         said = words.CountFound(namespace=namespace, where=where)
@@ -334,14 +338,16 @@ class RemoteJournal:
         raise Conflict(f"run {run_id} changes too quickly to be read over the network; pause it, or try again")
 
     async def read_events(self, run_id: str, after_seq: int = 0, limit: int = 1000) -> list[Event]:
-        events: list[Event] = []
-        while True:
+        known = self._endings.pop((run_id, after_seq + 1), None) if limit == 1 else None
+        events: list[Event] = [] if known is None else [known]
+        while len(events) < limit:
             asked = min(limit - len(events), words.PAGE_MAX)
             said = words.ReadEvents(run_id=run_id, after_seq=after_seq + len(events), limit=asked)
             found = await self._ask("read_events", said, words.FoundEvents)
             events += found.events
-            if len(events) >= limit or not (found.is_cut or len(found.events) == asked):
-                return events
+            if not (found.is_cut or len(found.events) == asked):
+                break
+        return events
 
     async def read_state(self, run_id: str, kind: str | None = None) -> dict[tuple[str, str], bytes]:
         said = words.ReadState(run_id=run_id, kind=kind)

@@ -251,10 +251,19 @@ class FoundRuns(msgspec.Struct, frozen=True):
     runs: list[Run]
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """The last event of a run."""
+
+    run_id: str
+    event: Event
+
+
 class FoundPage(msgspec.Struct, frozen=True):
     """Runs, and where to go on."""
 
     page: Page
+    endings: list[Ending] = []
+    """Of those that ended with an error, as far as there is room: whoever lists runs asks for these next."""
 
 
 class Counted(msgspec.Struct, frozen=True):

@@ -11,13 +11,15 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import msgspec
 
 from keepstep.client.access.role import Role
 from keepstep.client.namespace import rooms_of
-from keepstep.journal import InvalidInput, Journal, Queue, QueueChange, narrowed_journal
+from keepstep.client.searching import WITH_ERROR
+from keepstep.journal import InvalidInput, Journal, Queue, QueueChange, Run, narrowed_journal
 from keepstep.journal.limits import COMMIT_BYTES_MAX
 from keepstep.journal.remote import words
 from keepstep.queues.limits import as_plain, limits_of
@@ -40,6 +42,9 @@ WRITTEN_BYTES_MAX = COMMIT_BYTES_MAX * 4 // 3 + 64 * 1024
 
 EVENTS_BYTES_MAX = 16 * 1024 * 1024
 """Of the events of one answer; one more is always there."""
+
+ENDINGS_BYTES_MAX = 1024 * 1024
+"""Of last events that come with a page of runs; one more at most."""
 
 GROUPS_MAX = 1_000
 
@@ -225,9 +230,21 @@ async def journal_search_runs(call: Call, query: JournalQuery, body: words.Searc
     journal = _store(call, query)
     check_search(body.search, body.after, await fields_of(journal, body.namespace))
     page = await journal.search_runs(body.namespace, body.search, after=body.after, limit=_limit(body.limit))
+    endings = await _endings(journal, page.runs)
     if not call.may_answer:
         page = msgspec.structs.replace(page, runs=list(map(veiled_run, page.runs)))
-    return words.FoundPage(page)
+    return words.FoundPage(page, endings)
+
+
+async def _endings(journal: Journal, runs: Sequence[Run]) -> list[words.Ending]:
+    found: list[words.Ending] = []
+    size = 0
+    for run in runs:
+        if run.status in WITH_ERROR and run.language == LANGUAGE and size <= ENDINGS_BYTES_MAX:
+            last = await journal.read_events(run.run_id, run.last_seq - 1, 1)
+            size += sum(len(event.data) for event in last)
+            found += [words.Ending(run.run_id, event) for event in last]
+    return found
 
 
 @routes.post("/journal/count_found", role=Role.READ)
