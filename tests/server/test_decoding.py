@@ -143,6 +143,22 @@ async def test_who_may_see_it_sees_it_where_it_belongs(house: House) -> None:
     assert (await house.ask("decoder", "GET", "/runs/charge")).json()["input"] == [SECRET]
 
 
+async def test_views_and_who_has_decided_are_seen_by_who_may_read_and_what_was_answered_is_not(house: House) -> None:
+    saved = {"name": "charges", "filter": "WorkflowType = 'ChargeSealed'"}
+    assert (await house.ask("admin", "POST", "/views", json=saved)).status_code == 200
+    for who in ("reader", "decoder"):
+        [view] = (await house.ask(who, "GET", "/views")).json()["views"]
+        assert (view["name"], view["filter"], view["by"]) == ("charges", saved["filter"], "admin")
+    [task] = (await house.ask("decoder", "GET", "/human-tasks")).json()["tasks"]
+    said = {"value": f"charge {SECRET}", "by": "Ada"}
+    assert (await house.ask("admin", "POST", f"/callbacks/{task['token']}", json=said)).status_code == 200
+    await house.engine.get("ask").result()
+    [blind] = (await house.ask("reader", "GET", "/human-tasks/decisions")).json()["decisions"]
+    [open_] = (await house.ask("decoder", "GET", "/human-tasks/decisions")).json()["decisions"]
+    assert (blind["title"], open_["by"], open_["answer"]) == ("may it be charged?", "Ada (key admin)", said["value"])
+    assert SECRET not in str(blind)
+
+
 async def test_others_are_told_that_it_is_encrypted_and_how_long_it_is(house: House) -> None:
     described = (await house.ask("reader", "GET", "/runs/charge")).json()
     assert described["input"] == "<encrypted with key 'k'>"

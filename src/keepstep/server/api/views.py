@@ -62,4 +62,5 @@ async def delete_view(call: Call, name: str, query: Query) -> ViewList:
 
 
 def _views(call: Call) -> Views:
-    return Views(call.engine.journal, call.engine.namespace, call.engine.new_id)
+    """Through the engine that acts: a filter is made of what runs are searched by, which nobody encrypts."""
+    return Views(call.acting.journal, call.acting.namespace, call.acting.new_id)
