@@ -15,7 +15,7 @@ PATIENT := --lease-seconds 10 --ending-seconds 300
 TESTS_AT_ONCE ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format ui bench bench-quick load ui-test docs chaos chaos-postgres torture fuzz coverage mutants clean
+.PHONY: help demo test lint format ui bench bench-quick load ui-test docs pictures chaos chaos-postgres torture fuzz coverage mutants clean
 
 help:  ## show this list
 	@echo "Keepstep: make TARGET"
@@ -65,6 +65,10 @@ ui-test: ui  ## the web UI's tests: its pure parts, all of its pages in a real b
 docs: $(VENV)/.for-tests  ## the documents as a site in build/site: tutorial, how-tos, reference made from the code, internals
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
 	@echo "keepstep: the site is in build/site/index.html"
+
+pictures: ui  ## the pictures in the documents, anew, of the web UI as it is
+	@scripts/chromium.sh
+	@KEEPSTEP_PICTURES=docs/pictures $(BIN)/python -m pytest -q tests/server/browser/test_pictures.py $(ARGS)
 
 chaos: $(VENV)/.for-demo  ## kill -9, hundreds of times: real workers and clients on real SQLite, and a ledger as the judge
 	@echo "keepstep: killing workers and clients; ARGS='--kills 10000' for a campaign, --help for the rest"
