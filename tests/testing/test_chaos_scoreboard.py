@@ -167,6 +167,7 @@ def test_rows_of_parts_that_are_not_run_stay_and_say_at_which_commit_they_were_t
     assert old.format("a bear", "bear", ", at abc with changes") in written
     assert old.format("a doll", "doll", ", at fed") in written
     assert "| a toy (`toy`) | 3 tries | 0 | 1–3 | 1 s |" in written
+    assert "Rows that name a commit were tried at that one" in written
     assert written.index("`bear`") < written.index("`toy`") < written.index("`doll`")
     assert "* `bear`: 2 checks" in written
     assert "1 check\n" not in written

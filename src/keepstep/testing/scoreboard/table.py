@@ -14,6 +14,7 @@ from .part import PARTS, Part
 
 BEGIN, END = "<!-- scoreboard: begin -->", "<!-- scoreboard: end -->"
 NAMED_COUNTS_MAX = 12
+EARLIER = " Rows that name a commit were tried at that one, some of them earlier and on other machines."
 NOT_NOTED = "a commit that was not noted"
 
 _PART = re.compile(r"\(`(?P<name>[\w-]+)`(?P<where>, at [^)]*)?\)")
@@ -56,7 +57,7 @@ def table(
     known = {**(kept or {}), **fresh}
     rows = [known[part.name] for part in parts if part.name in known]
     lines = [
-        f"{date}, commit {commit}. {machine}.",
+        f"{date}, commit {commit}. {machine}.{EARLIER if any('`, at ' in row.text for row in rows) else ''}",
         "",
         "| what was tried | how often | lost | seeds | time |",
         "|---|---:|---:|---:|---:|",
