@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,18 @@ async def test_a_body_that_does_not_come_to_its_end_is_waited_for_no_longer_than
     async with httpx2.AsyncClient(transport=transport, base_url="http://keepstep") as web:
         answer = await web.post(f"/callbacks/{await token_of(run)}", content=endless())
     assert (answer.status_code, "within 0.05 s" in answer.json()["error"]) == (408, True)
+
+
+async def test_who_has_called_back_is_in_the_audit_log_without_the_token(
+    engine: Engine, web: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "keepstep.audit")
+    run = await engine.start(wait_for_payment)
+    token = await token_of(run)
+    await web.post(f"/callbacks/{token}", content=b"no JSON")
+    await web.post(f"/callbacks/{token}", json=1)
+    await web.post("/callbacks/made-up", json=1)
+    told = [(each.__dict__["call"], each.__dict__["address"], each.__dict__["status"]) for each in caplog.records]
+    its = f"/callbacks/(token of {run.run_id})"
+    assert told == [("callback", its, 400), ("callback", its, 200), ("callback", "/callbacks/(token of nobody)", 404)]
+    assert token not in caplog.text

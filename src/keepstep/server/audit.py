@@ -1,8 +1,8 @@
-"""Audit: one line in the log ``keepstep.audit`` for every call that changes something, or tried to,
-and for every one by which somebody was shown what is encrypted.
+"""Audit: a line in the log ``keepstep.audit`` for every call that changes something, or tried to, and for every one by
+which somebody was shown what is encrypted.
 
-Log-ins and log-outs are among them. The line has who called, what, where, from which address, and what came of it; with
-``--log-format json`` each of them is a field of its own. It has no values and no keys.
+Log-ins, log-outs and callbacks are among them. The line has who called, what, where, from which address, and what came
+of it; with ``--log-format json`` each of them is a field of its own. It has no values, no keys and no tokens.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import logging
 
 from starlette.types import Scope
+
+from keepstep.journal import InvalidInput
+from keepstep.runtime.callback import parse_token
 
 from .caller import Caller
 from .route import Route
@@ -42,13 +45,18 @@ def record_log_in(scope: Scope, caller: Caller | None, status: int) -> None:
     _write(scope, "log_in", caller, "", status)
 
 
+def record_callback(scope: Scope, status: int) -> None:
+    """Somebody has called back, who has shown a token and perhaps a signature."""
+    _write(scope, "callback", None, "", status)
+
+
 def _write(scope: Scope, call: str, caller: Caller | None, namespace: str, status: int, decoded: int = 0) -> None:
     client = scope.get("client")
     fields = {
         "caller": UNKNOWN if caller is None else caller.name,
         "subject": "" if caller is None else caller.subject,
         "call": call,
-        "address": scope["path"],
+        "address": _address(scope),
         "in_namespace": namespace,
         "client": client[0] if client else "",
         "status": status,
@@ -60,3 +68,15 @@ def _write(scope: Scope, call: str, caller: Caller | None, namespace: str, statu
         fields,
         extra=fields,
     )
+
+
+def _address(scope: Scope) -> str:
+    """What was asked for. A token in it is all that it takes to complete a callback: its run is said in its place."""
+    path, token = str(scope["path"]), str(scope.get("path_params", {}).get("token", ""))
+    if not token:
+        return path
+    try:
+        run_id = parse_token(token)[0]
+    except InvalidInput:
+        run_id = "nobody"
+    return path.replace(token, f"(token of {run_id})")

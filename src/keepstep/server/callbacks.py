@@ -33,6 +33,7 @@ from keepstep.journal import InvalidInput, JournalError, NotFound, RunClosed, To
 from keepstep.journal.limits import PAYLOAD_BYTES_MAX
 from keepstep.runtime.callback import parse_token
 
+from .audit import record_callback
 from .metrics import metrics_routes
 from .signing import Signatures, Unsigned
 
@@ -69,6 +70,11 @@ def callback_routes(
     """The address of callbacks alone."""
 
     async def complete(request: Request) -> Response:
+        answer = await answer_to(request)
+        record_callback(request.scope, answer.status_code)
+        return answer
+
+    async def answer_to(request: Request) -> Response:
         try:
             async with asyncio.timeout(body_seconds_max):
                 body = await _limited_body(request)
