@@ -421,7 +421,7 @@ class Engine:
             new = await self._run_to_speak_to(workflow, call, id, queue, if_closed, attributes, timeout, waiting)
 
             async def say(said: Sending) -> None:
-                payload = signal_payload(signal, value_of(said), self.journal.value_bytes_max)
+                payload = signal_payload(signal, value_of(said), self.journal.value_bytes_max, said.headers)
                 message = NewMessage(kind="signal", name=name, data=payload, id=signal_id)
                 started = await start_with(self, new, message)
                 handle = RunHandle[Any](
@@ -470,6 +470,7 @@ class Engine:
 
             async def ask(said: Sending) -> Any:
                 question = Question(self, new.type, UPDATE, update, said.args, said.kwargs)
+                question.headers = said.headers
                 return await update_with_start(self, new, question, known_by, seconds)
 
             name = handler_name(update, "update")

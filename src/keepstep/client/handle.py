@@ -18,13 +18,14 @@ from keepstep.journal import (
     RunClosed,
     Status,
 )
+from keepstep.journal.payload import with_headers
 from keepstep.queues.waiting import WaitingOptions
 from keepstep.runtime import history
 from keepstep.runtime.data import Duration, checked_name, encode_value, plain_text, reader, to_seconds, within_limit
 from keepstep.runtime.errors import TimedOut
 from keepstep.runtime.execution import closing_error
 from keepstep.runtime.handler import Query, Signal, Update, handler_name
-from keepstep.runtime.interceptor import Sending
+from keepstep.runtime.interceptor import Sending, checked_headers
 from keepstep.runtime.registry import find_code
 from keepstep.worker.last_event import last_event
 from keepstep.worker.reply import QUERY, UPDATE
@@ -217,7 +218,7 @@ class RunHandle(Generic[R]):
         called = handler_name(name, "signal")
 
         async def go(call: Sending) -> None:
-            payload = signal_payload(name, value_of(call), self._journal.value_bytes_max)
+            payload = signal_payload(name, value_of(call), self._journal.value_bytes_max, call.headers)
             await self._send("signal", called, payload, id, connection)
 
         await send(self._engine.interceptors, "signal", called, self.id, (value,), {}, go)
@@ -242,6 +243,7 @@ class RunHandle(Generic[R]):
             while True:
                 run = await self._current()
                 question = Question(self._engine, run.type, QUERY, name, call.args, call.kwargs, run.queue)
+                question.headers = call.headers
                 answer = await query(question, run, patience)
                 if (await self._current()).run_id == run.run_id:  # else it was of a run that has just been replaced
                     return answer
@@ -301,6 +303,7 @@ class RunHandle(Generic[R]):
             while True:
                 run = await (self._current() if id is None else self._run())  # one that has continued may know the id
                 question = Question(self._engine, run.type, UPDATE, name, call.args, call.kwargs, run.queue)
+                question.headers = call.headers
                 try:
                     return await update(question, run, update_id, patience)
                 except RunClosed:
@@ -433,14 +436,19 @@ class RunHandle(Generic[R]):
         return RunHandle(self._engine, workflow_id, run_id)
 
 
-def signal_payload(signal: str | Signal[Any, Any], value: Any, bytes_max: int) -> bytes:
-    """The sealed value of a signal. Raises ``InvalidInput`` for one that does not fit the handler, if that is given."""
+def signal_payload(
+    signal: str | Signal[Any, Any], value: Any, bytes_max: int, headers: Mapping[str, str] | None = None
+) -> bytes:
+    """The sealed value of a signal, and the headers that it carries.
+
+    Raises ``InvalidInput`` for one that does not fit the handler, if that is given.
+    """
     payload = within_limit(encode_value(value), "the value of signal", handler_name(signal, "signal"), bytes_max)
     if isinstance(signal, Signal):
         if not signal.signature.slots and value is not None:
             raise InvalidInput(f"signal {signal.name!r} carries no value; its handler takes none")
         signal.arguments_of(payload)
-    return payload
+    return with_headers(payload, checked_headers(headers)) if headers else payload
 
 
 def _following(closed: Closed) -> str:

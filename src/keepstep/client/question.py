@@ -13,11 +13,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import Event, InvalidInput, Journal, NotFound, Run, RunClosed, Status
+from keepstep.journal.payload import with_headers
 from keepstep.runtime import history
 from keepstep.runtime.data import decode_failure, encode, encode_value, parse_json_inputs, reader, rebuild, within_limit
 from keepstep.runtime.errors import Blocked, NoWorker, QueryFailed, TimedOut, UpdateFailed, UpdateRejected
 from keepstep.runtime.handler import Handler, handler_name
 from keepstep.runtime.heard import run_that_heard
+from keepstep.runtime.interceptor import checked_headers
 from keepstep.runtime.registry import ANY, find_code
 from keepstep.worker.last_event import last_event
 from keepstep.worker.reply import UPDATE, Reply, ReplyKind, UpdateRequest, decode_reply, encode_request
@@ -68,6 +70,8 @@ class Question:
         self._handler = handler if isinstance(handler, Handler) else _known_handler(type_, queue, kind, self.name)
         self.args = args
         self._kwargs = kwargs
+        self.headers: Mapping[str, str] = {}
+        """What the question carries."""
 
     async def arguments(self) -> bytes:
         """The sealed arguments. Raises ``InvalidInput`` for what does not fit, as far as it is known here."""
@@ -81,7 +85,9 @@ class Question:
         else:
             data = encode_value(list(self.args))
             await self._check_published()
-        return within_limit(data, f"the arguments of {self.kind}", self.name, self.engine.journal.value_bytes_max)
+        what = f"the arguments of {self.kind}"
+        data = within_limit(data, what, self.name, self.engine.journal.value_bytes_max)
+        return with_headers(data, checked_headers(self.headers))
 
     async def _check_published(self) -> None:
         definition = (await self.engine.published.workflows()).get(self.type)

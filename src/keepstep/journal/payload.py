@@ -8,7 +8,8 @@ Wire format, final since version 0.1:
   ``[encoding, type, type_version, key_id, blob, bytes]``:
   ``encoding`` names the chain of codecs, outermost last, joined by ``+`` (``json``, ``json+zstd+aes256gcm`` …);
   ``type`` is the name of the value's type or ``""``; ``type_version`` an integer, 0 if none; ``key_id`` names the
-  encryption key or is ``""``; ``blob`` refers to bytes kept elsewhere or is ``""``; ``bytes`` is the content.
+  encryption key or is ``""``; ``blob`` refers to bytes kept elsewhere or is ``""``; ``bytes`` is the content. What a
+  message carries may have a seventh member, ``headers``: text by name, beside the content.
 * 0x02 begins a *cell*: what a language wrote (the data of an event, a message, a task, a state …) sealed as a whole
   by a codec. That byte, and a MessagePack array ``[encoding, key_id, blob, content]``: ``encoding`` names what was
   done, in order, joined by ``+`` (``zlib``, ``zstd``, ``aes256gcm``); ``blob`` refers to the content where it is kept
@@ -19,11 +20,15 @@ Wire format, final since version 0.1:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import msgspec
 
 from .errors import InvalidInput
 
 ENVELOPE = 0x01
+_ENVELOPE_BYTE = b"\x01"
 CELL_MARK = b"\x02\x94"
 """How a cell begins: its format, and an array of four. No language writes data that begin so."""
 
@@ -47,6 +52,15 @@ class Payload(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not self.content or self.content[0] >= FIRST_PLAIN_BYTE  # else it would be taken for a format's number
 
 
+class PayloadWithHeaders(Payload, frozen=True, array_like=True, gc=False):
+    """What is written where a message carries headers, and read everywhere."""
+
+    headers: dict[str, str] | None = None
+
+    def is_plain(self) -> bool:
+        return not self.headers and super().is_plain()
+
+
 class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a codec made of a language's data. The field order is the wire order."""
 
@@ -62,8 +76,11 @@ class Cell(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return " and ".join(said) or f"encoded as {self.encoding or 'it is'}"
 
 
+P = TypeVar("P", bound=Payload)
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Payload)
+_decoder_with_headers = msgspec.msgpack.Decoder(PayloadWithHeaders)
 
 
 def seal(payload: Payload) -> bytes:
@@ -79,10 +96,26 @@ def unseal(data: bytes) -> Payload:
         return Payload(content=data or b"null")
     if data[0] != ENVELOPE:
         raise InvalidInput(f"payload format {data[0]} is not known to this version of Keepstep; upgrade it")
+    return _open(data, _decoder)
+
+
+def _open(data: bytes, decoder: msgspec.msgpack.Decoder[P]) -> P:
     try:
-        return _decoder.decode(data[1:])
+        return decoder.decode(data[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"payload envelope is damaged: {error}") from error
+
+
+def with_headers(data: bytes, headers: Mapping[str, str]) -> bytes:
+    """What was sealed, with headers beside it; the same bytes if there are none."""
+    if not headers:
+        return data
+    return seal(PayloadWithHeaders(**msgspec.structs.asdict(unseal(data)), headers=dict(headers)))
+
+
+def headers_of(data: bytes) -> Mapping[str, str]:
+    """Those beside what was sealed; mostly none. Raises ``InvalidInput``."""
+    return _open(data, _decoder_with_headers).headers or {} if data[:1] == _ENVELOPE_BYTE else {}
 
 
 _cell_decoder = msgspec.msgpack.Decoder(Cell)

@@ -121,7 +121,7 @@ class InterceptedChild(ChildCall):
             workflow=self.workflow,
             args=self._args,
             kwargs=self._kwargs,
-            headers=dict(self.execution.headers),
+            headers=dict(self.execution.headers_here()),
             key=self.key,
         )
         handle = await through(self.execution.interceptors.start_child, call, self._make)
@@ -139,7 +139,7 @@ class InterceptedChild(ChildCall):
         encoded = workflow.signature.encode_args(call.args, call.kwargs)
         self.arguments = within_limit(encoded, "the arguments of workflow", workflow.name, execution.value_bytes_max)
         operation = self._new_operation()
-        if call.headers != execution.headers:
+        if call.headers != operation.headers:
             operation.headers = checked_headers(call.headers)
         execution.add(operation)
         return await self._started()

@@ -37,7 +37,7 @@ from .data.signature import DIGEST_BYTES
 from .errors import Cancelled, Evicted, Restless, StepFailed, Terminated, TimedOut, WorkflowFailed
 from .fork import Forks
 from .guard import Nondeterminism, take_violation, turn_begins, turn_ends
-from .handling import UPDATE_ID, Handling, UpdateOutcome, begin
+from .handling import HEADERS, UPDATE_ID, Handling, UpdateOutcome, begin
 from .heard import SIGNAL, UPDATE, Heard
 from .interceptor import NO_INTERCEPTORS, Interceptors
 from .loop import DurableTimer, WorkflowFuture, WorkflowLoop
@@ -133,6 +133,8 @@ class Execution:
     has_new = False
     """Operations may have been asked for since ``take_new`` was last called."""
     has_dropped = False
+    is_addressed = False
+    """Something was said to it that carried headers."""
     reopened: history.WorkflowReopened | None = None
     """How it was reopened the last time, if it had failed before."""
     _error_of_handler: BaseException | None = None
@@ -524,6 +526,10 @@ class Execution:
             self._random = random.Random(self.seed)
         return self._random
 
+    def headers_here(self) -> Mapping[str, str]:
+        """The run's headers; in a handler, also those that it was called with."""
+        return HEADERS.get() or self.headers
+
     def info(self) -> RunInfo:
         identity = self.known_as
         return RunInfo(
@@ -538,7 +544,7 @@ class Execution:
             events=self._seq,
             should_continue_as_new=self._seq >= CONTINUE_AFTER_EVENTS,
             update_id=UPDATE_ID.get(),
-            headers=dict(self.headers),
+            headers=dict(self.headers_here()),
         )
 
     # one apply_<event> per event

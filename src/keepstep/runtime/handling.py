@@ -20,7 +20,7 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from keepstep.journal import Event, InvalidInput
+from keepstep.journal.payload import headers_of
 
 from . import history
 from .blocked import Contradiction, Diff
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("keepstep.workflow")
 
+
+HEADERS: ContextVar[Mapping[str, str] | None] = ContextVar("keepstep_headers", default=None)
+"""In a handler: those of its run and of what it was called by; None where the run's alone count."""
 
 UPDATE_ID: ContextVar[str | None] = ContextVar("keepstep_update_id", default=None)
 """In the handler of an update, and in what it sets going: the id by which that is known."""
@@ -108,7 +112,7 @@ class Handling:
             run = self.execution.identity
             logger.warning("workflow %s, run %s: nobody handles what does not fit: %s", run.type, run.run_id, error)
             return
-        self._begin(signal, data.name, arguments, {}, self._signal_ended)
+        self._begin(signal, data.name, arguments, {}, data.payload, self._signal_ended)
 
     def accept(self, event: Event, data: history.UpdateAccepted) -> None:
         """Call the handler of an update."""
@@ -124,7 +128,7 @@ class Handling:
             self.going_over.append(data)
             return
         args, kwargs = update.signature.decode_args(data.payload)
-        self._begin(update, data.name, args, kwargs, self._update_ended, data.id)
+        self._begin(update, data.name, args, kwargs, data.payload, self._update_ended, data.id)
 
     def record_outcome(self, event: Event, id: str, outcome: UpdateOutcome) -> None:
         """History has an update's outcome. Raises ``Contradiction`` where the code has not come to it."""
@@ -145,18 +149,23 @@ class Handling:
         name: str,
         args: Sequence[Any],
         kwargs: dict[str, Any],
+        payload: bytes,
         ended: Callable[[asyncio.Task[Any]], None],
         update_id: str = "",
     ) -> None:
         execution = self.execution
         called = f"{handler.kind} {name}"
         context = Context()
+        headers = self._headers_with(payload)
+        if headers is not None:
+            execution.is_addressed = True
+            context.run(HEADERS.set, headers)
         if update_id:
             context.run(UPDATE_ID.set, update_id)
         scope = self._scope.child(called)
         with execution.loop._entered():
             call = cross if execution.workflow.is_sync and not inspect.iscoroutinefunction(handler.fn) else _call
-            coroutine = self._begun(call, handler, name, args, kwargs)
+            coroutine = self._begun(call, handler, name, args, kwargs, headers)
             task = execution.loop.task(coroutine, scope, called, context)
         self.at_work[task] = AtWork(handler.kind, name, execution.now, update_id)
         task.add_done_callback(ended)
@@ -168,17 +177,26 @@ class Handling:
         name: str,
         args: Sequence[Any],
         kwargs: dict[str, Any],
+        headers: Mapping[str, str] | None,
     ) -> Begun:
         around = self.execution.interceptors.run
         if not around:
             return call(handler.fn, self.instance, *handler.called_as(name, args), **kwargs)
-        running = self._running(handler.kind, name, args, kwargs)
+        running = self._running(handler.kind, name, args, kwargs, headers)
         return through(
             around, running, lambda it: call(handler.fn, self.instance, *handler.called_as(name, it.args), **it.kwargs)
         )
 
-    def _running(self, kind: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Running:
-        return Running(kind=kind, name=name, args=args, kwargs=kwargs, headers=dict(self.execution.headers))
+    def _running(
+        self, kind: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], headers: Mapping[str, str] | None
+    ) -> Running:
+        own = self.execution.headers if headers is None else headers
+        return Running(kind=kind, name=name, args=args, kwargs=kwargs, headers=dict(own))
+
+    def _headers_with(self, payload: bytes) -> Mapping[str, str] | None:
+        """The run's headers and those that a message carries; None where it carries none."""
+        said = headers_of(payload)
+        return {**self.execution.headers, **said} if said else None
 
     def _signal_ended(self, task: asyncio.Task[Any]) -> None:
         del self.at_work[task]
@@ -252,7 +270,7 @@ class Handling:
             raise InvalidInput(self._unknown("query", name, self.handlers.queries))
         args, kwargs = query.signature.decode_args(payload)
         try:
-            answer = query.signature.encode_result(self._ask("query", query.fn, query, name, args, kwargs))
+            answer = query.signature.encode_result(self._ask("query", query.fn, query, name, args, kwargs, payload))
         except Disturbed:
             raise
         except Exception as error:
@@ -271,7 +289,7 @@ class Handling:
         if update.validate is None:
             return
         try:
-            self._ask("validator", update.validate, update, name, args, kwargs)
+            self._ask("validator", update.validate, update, name, args, kwargs, payload)
         except Disturbed:
             raise
         except Exception as error:
@@ -289,9 +307,10 @@ class Handling:
         name: str,
         args: Sequence[Any],
         kwargs: dict[str, Any],
+        payload: bytes,
     ) -> Any:
         """Call what must change nothing. Raises ``Disturbed`` if it has."""
-        around = self.execution.interceptors.run
+        around, headers = self.execution.interceptors.run, self._headers_with(payload)
 
         async def answer(call: Running) -> Any:
             return fn(self.instance, *handler.called_as(name, call.args), **call.kwargs)
@@ -299,10 +318,14 @@ class Handling:
         def ask() -> Any:
             if not around:
                 return fn(self.instance, *handler.called_as(name, args), **kwargs)
-            return at_once(through(around, self._running(kind, name, args, kwargs), answer), f"{kind} {name!r}")
+            return at_once(
+                through(around, self._running(kind, name, args, kwargs, headers), answer), f"{kind} {name!r}"
+            )
 
+        context = Context()
+        context.run(HEADERS.set, headers)
         with self._answering(fn.__qualname__):
-            return Context().run(ask)
+            return context.run(ask)
 
     @contextmanager
     def _answering(self, what: str) -> Iterator[None]:

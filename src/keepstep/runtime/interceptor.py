@@ -13,8 +13,9 @@ What stands around a run's code is part of it: ``run``, ``call`` and ``start_chi
 the rules of workflow code, and what they change is what is recorded. An interceptor costs nothing at moments whose
 method it leaves as it is.
 
-*Headers* are text that a start carries. They go with the run, to its steps wherever those are executed, to its children
-and to the runs as which it continues; they are no part of what decides whether a start is the same as another one.
+*Headers* are text that a start, a signal, a query or an update carries. Those of a start are its run's: they go with
+it, to its steps wherever those are executed, to its children and to the runs as which it continues; they are no part of
+what decides whether a start is the same as another one. Those of a message go to its handler, and with what that calls.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Sending(msgspec.Struct, kw_only=True):
     args: Sequence[Any]
     kwargs: dict[str, Any]
     headers: dict[str, str]
-    """Of a start: what the run carries from then on. What is said to a run carries none."""
+    """Of a start: what the run carries from then on. Of what is said to a run: what its handler is called with, beside
+    those of the run."""
 
 
 class Running(msgspec.Struct, kw_only=True):
@@ -62,7 +64,8 @@ class Running(msgspec.Struct, kw_only=True):
     args: Sequence[Any]
     kwargs: dict[str, Any]
     headers: dict[str, str]
-    """Of the run. To change them here changes nothing."""
+    """Of the run; of a handler, also those that it was called with, which count more. To change them here changes
+    nothing."""
 
 
 class Calling(msgspec.Struct, kw_only=True):

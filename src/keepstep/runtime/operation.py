@@ -71,7 +71,7 @@ class StepOperation(Operation):
         self.arguments = arguments
         self.is_undo = is_undo
         """An undo that uses up its attempts parks the run instead of failing."""
-        self.headers: Mapping[str, str] = execution.headers
+        self.headers: Mapping[str, str] = execution.headers_here() if execution.is_addressed else execution.headers
 
     @property
     def name(self) -> str:
@@ -151,7 +151,7 @@ class ChildOperation(Operation):
         self.options = options
         self.run_id: str | None = None
         self.started = execution.loop.future()
-        self.headers: Mapping[str, str] = execution.headers
+        self.headers: Mapping[str, str] = execution.headers_here() if execution.is_addressed else execution.headers
 
     @property
     def name(self) -> str:

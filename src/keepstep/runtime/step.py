@@ -177,7 +177,11 @@ class InterceptedCall(StepCall):
         if self._awaiting is not None:
             raise RuntimeError(f"{self!r} was awaited already")
         call = Calling(
-            step=self.step, args=self._args, kwargs=self._kwargs, headers=dict(self.execution.headers), key=self.key
+            step=self.step,
+            args=self._args,
+            kwargs=self._kwargs,
+            headers=dict(self.execution.headers_here()),
+            key=self.key,
         )
         self._awaiting = awaiting = through(self.execution.around_steps, call, self._make).__await__()
         return awaiting
@@ -202,7 +206,7 @@ class InterceptedCall(StepCall):
         operation = StepOperation(execution, key, digest, step, arguments, self.is_undo)
         if step.run_options.on_cancel == "wait":
             self.operation = operation
-        if call.headers != execution.headers:
+        if call.headers != operation.headers:
             operation.headers = checked_headers(call.headers)
         execution.add(operation)
         return await operation.future
