@@ -47,7 +47,8 @@ class ChargeSealed:
 
     async def run(self, card: str) -> str:
         self.card = await copy_sealed(card)
-        await keepstep.receive("go", str)
+        go = await keepstep.receive("go", str)
+        keepstep.write_stream("cards", go)
         return self.card
 
     @keepstep.query
@@ -70,6 +71,11 @@ async def fail_sealed(card: str) -> None:
 @workflow
 async def ask_sealed(card: str) -> str:
     return await keepstep.human_task("may it be charged?", str, assignee=card)
+
+
+@workflow
+async def say_sealed(card: str) -> None:
+    keepstep.write_stream("cards", card)
 
 
 class House:
@@ -168,6 +174,22 @@ async def test_others_are_told_that_it_is_encrypted_and_how_long_it_is(house: Ho
     assert events[0]["data"]["bytes"] > len(SECRET)
     schedule = (await house.ask("reader", "GET", "/schedules/daily")).json()
     assert (schedule["input"], schedule["when"]) == ("<encrypted>", "0 3 * * * (UTC)")
+
+
+async def test_what_a_run_says_is_opened_for_who_may_see_it_alone(house: House) -> None:
+    await house.engine.run(say_sealed, SECRET, id="say")
+    for who, status in (("reader", 409), ("admin", 409), ("decoder", 200)):
+        for path in ("/runs/say/streams/cards", "/runs/say/streams/cards/live"):
+            answer = await house.api.client.get(f"/api/v1{path}", headers=house.headers(who))
+            assert (answer.status_code, SECRET in answer.text) == (status, status == 200), (who, path, answer.text)
+
+
+async def test_a_stream_that_goes_on_stays_closed_to_who_may_not_see_it(house: House) -> None:
+    path = "/api/v1/runs/charge/streams/cards/live"
+    reading = asyncio.ensure_future(house.api.client.get(path, headers=house.headers("reader")))
+    await house.engine.signal("charge", "go", SECRET)
+    said = (await reading).text
+    assert SECRET not in said
 
 
 def bytes_in(answer: httpx2.Response) -> bytes:

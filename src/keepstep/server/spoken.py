@@ -31,8 +31,12 @@ POLL_SECONDS = 5.0
 class SpokenStream:
     """The answer to a call that reads along."""
 
-    def __init__(self, desk: Desk, namespace: str, run_id: str, name: str, after: int, may_go_on: MayGoOn) -> None:
+    def __init__(
+        self, desk: Desk, namespace: str, run_id: str, name: str, after: int, may_go_on: MayGoOn, *, opens: bool
+    ) -> None:
+        """``opens``: encrypted values are opened for the caller."""
         self._desk = desk
+        self._opens = opens
         self._namespace = namespace
         self._run_id = run_id
         self._name = name
@@ -50,7 +54,8 @@ class SpokenStream:
         await write(send, b"retry: 1000\n\n")
         try:
             async with self._desk.engines.borrow(self._namespace) as engine:
-                spoken = read_stream(engine.journal, self._run_id, self._name, reader(), self._after, POLL_SECONDS)
+                seen = engine if self._opens else await self._desk.engines.blind(engine)
+                spoken = read_stream(seen.journal, self._run_id, self._name, reader(), self._after, POLL_SECONDS)
                 async with aclosing(spoken):
                     await _pass_on(spoken, send)
         except JournalError as error:

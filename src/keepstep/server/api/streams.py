@@ -81,7 +81,7 @@ async def read_stream_page(call: Call, id: str, name: str, query: PageQuery) -> 
     return SpokenPage(values=values, position=page.position, has_more=page.has_more, has_ended=page.has_ended)
 
 
-@routes.get("/runs/{id}/streams/{name}/live", role=Role.READ, refuses=(404,), media="text/event-stream")
+@routes.get("/runs/{id}/streams/{name}/live", role=Role.READ, refuses=(404, 409), media="text/event-stream")
 async def follow_stream(call: Call, id: str, name: str, query: LiveQuery) -> SpokenStream:
     """Read a stream as server-sent events of the type `value`, from its first value or a position on, as they come.
 
@@ -92,8 +92,9 @@ async def follow_stream(call: Call, id: str, name: str, query: LiveQuery) -> Spo
     run = await call.find_run(id, query.run_id)
     if call.desk.readers >= READERS_MAX:
         raise overloaded(f"{READERS_MAX} callers read streams already; try again later")
-    may_go_on = partial(call.may_go_on, Role.READ)
-    return SpokenStream(call.desk, query.namespace, run.run_id, name, _last_id(call, query.after), may_go_on)
+    may_go_on, after = partial(call.may_go_on, Role.READ), _last_id(call, query.after)
+    await read_page(call.engine.journal, run.run_id, name, reader(), after, 1)  # who may not see values is told so now
+    return SpokenStream(call.desk, query.namespace, run.run_id, name, after, may_go_on, opens=call.decodes)
 
 
 def _last_id(call: Call, after: int) -> int:
