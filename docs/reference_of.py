@@ -7,6 +7,7 @@ command group.
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 import click
@@ -17,7 +18,6 @@ from sphinx.util.nodes import nested_parse_with_titles
 
 import keepstep
 from keepstep.cli.command import keepstep as commands
-from keepstep.runtime import interceptor
 
 HELP_COLUMNS = 96
 
@@ -88,7 +88,11 @@ def _parsed(directive: Directive, lines: list[str]) -> list[nodes.Node]:
 
 def setup(app: Any) -> dict[str, bool]:
     """For Sphinx. Annotations are read where they stand, also those whose names only type checkers import there."""
-    vars(interceptor).setdefault("Step", keepstep.Step)
+    public = {name: getattr(keepstep, name) for name in keepstep.__all__}
+    for module in {getattr(value, "__module__", None) for value in public.values()}:
+        if module is not None and module.startswith("keepstep."):
+            for name, value in public.items():
+                vars(sys.modules[module]).setdefault(name, value)
     app.add_directive("public-names", PublicNames)
     app.add_directive("commands", Commands)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
