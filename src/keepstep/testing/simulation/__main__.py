@@ -9,8 +9,10 @@ import time
 from collections import Counter
 from contextlib import closing
 from importlib.util import find_spec
+from pathlib import Path
 
 from keepstep.testing.scoreboard import Score
+from keepstep.testing.scoreboard.machine import describe_commit
 
 from .plants import PLANTS
 from .runs import Runs
@@ -61,6 +63,7 @@ class Tally:
         self._store = store
         self._plant = plant
         self._began = self._told = time.monotonic()
+        self._commit = describe_commit(Path(__file__).parent)  # another one may be checked out before the end
         self.tried = 0
         self.failed: list[Report] = []
         self.counts: Counter[str] = Counter()
@@ -94,6 +97,7 @@ class Tally:
             seconds=self.seconds,
             replay=[replay_command(each, self._plant) for each in self.failed],
             counts=dict(self.counts),
+            commit=self._commit,
         )
 
 
