@@ -35,6 +35,8 @@ FOUND = (
     2200209,
     3001007,
     4020669,
+    6700051,
+    6700135,
     9236,
     6000835,
     5000050,
@@ -48,7 +50,9 @@ be ended by force went on, since only the commit was lost that was to end it, or
 when it was about to close; a backfill skipped what it had to make up for because of what had happened; a worker that
 had just given a run back went on with it, which it had read before that was done; what a step had written to a stream
 was left out, as the code had let go of the step meanwhile, or as its run was ended by force before it had recorded
-that; a run that was ended by force before its delay was over had its end before its beginning. In six the checkers
+that; a run that was ended by force before its delay was over had its end before its beginning; a run whose worker died
+before it read that it is resumed stayed paused for good, and who resumed one while its worker read that it is to pause
+was told that it is not paused. In six the checkers
 were wrong: they took one receipt for another, minded what code without the saga did not undo, missed a refusal that a
 deleted schedule could not hear, and what waited in vain, in the way of others or while later ones took over, since its
 schedule was deleted, and what code that contradicts had not taken over yet from the chapter before."""
