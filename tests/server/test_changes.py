@@ -145,6 +145,19 @@ async def test_what_changes_quickly_is_told_together(engine: Engine) -> None:
     assert len(told) < 25
 
 
+async def test_who_wants_to_be_told_less_often_is_told_more_together(engine: Engine) -> None:
+    async with server_of(Engines(engine)) as web:
+        assert (await web.get("/api/v1/changes", params={"pause": 0})).status_code == 400
+        async with watching(web, params={"pause": 1}) as stream:
+            await engine.start(go_on_for_changes, id="first")
+            await stream.until_told("first")
+            for n in range(3):
+                await engine.start(go_on_for_changes, id=f"r{n}")
+                while not (await engine.get(f"r{n}").describe()).waiting_for:
+                    await asyncio.sleep(0.005)
+            assert {"r0", "r1", "r2"} <= set((await stream.next())["ids"])
+
+
 async def test_who_comes_back_is_told_what_happened_meanwhile(engine: Engine) -> None:
     async with server_of(Engines(engine)) as web:
         async with watching(web) as stream:

@@ -1,9 +1,9 @@
 """Stream: the changes of a namespace as server-sent events, until the caller leaves or the server stops; and how any
 such events are sent.
 
-An event comes at once when nothing was told for ``PAUSE_SECONDS``, else when that is over, with all that has come
-meanwhile. A comment every ``KEEP_ALIVE_SECONDS`` keeps proxies from hanging up. What is sent waits for the caller to
-read it, so a slow one costs a set of ids and no more.
+An event comes at once when nothing was told for ``PAUSE_SECONDS`` (or as long as the caller wants), else when that is
+over, with all that has come meanwhile. A comment every ``KEEP_ALIVE_SECONDS`` keeps proxies from hanging up. What is
+sent waits for the caller to read it, so a slow one costs a set of ids and no more.
 
 Whether the caller may still read along is asked every ``ASK_SECONDS``: with a key that was revoked or has expired, the
 stream ends, and who comes back is told why.
@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from .changes import Changes, News, Watcher
 
 PAUSE_SECONDS = 0.25
+PAUSE_SECONDS_MIN = 0.01
 KEEP_ALIVE_SECONDS = 15.0
 ASK_SECONDS = 5.0
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -38,11 +39,15 @@ _HEADERS = [
 class EventStream:
     """The answer to a call that watches."""
 
-    def __init__(self, changes: Changes, watcher: Watcher, closing: asyncio.Event, may_go_on: MayGoOn) -> None:
+    def __init__(
+        self, changes: Changes, watcher: Watcher, closing: asyncio.Event, may_go_on: MayGoOn,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:  # fmt: skip
         self._changes = changes
         self._watcher = watcher
         self._closing = closing
         self._may_go_on = may_go_on
+        self._pause_seconds = pause_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -60,7 +65,7 @@ class EventStream:
                 await write(send, KEEP_ALIVE)
                 continue
             await write(send, event_of(news))
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_seconds)
 
 
 def event_of(news: News) -> bytes:

@@ -32,6 +32,9 @@ ANSWER_SECONDS = 60.0
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.1, 5.0
 RETRY_AFTER_SECONDS_MAX = 30.0
 CONNECTIONS_MAX = 100
+CHANGES_PAUSE_SECONDS = 0.01
+"""At least, between two tellings of live changes: who waits for a result wants it now."""
+
 SILENCE_SECONDS_MAX = 45.0
 """A stream that says nothing for so long, not even that it is alive, has been lost."""
 
@@ -160,9 +163,10 @@ class Transport:
         """Lines of the live changes, from a mark on. Raises what the answer stands for, and ``StoreUnavailable``."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": mark} if mark else {})
         timeout = self._http.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS_MAX)
+        params = {"pause": f"{CHANGES_PAUSE_SECONDS:g}"}
         try:
             async with self._client.stream(
-                "GET", f"{self.url}{BASE}/changes", headers=headers, timeout=timeout
+                "GET", f"{self.url}{BASE}/changes", headers=headers, timeout=timeout, params=params
             ) as reply:
                 if reply.status_code >= 300:
                     raise error_of(reply.status_code, await reply.aread(), self.url)
