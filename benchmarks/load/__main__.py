@@ -16,6 +16,7 @@ from benchmarks.w16_search import OPEN, ship
 from keepstep import Engine
 
 from . import report
+from .page import measure_page
 from .reads import each_another, measure_reads, one_of_four, same_page
 from .report import Line
 from .server import Server, running
@@ -45,6 +46,7 @@ READS_PER_SECOND_MIN = 1_000
 STARTS_PER_SECOND_MIN = 1_000
 START_MILLISECONDS_MAX = 50
 TOLD_MILLISECONDS_MAX = 300
+PAGE_MILLISECONDS_MAX = 300
 PACE = 300
 
 
@@ -109,6 +111,16 @@ async def _load(server: Server, database: Database, size: Size) -> list[Line]:
     tell(Line("four pages of 100 runs by other filters", "/core s", varied.per_cpu_second, READS_PER_SECOND_MIN))
     alone = await measure_reads(server, size.reads // 4, each_another)
     tell(Line("pages of 100 runs, each another", "/core s", alone.per_cpu_second))
+    if (seen := await measure_page(server)) is not None:
+        tell(
+            Line(
+                "the list of runs in a browser, from its address to its rows",
+                "ms",
+                seen * 1e3,
+                PAGE_MILLISECONDS_MAX,
+                True,
+            )
+        )
     told = await measure_watchers(server, database.url, size.watchers, size.changes)
     who = f"{size.watchers:,} watchers told of a change"
     tell(Line(f"{who}, p50", "ms", told.p50 * 1e3))

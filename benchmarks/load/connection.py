@@ -23,6 +23,11 @@ class Connection:
     async def __aexit__(self, *_: object) -> None:
         self._writer.close()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not hung up, as it does where nothing is asked for some seconds."""
+        return not self.reader.at_eof()
+
     async def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
         """The body of the answer. Raises ``RuntimeError`` for one that is no success."""
         self.say(method, path, body)

@@ -43,10 +43,11 @@ async def _start_one(connection: Connection) -> None:
 async def measure_pace(server: Server, per_second: float, seconds: float) -> float:
     """The 99th percentile of a start's time, in seconds, when so many come in a second whatever becomes of them."""
     loop, times = asyncio.get_running_loop(), list[float]()
-    idle = [await Connection.open(server.port) for _ in range(CALLERS)]
+    idle = list[Connection]()
 
     async def start(due: float) -> None:
-        connection = idle.pop() if idle else await Connection.open(server.port)
+        kept = idle.pop() if idle else None
+        connection = kept if kept is not None and kept.is_open else await Connection.open(server.port)
         await _start_one(connection)
         times.append(loop.time() - due)
         idle.append(connection)

@@ -23,7 +23,8 @@ def test_a_server_is_read_watched_and_asked_to_start_runs(
     monkeypatch.chdir(tmp_path)
     lines = load(SqliteStore(), TINY)
     assert all(line.value >= 0 for line in lines)
-    assert [line.what for line in lines if line.floor] == [
+    floors = [line.what for line in lines if line.floor and "browser" not in line.what]
+    assert floors == [
         "the same page of 100 runs, read by 32 callers",
         "four pages of 100 runs by other filters",
         "20 watchers told of a change, p99",
