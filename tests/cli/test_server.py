@@ -171,6 +171,29 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def test_who_is_logged_in_is_listed_and_logged_out(command: Command) -> None:
+    key = command("keys", "create", "ada", "--role", "read", "--decode").stdout.strip()
+    assert [each["decodes"] for each in command.json("keys", "list")] == [True]
+    base = f"http://127.0.0.1:{(port := free_port())}"
+    command.environment["PYTHONUNBUFFERED"] = "1"
+    server = command.begin("server", "--http", str(port), "--require-keys")
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        with httpx2.Client(base_url=base, timeout=20) as web:
+            assert web.post("/api/v1/session", json={"key": key}).status_code == 200
+            assert web.get("/api/v1/runs").status_code == 200
+            [session] = command.json("sessions", "list")
+            assert (session["name"], "ada" in command("sessions", "list").stdout) == ("ada", True)
+            assert "1 session" in command("sessions", "end", "ada").stdout
+            assert web.get("/api/v1/runs").status_code == 401
+    finally:
+        server.kill()
+        server.wait()
+    gone = command("sessions", "end", "ada")
+    assert (gone.returncode, "nobody is logged in" in gone.stderr) == (2, True)
+
+
 def test_the_document_of_access_names_options_that_there_are() -> None:
     document = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
     named = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", document))

@@ -24,6 +24,7 @@ _COMMANDS = {
     "worker": "worker",
     "server": "server",
     "keys": "keys",
+    "sessions": "sessions",
     "start": "start",
     "list": "runs",
     "show": "runs",

@@ -47,6 +47,7 @@ TOTAL_SECONDS = 12 * 3600.0
 TOUCHES = 10
 SESSIONS_MAX = 10_000
 SWEEP_MAX = 100
+PAGE = 500
 SECRET_BYTES = 32
 
 _FORM = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -135,7 +136,7 @@ class Sessions:
             return None
         session = msgspec.json.decode(run.detail, type=Session)
         now = self._now()
-        if now >= min(session.expires_at, session.seen_at + self._idle):
+        if not self._counts(session):
             await self._close(run)
             return None
         if now - session.seen_at >= self._idle // TOUCHES:
@@ -145,11 +146,35 @@ class Sessions:
                 pass  # somebody else has used it at the same moment, or ended it, which the next call sees
         return session
 
+    async def list_open(self) -> list[Session]:
+        """Those that are not over, the newest first; one that nobody uses may end sooner than it says."""
+        return [session for _, session in await self._open() if self._now() < session.expires_at]
+
+    async def end_of(self, name: str) -> int:
+        """End all that somebody of that name or subject has; how many."""
+        theirs = [run for run, session in await self._open() if name in (session.name, session.subject)]
+        for run in theirs:
+            await self._end(run.workflow_id)
+        return len(theirs)
+
+    async def _open(self) -> list[tuple[Run, Session]]:
+        found: list[tuple[Run, Session]] = []
+        before: tuple[int, str] | None = None
+        while page := await self._store.list_runs(SESSIONS_ROOM, statuses=[Status.RUNNING], before=before, limit=PAGE):
+            before = (page[-1].started_at, page[-1].run_id)
+            found += [(run, msgspec.json.decode(run.detail, type=Session)) for run in page if run.detail]
+        return found
+
+    def _counts(self, session: Session) -> bool:
+        return self._now() < min(session.expires_at, session.seen_at + self._idle)
+
     async def end(self, text: str) -> None:
         """Log out. One that is not there has ended already."""
-        if not _FORM.fullmatch(text):
-            return
-        while (run := await self._store.find_run(SESSIONS_ROOM, _digest(text))) and run.status is Status.RUNNING:
+        if _FORM.fullmatch(text):
+            await self._end(_digest(text))
+
+    async def _end(self, digest: str) -> None:
+        while (run := await self._store.find_run(SESSIONS_ROOM, digest)) and run.status is Status.RUNNING:
             await self._close(run)
 
     async def _close(self, run: Run) -> None:
