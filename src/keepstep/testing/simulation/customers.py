@@ -33,12 +33,11 @@ ARRIVAL_SECONDS = 6.0
 
 IN_TIME, TALKING, WORDS_MAX, CANCELLED, TERMINATED = 0.15, 0.3, 3, 0.12, 0.03
 
-CONTINUING, CONTINUED, CHAPTER_NODES_MAX = 0.25, 0.3, 4
-"""Of the seeds, those in which some runs continue as new, so that the stories of the others are those that they were
-before any did; there, of the runs; and the nodes of what is walked by those that continue them."""
+CONTINUED, CHAPTER_NODES_MAX = 0.3, 4
+"""Of the runs that continue as new, in stories with that; and the nodes of what is walked by those that follow them."""
 
-SPEAKING_TOO, SPOKEN, HEARD = 0.25, 0.3, 0.8
-"""Of the seeds, those in which some runs write to streams; there, of the runs; and of those, the ones listened to."""
+SPEAKING_TOO, HEARD = 0.3, 0.8
+"""Of the runs that write to streams, in stories with that; and of those, the ones listened to."""
 
 RATED_RUNS = 0.4
 """Of the runs that are not spoken to, those that wait on a queue with rates, in stories with these."""
@@ -65,14 +64,10 @@ class Promised(NamedTuple):
     fails: bool
 
 
-def _is_drawn(number: int, seed: str, name: str, of_seeds: float, of_runs: float) -> bool:
-    """Whether a run has something that is drawn apart.
-
-    ``name`` is one under which no seed that has failed before has any such run, so that it still tells its old story.
-    """
-    if random.Random(f"{seed}/{name}").random() >= of_seeds:
-        return False
-    return random.Random(f"{seed}/customer {number}/{name}").random() < of_runs
+def _has(feature: Feature, fleet: Fleet, seed: str, number: int, share: float) -> bool:
+    """Whether that run has what its story has."""
+    chance = random.Random(f"{seed}/customer {number}/{feature}")
+    return feature in fleet.record.features and chance.random() < share
 
 
 def _give_features(start: Start, features: frozenset[Feature], chance: random.Random) -> None:
@@ -113,12 +108,12 @@ class Customer:
         last: Node | None = None
         if type_ == WALK and chance.random() < TALKING:
             type_, last = TALK, ["until_changed", chance.randint(0, 2)]
-        if type_ != WALK_IN_TIME and _is_drawn(number, seed, "continuing 249", CONTINUING, CONTINUED):
+        if type_ != WALK_IN_TIME and _has(Feature.CHAPTERS, fleet, seed, number, CONTINUED):
             chapters = draw_chapters(random.Random(f"{seed}/customer {number}/chapters"), program, CHAPTER_NODES_MAX)
             program = [CHAPTERS, [*chapters, *([last] if last else [])], [], []]
         elif last:
             program = ["sequence", [program, last]]
-        if program[0] != CHAPTERS and _is_drawn(number, seed, "speaking 419", SPEAKING_TOO, SPOKEN):
+        if program[0] != CHAPTERS and _has(Feature.SPEECH, fleet, seed, number, SPEAKING_TOO):
             program = [SPEAKING, program]
         start = Start(f"run-{number}", type_, program)
         _give_features(start, fleet.record.features, random.Random(f"{seed}/customer {number}/features"))

@@ -27,6 +27,10 @@ VARIED = 0.5
 class Feature(StrEnum):
     """By the names of their streams."""
 
+    CHAPTERS = "continuing 249"
+    """Runs that continue as new, with what was said to them on its way."""
+    SPEECH = "speaking 419"
+    """Runs and steps that write to streams, and others who read along."""
     RATES = "rates 147"
     """Steps and runs on a queue with a rate, and one for each key."""
     PATIENCE = "patience 534"
@@ -46,6 +50,9 @@ class Feature(StrEnum):
 
 
 EVERYTHING = frozenset(Feature)
+
+UNSHORTENED = frozenset((Feature.CHAPTERS, Feature.SPEECH))
+"""Stories with these alone have as many runs as those without any: so long they were when seeds of theirs failed."""
 
 
 def draw_features(seed: str) -> frozenset[Feature]:
