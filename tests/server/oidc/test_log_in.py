@@ -25,7 +25,7 @@ from keepstep.journal import InvalidInput, Journal, uuid7
 from keepstep.server.app import server_app
 from keepstep.server.engines import Engines
 from keepstep.server.guard import Guard
-from keepstep.server.oidc import OidcSettings, Provider, keyset, read_rule
+from keepstep.server.oidc import OidcSettings, Provider, keyset, provider, read_rule
 from keepstep.server.oidc.pending import page_below
 from keepstep.server.oidc.settings import groups_in, name_in
 from tests.server.asking import Api, check_against_document
@@ -84,18 +84,18 @@ async def door_to(identity: Identity, **more: Any) -> AsyncIterator[Door]:
     store = await open_journal("memory:")
     clock = Clock()
     given = {"client_secret": SECRET, "public_url": HERE, "rules": tuple(map(read_rule, RULES)), **more}
-    provider = Provider(OidcSettings(issuer=identity.issuer, client_id=CLIENT, **given), clock)
+    made = Provider(OidcSettings(issuer=identity.issuer, client_id=CLIENT, **given), clock)
     ring = KeyRing(store, random_bytes, uuid7)
 
     def make(namespace: str) -> Engine:
         return Engine("memory:", journal=store, namespace=namespace, workers=False)
 
     async with make("default") as first:
-        app = server_app(engines := Engines(first, make, store), Guard(ring, store.clock, provider=provider))
+        app = server_app(engines := Engines(first, make, store), Guard(ring, store.clock, provider=made))
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url=HERE) as browser:
             yield Door(identity, store, browser, clock)
         await engines.close()
-    await provider.close()
+    await made.close()
     await store.close()
 
 
@@ -353,6 +353,8 @@ async def test_while_the_provider_is_away_nobody_new_comes_in_and_who_is_there_s
             answer = await door.browser.get("/login/oidc")
             assert (answer.status_code, "cannot be reached" in answer.text) == (503, True)
             await identity.start()
+            assert (await door.browser.get("/login/oidc")).status_code == 503  # asked a moment ago
+            door.clock.now += provider.RETRY_SECONDS
             assert (await door.log_in()).status_code == 303
             _, back = await door.begin()
             await identity.stop()
@@ -369,7 +371,9 @@ async def test_while_the_provider_is_away_nobody_new_comes_in_and_who_is_there_s
 )
 async def test_a_provider_that_describes_itself_wrongly_is_not_asked(door: Door, described: dict[str, Any]) -> None:
     door.identity.described = described
-    assert (await door.browser.get("/login/oidc")).status_code == 503
+    for _ in range(3):
+        assert (await door.browser.get("/login/oidc")).status_code == 503
+    assert door.identity.asked == ["description"]  # not once for each who comes
 
 
 async def test_many_failed_log_ins_from_an_address_are_too_many_for_a_while(door: Door) -> None:

@@ -77,7 +77,10 @@ class Keyset:
     async def _renew(self) -> None:
         """Raises ``Unreachable``."""
         self._tried_at = self._monotonic()
-        keys = (await self._read()).get("keys")
+        try:
+            keys = (await self._read()).get("keys")
+        finally:
+            self._tried_at = self._monotonic()  # those who waited meanwhile do not wait as long again
         self._keys = [each for each in keys[:KEYS_MAX] if isinstance(each, dict)] if isinstance(keys, list) else []
         self._read_at = self._tried_at
 

@@ -58,7 +58,7 @@ class Provider:
         self._web: httpx2.AsyncClient | None = None
         self._description: Description | None = None
         self._read_at = 0.0
-        self._tried_at: float | None = None
+        self._failed_at: float | None = None
         self._reading = asyncio.Lock()
         self._keys = Keyset(self._read_keys, monotonic)
 
@@ -79,16 +79,18 @@ class Provider:
             now = self._monotonic()
             if self._description is not None and now - self._read_at < KEEP_SECONDS:
                 return self._description
-            if self._description is None or self._tried_at is None or now - self._tried_at >= RETRY_SECONDS:
-                self._tried_at = now
+            has_just_failed = self._failed_at is not None and now - self._failed_at < RETRY_SECONDS
+            if not has_just_failed:
                 try:
                     self._description = await self._read_description()
                     self._read_at = now
                 except Unreachable as error:
+                    self._failed_at = self._monotonic()  # those who waited meanwhile do not wait as long again
                     if self._description is None:
                         raise
                     logger.warning("the identity provider cannot be read again, what it said before counts: %s", error)
-            assert self._description is not None
+            if self._description is None:
+                raise Unreachable("it did not answer a moment ago")
             return self._description
 
     async def address_of_log_in(self, state: str, nonce: str, verifier: str) -> str:
