@@ -12,12 +12,15 @@ import httpx2
 import pytest
 
 import keepstep
-from keepstep import Engine, Retry, WorkflowFailed, step, workflow
+from keepstep import AlreadyStarted, Engine, Retry, WorkflowFailed, step, workflow
+from keepstep.client.access import KeyRing, Role
 from keepstep.client.address import open_journal
 from keepstep.codecs import Codec, FileBlobs, Keys
 from keepstep.codecs.keys import new_key
-from keepstep.journal import Journal, Unreadable
+from keepstep.journal import Journal, Unreadable, uuid7
+from keepstep.server.guard import Guard
 from tests.client.remote.house import House, house_of
+from tests.server.test_access import random_bytes
 
 KEY = new_key()
 SECRET = "swordfish"
@@ -164,3 +167,28 @@ async def test_a_server_with_keys_seals_for_clients_that_have_none(tmp_path: Pat
         assert await run.result() == f"{SECRET} and {SECRET}: {SECRET}"
     await store.close()
     assert SECRET.encode() not in all_of(tmp_path)
+
+
+async def test_a_key_that_may_not_decode_starts_and_signals_and_reads_no_value(tmp_path: Path) -> None:
+    store = await open_journal("memory:")
+    ring = KeyRing(store, random_bytes, uuid7)
+    _, blind = await ring.create("blind", Role.OPERATE)
+    _, seeing = await ring.create("seeing", Role.OPERATE, decodes=True)
+    async with (
+        asyncio.timeout(60),
+        house_of(store=store, codec=codec(), guard=Guard(ring, store.clock)) as house,
+        house.client(key=blind) as engine,
+        house.client(key=seeing) as other,
+    ):
+        run = await engine.start(FarSecret, SECRET, id="blind")
+        assert (await engine.start(FarSecret, SECRET, id="blind")).run_id == run.run_id
+        with pytest.raises(AlreadyStarted):
+            await engine.start(FarSecret, "something else", id="blind")
+        await run.signal("answer", "x")
+        assert await other.get("blind").result() == f"{SECRET} and {SECRET}: x"
+        with pytest.raises(Unreadable, match="'k1'"):
+            await run.result()
+        assert [each.status async for each in engine.list()] == ["completed"]
+        assert SECRET not in str([each.data async for each in run.history()])
+        assert all(SECRET.encode() not in each.data for each in await engine.journal.read_events(run.run_id or ""))
+    await store.close()
