@@ -88,7 +88,11 @@ def cancel_while_all_arrives(*, callback_fails: bool, cancel_at: float) -> tuple
                 await asyncio.sleep(0.1)
             token = (await handle.describe()).attributes["token"]
             await asyncio.sleep(began + cancel_at - world.loop.time())
-            answer = engine.fail_callback(token, "no") if callback_fails else engine.complete_callback(token, "yes")
+            by = "ann" if cancel_at % 1 else ""  # which travels in a message of another kind
+            if callback_fails:
+                answer = engine.fail_callback(token, "no", by=by)
+            else:
+                answer = engine.complete_callback(token, "yes", by=by)
             with suppress(RunClosed):
                 await asyncio.gather(handle.cancel(), answer, handle.signal("word", "kept"))
             await asyncio.sleep(20)

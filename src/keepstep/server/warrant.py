@@ -41,11 +41,14 @@ from keepstep.runtime.parent_word import PARENT_WORD
 from keepstep.schedules import guest as schedules
 from keepstep.schedules.plan import decode_opening
 from keepstep.schedules.standing import standing_of
+from keepstep.worker.inbox import CALLBACK_ANSWER
 
 from .refusal import Refusal
 
-SAID_BY_CLIENTS = frozenset("signal update cancel callback callback_failed resolve retry pause resume".split())
-"""Kinds of messages."""
+SAID_BY_CLIENTS = frozenset(
+    f"signal update cancel callback callback_failed {CALLBACK_ANSWER} resolve retry pause resume".split()
+)
+"""Kinds of messages. Who has answered a callback is told as the client says it; the audit log has whose key it was."""
 
 SAID_WITH_AN_END = SAID_BY_CLIENTS | {"child_closed", PARENT_WORD}
 """What goes to the parent and the children of a run that is ended by force, and over to a run that takes its place."""

@@ -296,8 +296,9 @@ async def test_tasks_for_people_are_listed_and_completed(engine: Engine) -> None
     assert tasks[0].title == "look at it"
     with pytest.raises(InvalidInput, match="form"):
         await engine.complete_callback(tasks[0].token, 7)
-    await engine.complete_callback(tasks[0].token, "fine")
+    await engine.complete_callback(tasks[0].token, "fine", by="Ada")
     assert await run.result() == "fine"
+    assert [each.data["by"] async for each in run.history() if each.type == "callback_completed"] == ["Ada"]
     await engine.complete_callback(tasks[0].token, "again")  # has no effect
     other = await engine.start(far_asking, "and this", id="failing")
     await until_waiting(other)

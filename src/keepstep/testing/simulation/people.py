@@ -60,7 +60,10 @@ class People:
         answer = PersonsAnswer(token, value, self._fleet.now())
         self._fleet.record.persons_answers.append(answer)
         try:
-            await process.call(process.engine.complete_callback(token, value))
+            by = (
+                "ann" if len(self._fleet.record.persons_answers) % 2 else ""
+            )  # which travels as another kind of message
+            await process.call(process.engine.complete_callback(token, value, by=by))
             answer.told = self._fleet.now()
         except InvalidInput:
             answer.is_refused = True
