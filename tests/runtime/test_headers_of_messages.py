@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,3 +185,48 @@ def test_a_payload_carries_headers_beside_its_content_and_none_costs_no_byte() -
     assert (unseal(both).type, unseal(both).type_version, dict(headers_of(both))) == ("Order", 2, {"a": "b"})
     assert dict(headers_of(versioned)) == {}
     assert with_headers(both, {"c": "d"}) == with_headers(versioned, {"c": "d"})
+
+
+@workflow
+async def scheduled_with_headers(what: str) -> str:
+    return await who_asks_here(what)
+
+
+class Scheduling(Interceptor):
+    def __init__(self) -> None:
+        self.who = "ann"
+
+    async def send(self, call: Sending, call_next: CallNext[Sending]) -> Any:
+        call.headers["by"] = f"{self.who}, {call.kind} {call.name} {call.workflow_id}"
+        return await call_next(call)
+
+
+def test_the_runs_of_a_schedule_carry_the_headers_that_it_was_made_with_whatever_crashes() -> None:
+    caller = Scheduling()
+
+    async def program(engine: Engine) -> set[str]:
+        caller.who = "ann"
+        handle = await engine.schedule("s", scheduled_with_headers, "fired", every="1h", limit=2)
+        caller.who = "bob"
+        await engine.schedule("s", scheduled_with_headers, "fired", every="1h", limit=2)
+        await handle.update(args=("fired",))
+        while True:
+            runs = [each async for each in engine.list("WorkflowType = 'scheduled_with_headers'")]
+            if len(runs) == 2 and all(each.status == "completed" for each in runs):
+                return {await engine.get(each.id).result() for each in runs}
+            await asyncio.sleep(600)
+
+    def check(said: set[str], _: int) -> None:
+        assert said == {"fired ann, schedule scheduled_with_headers s"}
+
+    assert crash_at_every_commit(program, check, poll_seconds=60.0, interceptors=[caller]) > 6
+
+
+async def test_large_arguments_and_headers_of_a_schedule_are_kept_in_a_store_on_disk(tmp_path: Path) -> None:
+    async with Engine(f"sqlite:///{tmp_path / 'k.db'}", interceptors=[Scheduling()]) as engine:
+        handle = await engine.schedule("s", scheduled_with_headers, "x" * 50_000, every="1h", paused=True)
+        id = await handle.trigger()
+        while (runs := [each async for each in engine.list(f"WorkflowId = '{id}'")]) == []:
+            await asyncio.sleep(0.02)
+        assert runs[0].id == id
+        assert await engine.get(id).result(timeout=60) == f"{'x' * 50_000} ann, schedule scheduled_with_headers s"

@@ -669,12 +669,18 @@ class Engine:
             cron=cron, every=every, calendar=calendar, offset=offset, exclude=exclude, tz=tz, start_at=start_at,
             end_at=end_at, jitter=jitter,
         )  # fmt: skip
-        plan = await make_plan(
-            self, workflow, args, kwargs, spec=spec, overlap=overlap, catchup=catchup, limit=limit, queue=queue,
-            priority=priority, fairness_key=fairness_key, attributes=attributes, timeout=timeout,
-        )  # fmt: skip
-        await schedule(self, id, plan, paused=paused, note=note, if_exists=if_exists)
-        return ScheduleHandle(self, id)
+
+        async def go(call: Sending) -> ScheduleHandle:
+            plan = await make_plan(
+                self, workflow, call.args, call.kwargs, spec=spec, overlap=overlap, catchup=catchup, limit=limit,
+                headers=call.headers, queue=queue, priority=priority, fairness_key=fairness_key,
+                attributes=attributes, timeout=timeout,
+            )  # fmt: skip
+            await schedule(self, id, plan, paused=paused, note=note, if_exists=if_exists)
+            return ScheduleHandle(self, id)
+
+        made: ScheduleHandle = await send(self.interceptors, "schedule", name_of(workflow), id, args, kwargs, go)
+        return made
 
     def get_schedule(self, id: str) -> ScheduleHandle:
         """The schedule of that id."""

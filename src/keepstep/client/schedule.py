@@ -165,7 +165,8 @@ class ScheduleHandle:
         options = {name: getattr(there, name) if value is UNSET else value for name, value in given.items()}
         if workflow is not UNSET or args is not UNSET:
             name, values = there.type if workflow is UNSET else workflow, () if args is UNSET else args
-            return await read_action(self._engine, name, values, {}, **options)
+            changed = await read_action(self._engine, name, values, {}, **options)
+            return msgspec.structs.replace(changed, headers=there.headers)
         return await with_options(self._engine, there, **options)
 
     async def delete(self) -> None:

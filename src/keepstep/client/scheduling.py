@@ -10,6 +10,7 @@ import msgspec
 from keepstep.journal import AlreadyStarted, InvalidInput, Run
 from keepstep.journal.limits import WORKFLOW_ID_CHARS_MAX
 from keepstep.runtime.data import Duration, checked_name, plain_attributes, plain_text, to_seconds
+from keepstep.runtime.interceptor import checked_headers
 from keepstep.runtime.step import checked_priority
 from keepstep.schedules.changing import change, create, find, read_standing
 from keepstep.schedules.overlap import overlap_of
@@ -44,12 +45,14 @@ async def make_plan(
     overlap: str,
     catchup: Duration,
     limit: int | None,
+    headers: Mapping[str, str] | None = None,
     **options: Any,
 ) -> Plan:
     """The plan of what was given (``options``: see ``with_options``). Raises ``InvalidInput`` for what does not fit."""
+    action = await read_action(engine, workflow, args, kwargs, **options)
     return Plan(
         spec=spec,
-        action=await read_action(engine, workflow, args, kwargs, **options),
+        action=msgspec.structs.replace(action, headers=checked_headers(headers)) if headers else action,
         overlap=overlap_of(overlap),
         catchup=read_catchup(catchup),
         limit=read_limit(limit),
@@ -137,8 +140,8 @@ async def schedule(engine: Engine, id: str, plan: Plan, *, paused: bool, note: s
 
 
 def _said(plan: Plan) -> Plan:
-    """What was published of the workflow's code is no part of what the caller has said."""
-    action = msgspec.structs.replace(plan.action, offered_on="", version="", published_timeout=None)
+    """What was published of the workflow's code is no part of what the caller has said, nor are headers."""
+    action = msgspec.structs.replace(plan.action, offered_on="", version="", published_timeout=None, headers={})
     return msgspec.structs.replace(plan, action=action)
 
 

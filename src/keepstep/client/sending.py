@@ -12,7 +12,7 @@ from keepstep.runtime.registry import definition_of
 
 async def send(
     interceptors: Interceptors,
-    kind: Literal["start", "signal", "query", "update"],
+    kind: Literal["start", "schedule", "signal", "query", "update"],
     name: str,
     workflow_id: str | None,
     args: Sequence[Any],

@@ -42,13 +42,13 @@ Around = Callable[[Any, CallNext[Any]], Coroutine[Any, Any, Any]]
 
 
 class Sending(msgspec.Struct, kw_only=True):
-    """What a client says: to start a run, or to one that is there."""
+    """What a client says: to start a run, now or by a schedule, or to one that is there."""
 
-    kind: Literal["start", "signal", "query", "update"]
+    kind: Literal["start", "schedule", "signal", "query", "update"]
     name: str
     """Of the workflow, or of the handler."""
     workflow_id: str | None
-    """None for a start that named none."""
+    """None for a start that named none. Of a schedule, its own id."""
     args: Sequence[Any]
     kwargs: dict[str, Any]
     headers: dict[str, str]
@@ -108,7 +108,7 @@ class Interceptor:
     """``Engine(url, interceptors=[Tenants()])``. Each method may be left as it is; see the module's docstring."""
 
     async def send(self, call: Sending, call_next: CallNext[Sending]) -> Any:
-        """Around a start, signal, query or update, in the process and context of who says it.
+        """Around a start, schedule, signal, query or update, in the process and context of who says it.
 
         ``call_next`` gives what the method of ``Engine`` or ``RunHandle`` returns, and raises what it raises.
         """

@@ -29,6 +29,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     published_timeout: float | None = None
     version: str = ""
     attributes: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    """What interceptors gave to it when the schedule was made: its runs carry them."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

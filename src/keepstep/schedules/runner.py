@@ -192,6 +192,7 @@ class Runner:
             seed=self._host.random.randbytes(16),
             parent=ParentLink(run.run_id, start.id) if start.is_minded else None,
             attributes=action.attributes,
+            headers=action.headers,
             waiting=WaitingOptions(priority=action.priority, fairness_key=action.fairness_key),
         )
         return msgspec.structs.replace(new, lease_id=self._host.lease_id) if self._host.can_adopt(new) else new
