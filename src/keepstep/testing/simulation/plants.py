@@ -26,7 +26,7 @@ from keepstep.journal import Commit, Committed, Condition, Event, Message, NewMe
 from keepstep.journal.deciding import change as decided
 from keepstep.journal.deciding import rate, turn
 from keepstep.journal.memory import change as memory_change
-from keepstep.journal.memory import disk as memory_disk
+from keepstep.journal.memory import ownership as memory_ownership
 from keepstep.journal.memory.queueing import RUN_ITSELF, MemoryShelf
 from keepstep.journal.queue import Queue
 from keepstep.journal.sqlite.deeds import Sandbox
@@ -392,7 +392,7 @@ def _delay_cut_short() -> list[Replacement]:
 def _pause_forgotten() -> list[Replacement]:
     """A run that is paused is offered to workers, and goes on."""
     return [
-        (memory_disk, "UNOFFERED", (Condition.QUARANTINED, Condition.QUEUED)),
+        (memory_ownership, "UNOFFERED", (Condition.QUARANTINED, Condition.QUEUED)),
         (admission, "is_paused", lambda *_: False),
     ]
 
