@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from keepstep.client.engine import Engine
-from keepstep.journal import Overloaded, RunClosed, StoreUnavailable
+from keepstep.journal import Conflict, Overloaded, RunClosed, StoreUnavailable
 from keepstep.runtime.errors import TimedOut
 
 from .fleet import Fleet
@@ -42,6 +42,8 @@ class Asking:
                 return
             except RunClosed:
                 return
+            except Conflict as error:  # the library has tried again, and often
+                raise Livelock(f"a customer was told: {error}") from error
             except (Died, StoreUnavailable, Overloaded, TimedOut):
                 await asyncio.sleep(PATIENCE_SECONDS * self._chance.random())
         raise Livelock(f"a customer was not heard within {TRIES_MAX} tries")
