@@ -136,7 +136,8 @@ def test_only_workflows_are_children() -> None:
     async def program(engine: Engine) -> Any:
         return await engine.run(start_what_is_no_workflow)
 
-    assert "start_child needs a workflow, not <step count_a_generator>" in on_an_engine(program)
+    said = on_an_engine(program)
+    assert "start_child needs a workflow, or the name of one, not <step count_a_generator>" in said
 
 
 def test_what_is_due_already_is_called_in_this_turn() -> None:

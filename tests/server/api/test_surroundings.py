@@ -255,7 +255,7 @@ async def test_what_goes_wrong_in_the_middle_of_a_bulk_is_its_last_line(
     async def away(*given: Any, **named: Any) -> Any:
         nonlocal asked
         asked += 1
-        if asked == 3:
+        if asked == 4:  # after a look for runs that wait for their delay, and two pages
             raise keepstep.Overloaded("too much")
         return await search(*given, **named)
 
