@@ -41,6 +41,7 @@ FOUND = (
     6000835,
     5000050,
     6000818,
+    6001290,
 )
 """Seeds that have failed: a run that was about to close was given back as one that waits, and slept for ever; an
 owning that was lost unheard stood in the way of the next one, and the run slept for as long as its worker lived; a
@@ -52,10 +53,11 @@ had just given a run back went on with it, which it had read before that was don
 was left out, as the code had let go of the step meanwhile, or as its run was ended by force before it had recorded
 that; a run that was ended by force before its delay was over had its end before its beginning; a run whose worker died
 before it read that it is resumed stayed paused for good, and who resumed one while its worker read that it is to pause
-was told that it is not paused. In six the checkers
+was told that it is not paused. In seven the checkers
 were wrong: they took one receipt for another, minded what code without the saga did not undo, missed a refusal that a
 deleted schedule could not hear, and what waited in vain, in the way of others or while later ones took over, since its
-schedule was deleted, and what code that contradicts had not taken over yet from the chapter before."""
+schedule was deleted, what code that contradicts had not taken over yet from the chapter before,
+and a step that a branch had left to itself before it was walked once more."""
 
 WITH_ARCHIVE = 5000010
 """A seed whose runs are archived in the end, in a folder whose name is drawn."""

@@ -21,16 +21,21 @@ SPELL_MICROSECONDS = 3_000_000
 
 def check(record: Record) -> Iterator[str]:
     contradicted = {each.run_id for each in record.executions if each.name == CONTRADICTION}
-    lingering: defaultdict[tuple[str, str], list[Execution]] = defaultdict(list)
+    lingering: defaultdict[tuple[str, str, str], list[Execution]] = defaultdict(list)
     for each in record.executions:
         if LINGERING in each.key and each.run_id not in contradicted:
-            lingering[each.run_id, each.name].append(each)
+            lingering[each.run_id, _branch_of(each), each.name].append(each)
     for each in record.executions:
         if each.name.startswith(AFTER):
-            before = lingering.get((each.run_id, each.name.removeprefix(AFTER)), [])
+            before = lingering.get((each.run_id, _branch_of(each), each.name.removeprefix(AFTER)), [])
             yield from _check_ended(record, before, each)
     for executions in lingering.values():
         yield from _check_last(record, executions)
+
+
+def _branch_of(execution: Execution) -> str:
+    """Where in its run it was called. A node may be walked a second time while the first walk is left to itself."""
+    return execution.key.rpartition("/")[0]
 
 
 def _check_ended(record: Record, before: list[Execution], after: Execution) -> Iterator[str]:
