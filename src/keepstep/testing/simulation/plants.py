@@ -634,7 +634,7 @@ SEEDS_OF_PLANTS = {
     "unlocked": 12,
     "unread-forgotten": 25,
     "heard-forgotten": 55,
-    "word-untold": 140,
+    "word-untold": 345,
 }
 """Where it is worth while to begin to look for a plant, since it takes a story that is rare, or one that is long."""
 
