@@ -76,7 +76,39 @@ WORKFLOW_TIMEOUT_KEY = "@timeout"
 
 
 class Resident:
-    """See the module's docstring."""
+    """See the module's docstring. What is the same for every run that begins stands at the class."""
+
+    inbox_seen = 0
+    in_flight = 0
+    """Commits submitted and not yet durable."""
+    has_begun = False
+    is_dropped = False
+    is_closing = False
+    is_shown = False
+    """The journal says that this run waits; the next event takes that back."""
+    is_resting = False
+    """The worker has it among the idle ones."""
+    is_to_be_shown = False
+    """The worker shows it when it has been quiet for a while."""
+    is_suspect = False
+    """Owners of this run have died while it made no progress."""
+    is_probed = False
+    """So often that its code is run in noted slices (``probe``)."""
+    _is_replayed = False
+    """It was replayed, and observers have not heard of that."""
+    hearing: Hearing | None = None
+    """What was said to it, if somebody observes."""
+    terminated_because: str | None = None
+    """Its parent has ended, and wants it ended by force: why."""
+    input_digest = b""
+    """Of what the run, or the first of those that it continues, was started with."""
+    is_compensation_announced = False
+    is_beginning = False
+    """What was said to it before it was loaded has not been taken yet."""
+    _postponed_since = 0.0
+    _updating: Updating | None = None
+    last_submitted: Promise | None = None
+    """The last commit; those before it end before it."""
 
     def __init__(
         self, worker: Worker, execution: Execution, *, epoch: int, last_seq: int, parent: ParentLink | None = None
@@ -102,50 +134,19 @@ class Resident:
         """When this run wants to act by itself: timers and next attempts, engine time by key."""
         self.answered: set[str] = set()
         """Keys whose answer was submitted and not yet delivered."""
-        self.inbox_seen = 0
-        self.in_flight = 0
-        """Commits submitted and not yet durable."""
         self._lane = Lane(worker)
-        self.has_begun = False
-        self.is_dropped = False
-        self.is_closing = False
-        self.is_shown = False
-        """The journal says that this run waits; the next event takes that back."""
-        self.is_resting = False
-        """The worker has it among the idle ones."""
-        self.is_to_be_shown = False
-        """The worker shows it when it has been quiet for a while."""
-        self.is_suspect = False
-        """Owners of this run have died while it made no progress."""
-        self.is_probed = False
-        """So often that its code is run in noted slices (``probe``)."""
         self.parking = Parking(self)
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
-        self._is_replayed = False
-        """It was replayed, and observers have not heard of that."""
-        self.hearing: Hearing | None = None
-        """What was said to it, if somebody observes."""
-        self.terminated_because: str | None = None
-        """Its parent has ended, and wants it ended by force: why."""
         self.terminated_by: list[int] = []
-        """Arrival numbers of the messages that said so. Only the last commit consumes them: if it is lost, whoever has
+        """Arrival numbers of the messages by which its parent ends it. Only the last commit consumes them: if it is lost, whoever has
         the run next must hear of it as well."""
-        self.input_digest = b""
-        """Of what the run, or the first of those that it continues, was started with."""
         self.attributes: dict[str, Any] = {}
         """As the journal has them, and the code has changed them since."""
-        self.is_compensation_announced = False
-        self.is_beginning = False
-        """What was said to it before it was loaded has not been taken yet."""
         self._held_back: list[Operation] = []
         """Asked for after a choice of version that is not durable yet; begun when it is."""
         self._postponed: list[Message] = []
         """Read, and not taken: the first of them is an update, which waits until the run is settled."""
-        self._postponed_since = 0.0
-        self._updating: Updating | None = None
-        self.last_submitted: Promise | None = None
-        """The last commit; those before it end before it."""
         self.reviving: set[str] = set()
         """Keys of children that are to be looked at because the run was reopened."""
         self._unoffered: list[NewTask] = []
