@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,58 @@ def test_a_child_that_is_still_stopping_is_started_anew_when_it_has_whatever_cra
 
     broken.add("y")
     assert crash_at_every_commit(program, check) >= 10
+
+
+@workflow
+class ParentOfSeveral:
+    """It hears everything that is on its way before it closes, being a class."""
+
+    async def run(self, names: list[str]) -> list[list[str]]:
+        return list(await asyncio.gather(*(child_of_three_steps(name) for name in names)))
+
+
+def test_children_that_fail_at_the_same_time_are_all_done_again() -> None:
+    async def play(engine: Engine) -> Any:
+        broken.update({"a1", "b1", "c1"})
+        handle = await engine.start(ParentOfSeveral, ["a", "b", "c"], id="p")
+        await until_failed(handle)
+        broken.clear()
+        await handle.retry()
+        return await handle.result(timeout="1h")
+
+    assert on_an_engine(play) == [["a1", "a2", "a3"], ["b1", "b2", "b3"], ["c1", "c2", "c3"]]
+    assert set(done.values()) == {1}
+
+
+@workflow
+async def child_that_fails_although_it_is_told_to_stop() -> str:
+    try:
+        return await deliver_part("late")
+    except keepstep.StepFailed:
+        with contextlib.suppress(asyncio.CancelledError):
+            await keepstep.sleep("1h")
+        raise
+
+
+@workflow
+async def parent_of_one_that_fails_late() -> list[str]:
+    child = await keepstep.start_child(child_that_fails_although_it_is_told_to_stop, id="late child")
+    await keepstep.sleep(1)
+    return [await deliver_part("early"), await child]
+
+
+def test_a_child_that_was_told_to_stop_when_it_had_failed_already_goes_on_all_the_same() -> None:
+    async def play(engine: Engine) -> Any:
+        broken.update({"late", "early"})
+        handle = await engine.start(parent_of_one_that_fails_late, id="p")
+        await until_failed(handle)
+        await until_failed(engine.get("late child"))
+        broken.clear()
+        await handle.retry()
+        return await handle.result(timeout="30m")
+
+    assert on_an_engine(play) == ["early", "late"]
+    assert done == {"early": 1, "late": 1}
 
 
 def test_a_child_that_somebody_has_retried_before_is_heard() -> None:

@@ -135,8 +135,8 @@ class Execution:
     has_dropped = False
     is_addressed = False
     """Something was said to it that carried headers."""
-    reopened: history.WorkflowReopened | None = None
-    """How it was reopened the last time, if it had failed before."""
+    children_seen: frozenset[history.ChildSeen] | None = None
+    """Children that had not completed when it was reopened the last time, if it had failed before."""
     _error_of_handler: BaseException | None = None
     """The first error that the handler of a signal raised: the run fails by it."""
     _seq = 0
@@ -170,7 +170,7 @@ class Execution:
         self._failures: list[tuple[int, BaseException]] = []
         """The failures of steps and children that code has seen: seq of the event, and the error."""
         self._unseen_failures: list[int] = []
-        """Such as came when the code had given the step up, as a group does when another one fails."""
+        """Such as came when the code had given the step up, as a group does when another one fails, or had ended."""
         self._answers: list[tuple[int, int]] = []
         """Since the first of them: the seq of each answer, and the seq at which code asked for it."""
         self._loose: set[int] = set()
@@ -204,7 +204,8 @@ class Execution:
         so that whoever limits the time of a turn knows a long history from code that does not come back.
         """
         self.markers.read(events, is_first=is_first)
-        self.reopened = last_reopening(events)
+        reopening = last_reopening(events)
+        self.children_seen = None if reopening is None else frozenset(reopening.children)
         events, self._loose = without_superseded(events)
         self.notes.read(events)
         self.streams.read(events)
@@ -388,7 +389,7 @@ class Execution:
         failed = () if error is None else origins(error, self._failures)
         if not failed:
             return (), ()
-        unseen = [seq for seq in self._unseen_failures if seq > failed[0]]
+        unseen = [seq for seq in self._unseen_failures if seq > failed[0] and seq not in failed]
         return (*failed, *unseen), tuple(seq for seq, asked in self._answers if asked >= failed[0])
 
     @property
@@ -612,8 +613,14 @@ class Execution:
             operation.late = ("uncertain" if data.uncertain else "failed", error)
             operation.future.cancel()
             return
-        self._failures.append((event.seq, error))
+        self._note_failure(event, error)
         operation.future.set_exception(error)
+
+    def _note_failure(self, event: Event, error: BaseException) -> None:
+        """One that comes when the function has ended is in nobody's way but a retry's, as is one that nobody sees."""
+        self._failures.append((event.seq, error))
+        if self.has_returned:
+            self._unseen_failures.append(event.seq)
 
     def _apply_timer_started(self, event: Event, data: history.TimerStarted) -> None:
         operation: TimerOperation | None = self._asked(event, "timer", answers=False)
@@ -698,7 +705,7 @@ class Execution:
         self._fail_child(event, operation, error)
 
     def _fail_child(self, event: Event, operation: ChildOperation, error: BaseException) -> None:
-        self._failures.append((event.seq, error))
+        self._note_failure(event, error)
         if not operation.started.done():
             operation.started.set_exception(error)
             operation.started.exception()

@@ -139,8 +139,8 @@ class Resident:
         self.quiet_since = worker.journal.clock.now()
         """Engine time of the last thing done for this run."""
         self.terminated_by: list[int] = []
-        """Arrival numbers of the messages by which its parent ends it. Only the last commit consumes them: if it is lost, whoever has
-        the run next must hear of it as well."""
+        """Arrival numbers of the messages by which its parent ends it. Only the last commit consumes them: if it is
+        lost, whoever has the run next must hear of it as well."""
         self.attributes: dict[str, Any] = {}
         """As the journal has them, and the code has changed them since."""
         self._held_back: list[Operation] = []
@@ -168,7 +168,7 @@ class Resident:
         replay = partial(self.execution.replay, is_first=is_first, went_on=self.worker.watchdog.go_on)
         self._is_replayed = not is_first and self.worker.watching is not None
         self._guarded(replay, events)
-        if self.execution.reopened is not None:
+        if self.execution.children_seen is not None:
             revive_children(self)
 
     def _tell_replayed(self) -> None:

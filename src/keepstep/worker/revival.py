@@ -15,7 +15,7 @@ twice:
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keepstep.journal import (
@@ -71,11 +71,7 @@ async def failure_of(journal: Journal, run: Run) -> tuple[Event, history.Workflo
 async def reopen(journal: Journal, run: Run) -> None:
     """Let a failed run go on. Raises ``InvalidInput`` where it cannot, ``Conflict`` if it has changed since."""
     closing, failed = await failure_of(journal, run)
-    failures = {failed.failed_seq, *failed.also_failed} - {0}
-    if failures and failed.seen_seq:
-        late = await journal.read_events(run.run_id, failed.seen_seq)
-        failures.update(each.seq for each in late if _is_failure(each))
-    superseded = (*sorted(failures), closing.seq)
+    superseded = (*await _set_aside(journal, run, failed), closing.seq)
     children = await _children_to_redo(journal, run, superseded)
     data = pack(history.WorkflowReopened(superseded, loose=failed.reactions, children=children))
     event = NewEvent(history.WORKFLOW_REOPENED, journal.clock.now(), None, data)
@@ -89,6 +85,30 @@ async def reopen(journal: Journal, run: Run) -> None:
             audit="retry: reopened at the failed step",
         )
     )
+
+
+async def _set_aside(journal: Journal, run: Run, failed: history.WorkflowFailed) -> list[int]:
+    """What counts no more: the failures that the run's came from, and those that its code did not live to see.
+
+    So does a request to cancel it that came behind the first of them: whoever retries it wants it to go on. The end of
+    a parent that has failed asks that of its children, also of those that are failing themselves.
+    """
+    failures = {failed.failed_seq, *failed.also_failed} - {0}
+    if not failures:
+        return []
+    set_aside = set(failures)
+    async for event in _events(journal, run, min(failures)):
+        is_late = 0 < failed.seen_seq < event.seq
+        if event.type == history.CANCEL_REQUESTED or (is_late and _is_failure(event)):
+            set_aside.add(event.seq)
+    return sorted(set_aside)
+
+
+async def _events(journal: Journal, run: Run, after_seq: int = 0) -> AsyncIterator[Event]:
+    while page := await journal.read_events(run.run_id, after_seq, EVENTS_PAGE):
+        for event in page:
+            yield event
+        after_seq = page[-1].seq
 
 
 def _is_failure(event: Event) -> bool:
@@ -119,12 +139,7 @@ async def _children_waited_for(
 
     True beside those that had not ended either when the run failed, and were told so.
     """
-    events: list[Event] = []
-    seq = 0
-    while page := await journal.read_events(run.run_id, seq, EVENTS_PAGE):
-        events += [each for each in page if each.type in _OF_CHILDREN]
-        seq = page[-1].seq
-    counted, _ = without_superseded(events)
+    counted, _ = without_superseded([each async for each in _events(journal, run) if each.type in _OF_CHILDREN])
     waited_for: dict[str | None, tuple[history.ChildStarted, bool]] = {}
     for event in counted:
         if event.type == history.CHILD_STARTED:
@@ -167,8 +182,7 @@ def hears_of_stopped(resident: Resident, operation: ChildOperation, status: str)
 
 
 def _was_stopping(resident: Resident, operation: ChildOperation) -> bool:
-    reopened = resident.execution.reopened
-    return reopened is not None and ChildSeen(operation.run_id or "", 0) in reopened.children
+    return ChildSeen(operation.run_id or "", 0) in (resident.execution.children_seen or ())
 
 
 async def _look_at_all(resident: Resident, children: Sequence[ChildOperation]) -> None:
@@ -191,7 +205,9 @@ async def _look_at(resident: Resident, operation: ChildOperation) -> None:
         child = await _end_of_chain(journal, run_id)
         if child is not None and child.status is Status.RUNNING:
             return
-        stopped = _was_stopping(resident, operation) and await _is_heard(resident, operation)
+        stopped = _was_stopping(resident, operation)
+        if stopped and not await _is_heard(resident, operation):
+            return  # with the message that says so it is looked at once more
         if not _is_waited_for(resident, operation, run_id):
             return
         if child is None:
@@ -200,8 +216,7 @@ async def _look_at(resident: Resident, operation: ChildOperation) -> None:
         if stopped and child.status not in (Status.COMPLETED, Status.FAILED):
             await start_child(resident, operation)
             return
-        reopened = resident.execution.reopened
-        if reopened is None or ChildSeen(child.run_id, child.last_seq) not in reopened.children:
+        if ChildSeen(child.run_id, child.last_seq) not in (resident.execution.children_seen or ()):
             await _answer(resident, operation, child)
             return
         if await _redo(resident, operation, child):
@@ -217,7 +232,7 @@ def _is_waited_for(resident: Resident, operation: ChildOperation, run_id: str) -
 
 
 async def _is_heard(resident: Resident, operation: ChildOperation) -> bool:
-    """Whether nothing is on its way to this run about the end of a child; else that is heard first."""
+    """Whether nothing is on its way to this run about the end of a child."""
     said = await resident.worker.journal.read_messages(resident.run_id)
     return not any(
         each.n > resident.inbox_seen and each.kind == "child_closed" and each.name == operation.key for each in said
